@@ -1,0 +1,1 @@
+"""Evenkeel: from labelled images to exported models that proved their answers."""

@@ -1,0 +1,192 @@
+"""Every section of the config as a strict, frozen model; every default lives here.
+
+The options of a plug-in extend the section that names it: `data` takes the options of its
+source, `model` those of its preset, `export.<format>` those of the format's exporter.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Section(BaseModel):
+    """A part of the config: unknown keys and wrong types are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Location:
+    """Marks a path to outside data: its content decides keys, its place does not."""
+
+
+OutsidePath = Annotated[Path, AfterValidator(Path.expanduser), Location()]
+
+
+class DataSection(Section):
+    """Which images. The options of `source` stand beside these."""
+
+    source: str
+    validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 1 / 12
+    train_limit: Annotated[int, Field(ge=1)] | None = None
+    test_limit: Annotated[int, Field(ge=1)] | None = None
+    median_filter: Annotated[int, Field(ge=3)] | None = None
+    drop_duplicates: bool = False
+
+    @model_validator(mode="after")
+    def _median_filter_is_odd(self) -> "DataSection":
+        if self.median_filter is not None and self.median_filter % 2 == 0:
+            raise ValueError(f"median_filter must be odd, not {self.median_filter}")
+        return self
+
+    def outside_files(self) -> list[Path]:
+        """The files that the source reads; their bytes become part of the key."""
+        return []
+
+
+class AugmentationSection(Section):
+    """Random changes of each training image; 0 turns a change off."""
+
+    rotation_degrees: Annotated[float, Field(ge=0, le=180)] = 0.0
+    shift_fraction: Fraction = 0.0
+    zoom_fraction: Fraction = 0.0
+    shear_fraction: Fraction = 0.0
+    fill_mode: Literal["constant", "nearest", "reflect", "wrap"] = "constant"
+    fill_value: Annotated[float, Field(ge=0, le=255)] = 0.0
+
+    @property
+    def is_enabled(self) -> bool:
+        return any(
+            (self.rotation_degrees, self.shift_fraction, self.zoom_fraction, self.shear_fraction)
+        )
+
+
+class ModelSection(Section):
+    """Which network. The options of `preset` stand beside it."""
+
+    preset: str
+
+
+class TrainSection(Section):
+    epochs: Annotated[int, Field(ge=1)] = 10
+    batch_size: Annotated[int, Field(ge=1)] = 128
+    optimizer: Literal["sgd", "adam", "adamw", "rmsprop"] = "adam"
+    learning_rate: Annotated[float, Field(gt=0, le=10)] = 1e-3
+    momentum: Fraction = 0.9
+    nesterov: bool = False
+    weight_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    schedule: Literal["constant", "exponential", "cosine", "one_cycle"] = "constant"
+    warmup_fraction: Fraction = 0.2
+    final_fraction: Annotated[float, Field(gt=0, le=1)] = 1e-3
+    label_smoothing: Fraction = 0.0
+    ema_momentum: Annotated[float, Field(gt=0, lt=1)] | None = None
+    early_stopping_patience: Annotated[int, Field(ge=1)] | None = None
+    class_weights: Literal["none", "balanced"] = "none"
+    precision: Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"] = "auto"
+    jit_compile: Literal["auto"] | bool = "auto"
+
+    @model_validator(mode="after")
+    def _nesterov_needs_sgd(self) -> "TrainSection":
+        if self.nesterov and (self.optimizer != "sgd" or not self.momentum):
+            raise ValueError("nesterov needs optimizer: sgd with a momentum above 0")
+        return self
+
+
+class LogRange(Section):
+    """Sampled evenly in the logarithm."""
+
+    log: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]]
+
+
+class LinearRange(Section):
+    linear: tuple[float, float]
+
+
+class Choice(Section):
+    choice: Annotated[tuple[bool | int | float | str, ...], Field(min_length=1)]
+
+
+Dimension = LogRange | LinearRange | Choice
+
+
+class TuneSection(Section):
+    """A search over any keys of `model`, `train` and `augmentation`."""
+
+    enabled: bool = False
+    algorithm: Literal["hyperband", "bayesian", "random", "grid"] = "random"
+    space: Mapping[str, Dimension] = Field(default_factory=dict)
+    max_trials: Annotated[int, Field(ge=1)] = 10
+    epochs: Annotated[int, Field(ge=1)] = 1
+    data_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
+    objective: Literal["val_accuracy", "val_loss"] = "val_accuracy"
+    hyperband_factor: Annotated[int, Field(ge=2)] = 3
+
+    @model_validator(mode="after")
+    def _search_needs_a_space(self) -> "TuneSection":
+        if self.enabled and not self.space:
+            raise ValueError("tune.enabled needs at least one key in tune.space")
+        return self
+
+
+class EvaluateSection(Section):
+    batch_size: Annotated[int, Field(ge=1)] = 500
+    worst_mistakes: Annotated[int, Field(ge=0, le=200)] = 30
+    calibration_bins: Annotated[int, Field(ge=2, le=100)] = 15
+
+
+class ExportSection(Section):
+    """Which formats. The options of each format stand beside this under the format's name."""
+
+    formats: Annotated[tuple[str, ...], Field(min_length=1)]
+    calibration_images: Annotated[int, Field(ge=1)] = 500
+    timeout_seconds: Annotated[float, Field(gt=0)] = 300.0
+
+    def options(self, format_name: str) -> Any:
+        return getattr(self, format_name)
+
+
+class Gate(Section):
+    """What a format must hold on the test split to be called good.
+
+    Attributes:
+        tie_margin: where Keras' two highest probabilities lie within this of each other, the
+            format may pick either; on every other image it must predict the same class.
+        max_accuracy_drop_points: percentage points that the accuracy may fall below Keras'.
+    """
+
+    tie_margin: Annotated[float, Field(ge=0, lt=1)] | None = None
+    max_accuracy_drop_points: Annotated[float, Field(ge=0, le=100)] | None = None
+
+    @model_validator(mode="after")
+    def _gate_checks_something(self) -> "Gate":
+        if self.tie_margin is None and self.max_accuracy_drop_points is None:
+            raise ValueError("a gate needs tie_margin, max_accuracy_drop_points or both")
+        return self
+
+
+class VerifySection(Section):
+    """How formats are checked; `gates` replaces a format's own gate by name."""
+
+    gates: Mapping[str, Gate] = Field(default_factory=dict)
+    threads: Annotated[int, Field(ge=1)] = 1
+    warmup_runs: Annotated[int, Field(ge=0)] = 20
+    timed_runs: Annotated[int, Field(ge=1)] = 200
+    timeout_seconds: Annotated[float, Field(gt=0)] = 300.0
+
+
+class PipelineConfig(Section):
+    """The whole config; `name` is the file's own name and decides nothing."""
+
+    name: str
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    data: DataSection
+    augmentation: AugmentationSection = AugmentationSection()
+    model: ModelSection
+    train: TrainSection = TrainSection()
+    tune: TuneSection = TuneSection()
+    evaluate: EvaluateSection = EvaluateSection()
+    export: ExportSection
+    verify: VerifySection = VerifySection()

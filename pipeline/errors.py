@@ -1,0 +1,45 @@
+"""Every error that a user may meet, each with the exit code it ends the program with.
+
+PipelineError
+├── ConfigError              the config, an override or the call is wrong     2
+├── DataError                the images or labels are wrong                   2
+├── MissingArtifactError     a stage lacks an artifact that another makes     2
+├── StageError               a stage failed                                   1
+│   ├── DamagedArtifactError     an artifact does not match its manifest     1
+│   └── ExportError              a converter or runtime refused a format     1
+└── GateError                a format failed verification                     3
+"""
+
+
+class PipelineError(Exception):
+    """Root of the tree. The message says where, what was found, and what to do."""
+
+    exit_code = 1
+
+
+class ConfigError(PipelineError):
+    exit_code = 2
+
+
+class DataError(PipelineError):
+    exit_code = 2
+
+
+class MissingArtifactError(PipelineError):
+    exit_code = 2
+
+
+class StageError(PipelineError):
+    exit_code = 1
+
+
+class DamagedArtifactError(StageError):
+    pass
+
+
+class ExportError(StageError):
+    pass
+
+
+class GateError(PipelineError):
+    exit_code = 3

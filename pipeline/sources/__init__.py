@@ -1,0 +1,33 @@
+"""Sources: one file each, with an `Options` model and `load(options) -> SourceData`."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """Images with their classes.
+
+    Attributes:
+        images: uint8 (count, height, width, channels).
+        labels: int64 (count,), each an index into the classes.
+    """
+
+    images: "np.ndarray"
+    labels: "np.ndarray"
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class SourceData:
+    """What a source read: both splits, the class names in label order, and where it came from."""
+
+    train: LabelledImages
+    test: LabelledImages
+    classes: tuple[str, ...]
+    origin: str
