@@ -83,6 +83,7 @@ class TrainSection(Section):
     final_fraction: Annotated[float, Field(gt=0, le=1)] = 1e-3
     label_smoothing: Fraction = 0.0
     ema_momentum: Annotated[float, Field(gt=0, lt=1)] | None = None
+    monitor: Literal["val_loss", "val_accuracy"] = "val_loss"
     early_stopping_patience: Annotated[int, Field(ge=1)] | None = None
     class_weights: Literal["none", "balanced"] = "none"
     precision: Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"] = "auto"
@@ -95,18 +96,30 @@ class TrainSection(Section):
         return self
 
 
+PositiveNumber = Annotated[int, Field(gt=0)] | Annotated[float, Field(gt=0)]
+
+
 class LogRange(Section):
     """Sampled evenly in the logarithm."""
 
-    log: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]]
+    log: tuple[PositiveNumber, PositiveNumber]
 
 
 class LinearRange(Section):
-    linear: tuple[float, float]
+    """Sampled evenly; whole numbers if both ends are."""
+
+    linear: tuple[int | float, int | float]
 
 
 class Choice(Section):
     choice: Annotated[tuple[bool | int | float | str, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _choices_are_of_one_type(self) -> "Choice":
+        types = {type(value).__name__ for value in self.choice}
+        if len(types) > 1:
+            raise ValueError(f"choices must be of one type, not {' and '.join(sorted(types))}")
+        return self
 
 
 Dimension = LogRange | LinearRange | Choice

@@ -1,0 +1,214 @@
+"""The commands and what they print; no logic."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from difflib import get_close_matches
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from pipeline import graph, runs, tables
+from pipeline.config_loading import load_config
+from pipeline.errors import ConfigError, GateError, PipelineError
+from pipeline.plugins import ROOT
+from pipeline.progress import progress_on
+from pipeline.runner import Selection, Step, Watcher, execute, plan
+from pipeline.store import Artifact, ArtifactStore
+
+DEFAULT_CONFIG = ROOT / "configs" / "mnist.yaml"
+COMMANDS = ("run", "status", "runs", "show", "predict")
+
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Takes labelled images to a trained Keras CNN and to SavedModel, TFLite and ONNX "
+    "files that proved on the whole test set that they answer as the model does.\n\n"
+    "Without a command it runs the whole pipeline on configs/mnist.yaml.",
+)
+console = Console(highlight=False)
+
+StageName = StrEnum("StageName", {name: name for name in graph.NAMES})  # type: ignore[misc]
+
+
+class Polarity(StrEnum):
+    """How a picture is drawn."""
+
+    AUTO = "auto"
+    LIGHT_ON_DARK = "light_on_dark"
+    DARK_ON_LIGHT = "dark_on_light"
+
+
+ConfigOption = Annotated[
+    Path, typer.Option("--config", "-c", help="The config file.", show_default=False)
+]
+ArtifactsOption = Annotated[
+    Path, typer.Option("--artifacts", help="The artifacts folder.", show_default=False)
+]
+OverridesArgument = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[KEY=VALUE]...", help="Overrides, such as train.epochs=5."),
+]
+DEFAULT_ARTIFACTS = ROOT / "artifacts"
+
+
+def main() -> None:
+    """Runs the command line and ends the process with its exit code."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    try:
+        app(args=_with_command(sys.argv[1:]), prog_name="run_pipeline.py")
+    except PipelineError as error:
+        for line in str(error).splitlines():
+            Console(stderr=True, highlight=False, soft_wrap=True).print(
+                f"[red]error[/]  {escape(line)}"
+            )
+        sys.exit(error.exit_code)
+
+
+def _with_command(arguments: list[str]) -> list[str]:
+    """Puts `run` first where no command is named."""
+    first = arguments[0] if arguments else ""
+    if first in COMMANDS or first in ("--help", "-h"):
+        return ["--help" if first == "-h" else first, *arguments[1:]]
+    if first and "=" not in first and not first.startswith("-"):
+        near = get_close_matches(first, COMMANDS, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise ConfigError(f"no command {first!r}.{hint} Available: {', '.join(COMMANDS)}")
+    return ["run", *arguments]
+
+
+@app.command()
+def run(
+    overrides: OverridesArgument = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    artifacts: ArtifactsOption = DEFAULT_ARTIFACTS,
+    stage: Annotated[StageName | None, typer.Option(help="Run this stage alone.")] = None,
+    first: Annotated[StageName | None, typer.Option("--from", help="Start here.")] = None,
+    last: Annotated[StageName | None, typer.Option("--to", help="Stop after this stage.")] = None,
+    force: Annotated[
+        list[StageName] | None, typer.Option(help="Run this stage even if nothing changed.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would run, and why; run nothing.")
+    ] = False,
+) -> None:
+    """Run the pipeline; only stages run for which something has changed."""
+    if stage and (first or last):
+        raise ConfigError("--stage stands alone; drop it, or drop --from and --to")
+    selection = Selection(
+        first=stage or first or graph.NAMES[0],
+        last=stage or last or graph.NAMES[-1],
+        forced=frozenset(force or ()),
+    )
+    loaded = load_config(config, overrides or ())
+    store = ArtifactStore(artifacts)
+    if dry_run:
+        tables.show_plan(console, plan(loaded, store, selection))
+        return
+    started = datetime.now(UTC)
+    steps = execute(loaded, store, selection, _watcher())
+    recorded = runs.record_run(store, loaded, steps, started)
+    tables.show_run(console, recorded)
+    _end_by_verdict(steps)
+
+
+def _watcher() -> Watcher:
+    def started(step: Step) -> None:
+        console.print(f"[bold]{step.stage.name:<9}[/] [dim]{escape(step.reason)}", soft_wrap=True)
+
+    def finished(step: Step, artifact: Artifact, seconds: float) -> None:
+        summary = escape(artifact.manifest["summary"])
+        console.print(f"{'':<9} {summary} [dim]({seconds:.1f} s)", soft_wrap=True)
+
+    def warned(text: str) -> None:
+        console.print(f"[yellow]warning[/]   {escape(text)}", soft_wrap=True)
+
+    return Watcher(progress_on(console), started, finished, warned)
+
+
+def _end_by_verdict(steps: tuple[Step, ...]) -> None:
+    for step in steps:
+        if step.artifact and step.artifact.manifest["metrics"].get("passed", 1) == 0:
+            raise GateError(f"verify: {step.artifact.manifest['summary']}")
+
+
+@app.command()
+def status(
+    overrides: OverridesArgument = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    artifacts: ArtifactsOption = DEFAULT_ARTIFACTS,
+) -> None:
+    """Say which stages are up to date, and why others are not."""
+    loaded = load_config(config, overrides or ())
+    tables.show_plan(console, plan(loaded, ArtifactStore(artifacts), Selection()))
+
+
+@app.command(name="runs")
+def list_runs(artifacts: ArtifactsOption = DEFAULT_ARTIFACTS) -> None:
+    """List the runs, oldest first."""
+    tables.show_runs(console, runs.list_runs(ArtifactStore(artifacts)))
+
+
+@app.command()
+def show(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[RUN]", help="A run; the latest if none.")
+    ] = None,
+    artifacts: ArtifactsOption = DEFAULT_ARTIFACTS,
+) -> None:
+    """Show a run: its stages, its formats and where its report is."""
+    found = runs.find_run(ArtifactStore(artifacts), name)
+    tables.show_stages(console, found)
+    tables.show_run(console, found)
+
+
+@app.command()
+def predict(
+    files: Annotated[list[Path], typer.Argument(help="PNG or JPEG files.")],
+    format_name: Annotated[
+        str, typer.Option("--format", help="The exported format that answers.")
+    ] = "tflite_float32",
+    run_name: Annotated[
+        str | None, typer.Option("--run", help="A run; the latest if none.")
+    ] = None,
+    polarity: Annotated[
+        Polarity, typer.Option(help="How the pictures are drawn, if not as the training data.")
+    ] = Polarity.AUTO,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    artifacts: ArtifactsOption = DEFAULT_ARTIFACTS,
+) -> None:
+    """Classify picture files with an exported format."""
+    found = runs.find_run(ArtifactStore(artifacts), run_name)
+    folder = found.artifact("export")
+    if folder is None:
+        raise ConfigError(f"{found.path}: this run exported nothing; name another with --run")
+    with _quiet_libraries():
+        from pipeline.prediction import predict as classify
+
+        answers = classify(files, folder, format_name, polarity.value)
+    if as_json:
+        print(json.dumps([answer.as_json() for answer in answers], indent=2))  # noqa: T201
+    else:
+        tables.show_predictions(console, answers)
+
+
+@contextmanager
+def _quiet_libraries() -> Iterator[None]:
+    """Keeps native libraries' start-up lines off the terminal."""
+    saved = os.dup(2)
+    try:
+        with Path(os.devnull).open("w") as nothing:
+            os.dup2(nothing.fileno(), 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)

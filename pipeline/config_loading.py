@@ -1,0 +1,246 @@
+"""YAML with `extends`, plus overrides such as train.epochs=5, becomes a PipelineConfig."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ValidationError, create_model
+
+from export.formats import formats
+from pipeline import plugins
+from pipeline.config import Choice, Dimension, ExportSection, LogRange, PipelineConfig
+from pipeline.errors import ConfigError
+from pipeline.yaml_reading import parse_yaml
+
+PLUG_INS = {"data": ("source", plugins.SOURCES), "model": ("preset", plugins.MODELS)}
+SEARCHABLE = ("model", "train", "augmentation")
+MAX_EXTENDS = 10
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One config file, or the overrides of the command line, and the name to blame it by."""
+
+    name: str
+    values: Mapping[str, Any]
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> PipelineConfig:
+    """Reads a config file and what it extends, applies overrides, and checks everything.
+
+    Raises:
+        ConfigError: one line for each thing wrong: where, what was found, what was expected.
+    """
+    layers = [*_file_layers(path), *(_override_layer(text) for text in overrides)]
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        merged = _merge(merged, layer.values)
+    config = _validate({**merged, "name": path.stem}, layers)
+    _check_search_space(config, layers)
+    return config
+
+
+def with_values(config: PipelineConfig, values: Mapping[str, Any]) -> PipelineConfig:
+    """The config with other values for some keys, such as `{"train.learning_rate": 0.01}`.
+
+    Raises:
+        ConfigError: a key or value that the config would refuse in a file.
+    """
+    if not values:
+        return config
+    merged = config.model_dump(mode="json")
+    for key, value in values.items():
+        merged = _merge(merged, _nested(key.split("."), value))
+    return _validate(merged, [Layer(config.name, merged)])
+
+
+def _file_layers(path: Path, seen: tuple[Path, ...] = ()) -> list[Layer]:
+    """The layers of a file, its farthest ancestor first."""
+    if path.resolve() in seen or len(seen) > MAX_EXTENDS:
+        raise ConfigError(f"{path}: `extends` goes in a circle; remove one of its links")
+    values = parse_yaml(_read(path), str(path))
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: expected `section:` lines, found {type(values).__name__}")
+    parent = values.pop("extends", None)
+    if parent is None:
+        return [Layer(str(path), values)]
+    if not isinstance(parent, str):
+        raise ConfigError(f"{path}: extends is {parent!r}; expected the path of a YAML file")
+    return [*_file_layers(path.parent / parent, (*seen, path.resolve())), Layer(str(path), values)]
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        near = get_close_matches(path.name, [p.name for p in path.parent.glob("*.yaml")], n=1)
+        hint = f" Did you mean {path.parent / near[0]}?" if near else " Check the path after -c."
+        raise ConfigError(f"{path}: no such config file.{hint}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read as UTF-8 text ({error})") from error
+
+
+def _override_layer(text: str) -> Layer:
+    key, equals, value = text.partition("=")
+    if not equals or not re.fullmatch(r"[A-Za-z_][\w.]*", key):
+        raise ConfigError(
+            f"{text!r} is not an override; expected key=value, such as train.epochs=5"
+        )
+    parsed = parse_yaml(value, f"override {text}")
+    return Layer("command line", _nested(key.split("."), parsed))
+
+
+def _nested(keys: Sequence[str], value: Any) -> dict[str, Any]:
+    """`{"a": {"b": value}}` for the keys a, b; keys of a search space stay whole."""
+    if list(keys[:2]) == ["tune", "space"] and len(keys) > 3:
+        keys = ["tune", "space", ".".join(keys[2:])]
+    for key in reversed(keys):
+        value = {key: value}
+    return dict(value)
+
+
+def _merge(base: Mapping[str, Any], top: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    """Mappings merge; a section that names another plug-in, or a search space, starts afresh."""
+    merged = dict(base)
+    for key, value in top.items():
+        old = merged.get(key)
+        keep = isinstance(old, dict) and isinstance(value, dict) and not _replaces(key, old, value)
+        merged[key] = _merge(old or {}, value, key) if keep else value
+    return merged
+
+
+def _replaces(section: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    if section == "space":
+        return True
+    selector = PLUG_INS.get(section, ("", ""))[0]
+    return selector in new and old.get(selector) != new[selector]
+
+
+def _validate(values: Mapping[str, Any], layers: Sequence[Layer]) -> PipelineConfig:
+    config_type = _config_type(values, layers)
+    try:
+        text = json.dumps(values)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{layers[-1].name}: {error}") from error
+    try:
+        return config_type.model_validate_json(text)
+    except ValidationError as error:
+        problems = dict.fromkeys(_describe(e, config_type, layers) for e in error.errors())
+        raise ConfigError("\n".join(problems)) from None
+
+
+def _config_type(values: Mapping[str, Any], layers: Sequence[Layer]) -> type[PipelineConfig]:
+    """PipelineConfig with the options of the chosen plug-ins in their sections."""
+    fields: dict[str, Any] = {"export": (_export_type(), ...)}
+    for section, (selector, package) in PLUG_INS.items():
+        chosen = values.get(section)
+        name = chosen.get(selector) if isinstance(chosen, dict) else None
+        if name is None:
+            raise ConfigError(
+                f"{layers[-1].name}: {section}.{selector} is missing; "
+                f"available: {', '.join(plugins.names(package))}"
+            )
+        if name not in plugins.names(package):
+            where = f"{_origin((section, selector), layers)}: {section}.{selector}"
+            raise ConfigError(f"{where} is {name!r}. {_suggest(str(name), plugins.names(package))}")
+        fields[section] = (plugins.load(package, name).Options, ...)
+    return create_model("Config", __base__=PipelineConfig, **fields)
+
+
+def _export_type() -> type[ExportSection]:
+    known = formats()
+    fields: dict[str, Any] = {name: (f.options, f.options()) for name, f in known.items()}
+    fields["formats"] = (tuple[Literal[tuple(known)], ...], ...)  # type: ignore[misc]
+    return create_model("Export", __base__=ExportSection, **fields)
+
+
+def _describe(error: Any, config_type: type[BaseModel], layers: Sequence[Layer]) -> str:
+    """One line: file, key, what is wrong with it and what would be right."""
+    location = tuple(part for part in error["loc"] if not _is_branch(part))
+    where = f"{_origin(location, layers)}: {_dotted(location)}"
+    if error["type"] == "extra_forbidden":
+        return (
+            f"{where} is no known key. {_suggest(str(location[-1]), _siblings(error, config_type))}"
+        )
+    if error["type"] == "literal_error":
+        expected = re.findall(r"'([^']*)'", error["ctx"]["expected"])
+        return f"{where} is {error['input']!r}. {_suggest(str(error['input']), expected)}"
+    if error["type"] == "missing":
+        return f"{where} is missing"
+    message = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    if error["type"] == "value_error":
+        return f"{where}: {message}"
+    return f"{where} is {error['input']!r}; it {message}"
+
+
+def _is_branch(part: str | int) -> bool:
+    """Whether pydantic added this part of a location to say which type of a union it tried."""
+    return isinstance(part, str) and bool(re.search(r"[\[(]|^(LogRange|LinearRange|Choice)$", part))
+
+
+def _siblings(error: Any, config_type: type[BaseModel]) -> list[str]:
+    model: Any = config_type
+    for part in error["loc"][:-1]:
+        field = model.model_fields.get(part) if hasattr(model, "model_fields") else None
+        model = field.annotation if field else None
+    return sorted(getattr(model, "model_fields", {}))
+
+
+def _suggest(name: str, available: Sequence[str]) -> str:
+    near = get_close_matches(name, available, n=1, cutoff=0.5)
+    hint = f"Did you mean {near[0]!r}? " if near else ""
+    return f"{hint}Available: {', '.join(available)}" if available else hint.strip()
+
+
+def _dotted(location: Sequence[str | int]) -> str:
+    text = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in location)
+    return text.removeprefix(".")
+
+
+def _origin(location: Sequence[str | int], layers: Sequence[Layer]) -> str:
+    """The last layer that sets the key, or the nearest section around it that any layer sets."""
+    for length in range(len(location), 0, -1):
+        for layer in reversed(layers):
+            if _has(layer.values, location[:length]):
+                return layer.name
+    return layers[-1].name
+
+
+def _has(values: Any, location: Sequence[str | int]) -> bool:
+    for part in location:
+        try:
+            values = values[part]
+        except (KeyError, IndexError, TypeError):
+            return False
+    return True
+
+
+def _check_search_space(config: PipelineConfig, layers: Sequence[Layer]) -> None:
+    """Puts each end and each choice of the search space into the config once."""
+    for key, dimension in config.tune.space.items():
+        section = key.partition(".")[0]
+        where = f"{_origin(('tune', 'space', key), layers)}: tune.space: {key}"
+        if section not in SEARCHABLE:
+            raise ConfigError(
+                f"{where} cannot be searched; expected a key of {_either(SEARCHABLE)}"
+            )
+        for value in candidates(dimension):
+            try:
+                with_values(config, {key: value})
+            except ConfigError as error:
+                raise ConfigError(f"{where}: {str(error).partition(': ')[2]}") from None
+
+
+def candidates(dimension: Dimension) -> tuple[Any, ...]:
+    """Every choice, or both ends of a range."""
+    if isinstance(dimension, Choice):
+        return dimension.choice
+    return dimension.log if isinstance(dimension, LogRange) else dimension.linear
+
+
+def _either(words: Sequence[str]) -> str:
+    return f"{', '.join(words[:-1])} or {words[-1]}"

@@ -1,0 +1,101 @@
+"""Runs: a folder for each call of the pipeline, with a link to each artifact that it used."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pipeline.config import PipelineConfig
+from pipeline.errors import ConfigError
+from pipeline.runner import Step
+from pipeline.store import ArtifactStore, write_synced
+
+RECORD = "run.json"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A recorded run."""
+
+    path: Path
+    record: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    def artifact(self, stage: str) -> Path | None:
+        """The artifact's folder, if the run used one of this stage and it is still there."""
+        link = self.path / stage
+        return link if link.is_dir() else None
+
+
+def record_run(
+    store: ArtifactStore, config: PipelineConfig, steps: Sequence[Step], started: datetime
+) -> Run:
+    """Writes the folder of a run that ended; `steps` are those that have an artifact."""
+    folder = _new_folder(store.root / "runs", started, config.name)
+    for step in steps:
+        assert step.artifact is not None
+        link = folder / step.stage.name
+        link.symlink_to(Path("../..") / step.stage.name / step.key)
+    record = {
+        "config_name": config.name,
+        "started": started.isoformat(timespec="seconds"),
+        "seconds": round((datetime.now(UTC) - started).total_seconds(), 2),
+        "stages": [_describe(step) for step in steps],
+        "config": config.model_dump(mode="json"),
+    }
+    write_synced(folder / RECORD, record)
+    return Run(folder, record)
+
+
+def _describe(step: Step) -> dict[str, Any]:
+    assert step.artifact is not None
+    return {
+        "stage": step.stage.name,
+        "key": step.key,
+        "reason": step.reason,
+        "summary": step.artifact.manifest["summary"],
+    }
+
+
+def _new_folder(root: Path, started: datetime, name: str) -> Path:
+    base = f"{started.astimezone():%Y%m%d-%H%M%S}-{name}"
+    for number in range(1, 1000):
+        folder = root / (base if number == 1 else f"{base}-{number}")
+        try:
+            folder.mkdir(parents=True)
+            return folder
+        except FileExistsError:
+            continue
+    raise ConfigError(f"{root}: too many runs in one second")
+
+
+def list_runs(store: ArtifactStore) -> list[Run]:
+    """Every readable run, oldest first."""
+    runs = []
+    for path in sorted((store.root / "runs").glob(f"*/{RECORD}")):
+        try:
+            runs.append(Run(path.parent, json.loads(path.read_text(encoding="utf-8"))))
+        except (OSError, ValueError):
+            continue
+    return runs
+
+
+def find_run(store: ArtifactStore, name: str | None) -> Run:
+    """The run of this name, or the latest.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    runs = [run for run in list_runs(store) if name in (None, run.name)]
+    if not runs:
+        wanted = f"no run {name!r}" if name else "no run yet"
+        raise ConfigError(
+            f"{store.root}: {wanted}; `python run_pipeline.py runs` lists them, "
+            "`python run_pipeline.py run` makes one"
+        )
+    return runs[-1]

@@ -1,0 +1,72 @@
+"""train: trains the built network and keeps the weights that did best on validation."""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from pipeline.config import PipelineConfig
+from pipeline.data import description
+from pipeline.data.dataset import steps_per_epoch
+from pipeline.data.records import read_split
+from pipeline.stages import StageContext, StageResult
+from pipeline.training.callbacks import KeepBest, ShowProgress, StopOnDivergence, WriteHistory
+from pipeline.training.fitting import Splits, fit
+from pipeline.training.model_creation import create_model
+from pipeline.training.precision import Execution, decide_execution
+
+
+def run(context: StageContext) -> StageResult:
+    """Publishes `model.keras` (float32), `history.csv` and TensorBoard logs."""
+    config = context.config
+    folder = context.inputs["ingest"]
+    dataset = description.read(folder)
+    splits = Splits(
+        read_split(folder, "train"), read_split(folder, "validation"), dataset.num_classes
+    )
+    execution = decide_execution(config, dataset.image_shape, splits.num_classes)
+    model = create_model(config, dataset.image_shape, splits.num_classes, execution.policy)
+    untrained = keras.saving.load_model(context.inputs["build"] / "model.keras", compile=False)
+    model.set_weights(untrained.get_weights())
+    best = _fit(model, context, splits, execution)
+    _save_float32(untrained, best, context.output / "model.keras")
+    return _result(config, execution, best)
+
+
+def _fit(model: Any, context: StageContext, splits: Splits, execution: Execution) -> KeepBest:
+    section = context.config.train
+    best = KeepBest(section.monitor)
+    total = section.epochs * steps_per_epoch(len(splits.train), section.batch_size)
+    context.progress.line(f"{execution.policy} on {execution.reason}")
+    with context.progress.task("training", total) as task:
+        callbacks = [
+            StopOnDivergence(),
+            best,
+            WriteHistory(context.output / "history.csv"),
+            keras.callbacks.TensorBoard(context.output / "tensorboard", write_graph=False),
+            ShowProgress(task),
+        ]
+        fit(model, context.config, splits, execution, callbacks)
+    return best
+
+
+def _save_float32(untrained: Any, best: KeepBest, path: Path) -> None:
+    """Saves the best weights in the untrained model, whose layers compute in float32."""
+    untrained.set_weights(best.weights)
+    untrained.save(path)
+
+
+def _result(config: PipelineConfig, execution: Execution, best: KeepBest) -> StageResult:
+    accuracy = best.logs["val_accuracy"]
+    return StageResult(
+        f"validation accuracy {accuracy:.2%}, best in epoch {best.epoch + 1} of "
+        f"{config.train.epochs}",
+        {
+            "val_accuracy": accuracy,
+            "val_loss": best.logs["val_loss"],
+            "best_epoch": best.epoch + 1,
+            "precision": execution.policy,
+            "jit_compile": int(execution.jit_compile),
+            "device": execution.reason,
+        },
+    )

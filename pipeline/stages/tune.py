@@ -1,0 +1,105 @@
+"""tune: tries settings on a part of the training split; validation says which is best."""
+
+import csv
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline.config import PipelineConfig
+from pipeline.config_loading import with_values
+from pipeline.data import description
+from pipeline.data.records import read_split
+from pipeline.data.splits import stratified_sample
+from pipeline.sources import LabelledImages
+from pipeline.stages import StageContext, StageResult
+from pipeline.training.callbacks import KeepBest, StopOnDivergence
+from pipeline.training.fitting import Splits, fit
+from pipeline.training.model_creation import create_model
+from pipeline.training.precision import Execution, decide_execution
+from pipeline.tuning.plot import plot_trials
+from pipeline.tuning.search import PROJECT, Search, Trial, TrialValues
+
+
+def run(context: StageContext) -> StageResult:
+    """Publishes `best.yaml`, `trials.csv`, `trials.png` and KerasTuner's state."""
+    config, section = context.config, context.config.tune
+    splits, image_shape = _read(context)
+    execution = decide_execution(config, image_shape, splits.num_classes)
+
+    def score(values: TrialValues, epochs: int) -> float:
+        tried = with_values(config, {**values, "train.epochs": epochs})
+        return _train_once(tried, splits, image_shape, execution)
+
+    with context.progress.task("tuning", section.max_trials) as task:
+
+        def ended(trial: Trial, best: Trial | None) -> None:
+            context.progress.line(_line(trial, section.objective))
+            task.advance(1, f"best {best.score:.4f}" if best and best.score else "")
+
+        search = Search(section, config.seed, context.scratch, score, ended)
+        trials = search.run()
+    best = search.best()
+    assert best is not None
+    _write(context, trials, best)
+    return StageResult(
+        f"{len(trials)} trials; best: {_words(best)}", {section.objective: best.score or 0.0}
+    )
+
+
+def _read(context: StageContext) -> tuple[Splits, tuple[int, int, int]]:
+    """A stratified part of the training split, and the whole of validation."""
+    folder = context.inputs["ingest"]
+    dataset = description.read(folder)
+    train = read_split(folder, "train")
+    count = max(1, round(context.config.tune.data_fraction * len(train)))
+    chosen = stratified_sample(train.labels, count, context.config.seed)
+    part = LabelledImages(train.images[chosen], train.labels[chosen])
+    splits = Splits(part, read_split(folder, "validation"), dataset.num_classes)
+    return splits, dataset.image_shape
+
+
+def _train_once(
+    config: PipelineConfig, splits: Splits, shape: tuple[int, int, int], execution: Execution
+) -> float:
+    """The objective of the best epoch."""
+    objective = config.tune.objective
+    model = create_model(config, shape, splits.num_classes, execution.policy)
+    best = KeepBest(objective)
+    fit(model, config, splits, execution, [StopOnDivergence(), best])
+    return best.logs[objective]
+
+
+def _words(trial: Trial) -> str:
+    values = (f"{key} {_number(value)}" for key, value in trial.values.items())
+    return ", ".join(values)
+
+
+def _number(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _line(trial: Trial, objective: str) -> str:
+    name = objective.replace("val_", "validation ")
+    result = f"{name} {trial.score:.4f}" if trial.score is not None else "failed"
+    return f"trial {trial.number}: {result} with {_words(trial)}"
+
+
+def _write(context: StageContext, trials: Sequence[Trial], best: Trial) -> None:
+    output, objective = context.output, context.config.tune.objective
+    lines = (f"{key}: {json.dumps(value)}\n" for key, value in best.values.items())
+    (output / "best.yaml").write_text("".join(lines), encoding="utf-8")
+    _write_csv(output / "trials.csv", trials, objective)
+    plot_trials(trials, objective, output / "trials.png")
+    shutil.copytree(context.scratch / PROJECT, output / PROJECT)
+
+
+def _write_csv(path: Path, trials: Sequence[Trial], objective: str) -> None:
+    keys = list(trials[0].values)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["trial", objective, "epochs", *keys])
+        for trial in trials:
+            score = "" if trial.score is None else f"{trial.score:.6g}"
+            writer.writerow([trial.number, score, trial.epochs, *(trial.values[k] for k in keys)])

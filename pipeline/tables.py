@@ -1,0 +1,134 @@
+"""What commands show: plans, runs, formats, predictions."""
+
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from pipeline.runner import Step
+from pipeline.runs import Run
+
+if TYPE_CHECKING:
+    from pipeline.prediction import Prediction
+
+EXACT = 0.005
+
+
+def show_plan(console: Console, steps: Sequence[Step]) -> None:
+    """One line a stage: whether it would run, and why."""
+    table = _table("stage", "", "why")
+    for step in steps:
+        action = "[dim]up to date[/]" if step.artifact else "[bold]runs[/]"
+        table.add_row(step.stage.name, action, escape(step.reason))
+    console.print(table)
+
+
+def show_runs(console: Console, runs: Sequence[Run]) -> None:
+    """One line a run."""
+    if not runs:
+        console.print("No runs yet. `python run_pipeline.py` makes the first one.", markup=False)
+        return
+    table = _table("run", "seconds", "stages run", "last stage says", right=(1,))
+    for run in runs:
+        made = [s["stage"] for s in run.record["stages"] if s["reason"] != "nothing changed"]
+        last = run.record["stages"][-1]
+        says = f"{last['stage']}: {last['summary']}"
+        table.add_row(
+            run.name, f"{run.record['seconds']:.0f}", ", ".join(made) or "none", escape(says)
+        )
+    console.print(table)
+
+
+def show_stages(console: Console, run: Run) -> None:
+    """What each stage of a run made."""
+    table = _table("stage", "key", "made")
+    for stage in run.record["stages"]:
+        table.add_row(stage["stage"], f"[dim]{stage['key']}[/]", escape(stage["summary"]))
+    console.print(table)
+
+
+def show_run(console: Console, run: Run) -> None:
+    """The table of formats, if the run verified any, and where to look next."""
+    verify, export = run.artifact("verify"), run.artifact("export")
+    if verify and export:
+        from export import verdict
+
+        console.print()
+        show_formats(console, verdict.read(verify / "verdict.json"))
+    evaluate = run.artifact("evaluate")
+    places = {"report": evaluate and evaluate / "report.html", "formats": export, "run": run.path}
+    console.print()
+    for name, path in places.items():
+        if path:
+            console.print(f"{name:<8} {_shown(path)}", markup=False, soft_wrap=True)
+
+
+def show_formats(console: Console, verdict: Any) -> None:
+    """One line a format: what it is, how it answers, whether it passed."""
+    names = ("format", "file", "size", "accuracy", "vs Keras", "agreement", "p50", "verdict")
+    table = _table(*names, right=(2, 3, 4, 5, 6))
+    for check in verdict.formats:
+        table.add_row(
+            check.name,
+            check.file,
+            _size(check.size_bytes),
+            _cell(check.accuracy, "{:.2%}"),
+            _points(check.accuracy_difference_points),
+            _cell(check.agreement, "{:.2%}"),
+            _cell(check.latency_p50_ms, "{:.2f} ms"),
+            "[green]pass[/]" if check.passed else "[red]fail[/]",
+        )
+    console.print(table)
+    for check in verdict.formats:
+        if not check.passed:
+            console.print(f"[red]{check.name}[/]: {escape(check.reason)}", soft_wrap=True)
+
+
+def show_predictions(console: Console, answers: Sequence["Prediction"]) -> None:
+    """One line a picture."""
+    table = _table("file", "answer", "probability", "next", "read as", right=(2,))
+    for answer in answers:
+        runners_up = ", ".join(f"{label} {share:.1%}" for label, share in answer.top[1:])
+        table.add_row(
+            escape(str(answer.file)),
+            f"[bold]{escape(answer.label)}[/]",
+            f"{answer.probability:.1%}",
+            f"[dim]{escape(runners_up)}[/]",
+            f"[dim]{escape(answer.polarity)}[/]",
+        )
+    console.print(table)
+
+
+def _table(*columns: str, right: Sequence[int] = ()) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="right" if index in right else "left", overflow="fold")
+    return table
+
+
+def _cell(value: float | None, pattern: str) -> str:
+    return "–" if value is None else pattern.format(value)
+
+
+def _points(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return "0.00 pt" if abs(value) < EXACT else f"{value:+.2f} pt"
+
+
+def _size(size_bytes: int | None) -> str:
+    if size_bytes is None:
+        return "–"
+    return f"{math.ceil(size_bytes / 1000):,} kB" if size_bytes >= 1000 else f"{size_bytes} B"
+
+
+def _shown(path: Path) -> str:
+    """The real path, relative to the working folder where it lies below it."""
+    resolved = path.resolve()
+    here = Path(os.getcwd()).resolve()
+    return str(resolved.relative_to(here)) if resolved.is_relative_to(here) else str(resolved)

@@ -1,0 +1,92 @@
+"""Trains a network on the training split; `tune` and `train` both do it here."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from pipeline.config import PipelineConfig
+from pipeline.data.dataset import BatchPlan, evaluation_batches, steps_per_epoch, training_batches
+from pipeline.sources import LabelledImages
+from pipeline.training.optimizer import class_weights, compile_model
+from pipeline.training.precision import Execution
+
+LONGEST_EXECUTION = 32
+VALIDATION_BATCH_SIZE = 500
+
+
+@dataclass(frozen=True)
+class Splits:
+    """What training may see: never the test split."""
+
+    train: LabelledImages
+    validation: LabelledImages
+    num_classes: int
+
+
+def fit(
+    model: keras.Model,
+    config: PipelineConfig,
+    splits: Splits,
+    execution: Execution,
+    callbacks: Sequence[Any],
+) -> None:
+    """Trains for `config.train.epochs` epochs.
+
+    Args:
+        model: the network with the weights to start from.
+        config: `train`, `augmentation` and `seed` are read.
+        splits: the images.
+        execution: precision is the model's own; `jit_compile` is taken from here.
+        callbacks: run after those that the config asks for.
+    """
+    section = config.train
+    steps = steps_per_epoch(len(splits.train), section.batch_size)
+    compile_model(
+        model,
+        section,
+        steps * section.epochs,
+        {"jit_compile": execution.jit_compile, "steps_per_execution": _steps_at_once(steps)},
+    )
+    plan = BatchPlan(splits.num_classes, section.batch_size, config.seed, section.epochs)
+    model.fit(
+        training_batches(splits.train, config.augmentation, plan),
+        epochs=section.epochs,
+        steps_per_epoch=steps,
+        validation_data=evaluation_batches(
+            splits.validation, splits.num_classes, VALIDATION_BATCH_SIZE
+        ),
+        class_weight=_class_weights(config, splits),
+        callbacks=[*_configured(config), *callbacks],
+        verbose=0,
+    )
+
+
+def _steps_at_once(steps: int) -> int:
+    """The most steps in one call of the graph that divide an epoch evenly.
+
+    Keras draws whole executions from a dataset that goes on over epochs, so an uneven one would
+    shift every later epoch.
+    """
+    return max(n for n in range(1, LONGEST_EXECUTION + 1) if steps % n == 0)
+
+
+def _class_weights(config: PipelineConfig, splits: Splits) -> dict[int, float] | None:
+    if config.train.class_weights == "none":
+        return None
+    counts = [int((splits.train.labels == i).sum()) for i in range(splits.num_classes)]
+    return class_weights(counts)
+
+
+def _configured(config: PipelineConfig) -> list[Any]:
+    callbacks: list[Any] = []
+    if config.train.ema_momentum is not None:
+        callbacks.append(keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
+    if config.train.early_stopping_patience is not None:
+        callbacks.append(
+            keras.callbacks.EarlyStopping(
+                monitor=config.train.monitor, patience=config.train.early_stopping_patience
+            )
+        )
+    return callbacks

@@ -1,0 +1,182 @@
+"""Which precision to train in on which device, and whether to compile with XLA: measured."""
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from pipeline.config import PipelineConfig, TrainSection
+from pipeline.environment import processor
+from pipeline.training.model_creation import create_model
+
+TENSOR_CORES = (7, 0)
+BF16_FLAGS = ("avx512_bf16", "amx_bf16")
+PROBE_STEPS = 8
+WORTH_IT = 0.95
+
+
+@dataclass(frozen=True)
+class Device:
+    """What training runs on.
+
+    Attributes:
+        kind: `gpu` or `cpu`.
+        name: as its maker calls it.
+        compute_capability: of an NVIDIA GPU, such as (8, 0).
+        has_bf16: whether a CPU has bfloat16 instructions.
+    """
+
+    kind: str
+    name: str
+    compute_capability: tuple[int, int] | None = None
+    has_bf16: bool = False
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How to train, and why so."""
+
+    policy: str
+    jit_compile: bool
+    reason: str
+
+
+def find_device() -> Device:
+    """The first GPU, with its memory set to grow on demand, or else the CPU."""
+    gpus = tf.config.list_physical_devices("GPU")
+    for gpu in gpus:
+        tf.config.experimental.set_memory_growth(gpu, True)
+    if gpus:
+        details = tf.config.experimental.get_device_details(gpus[0])
+        name = details.get("device_name", "GPU")
+        return Device("gpu", name, details.get("compute_capability"))
+    return Device("cpu", processor(), has_bf16=_cpu_has_bf16(Path("/proc/cpuinfo")))
+
+
+def _cpu_has_bf16(cpuinfo: Path) -> bool:
+    try:
+        flags = cpuinfo.read_text(encoding="utf-8").split()
+    except OSError:
+        return False
+    return any(flag in flags for flag in BF16_FLAGS)
+
+
+Probe = Callable[[str, bool], float]
+"""Gives the seconds of one training step under a policy, with or without XLA."""
+
+
+def choose_execution(
+    section: TrainSection, device: Device, probe: Probe, memory: "ProbeMemory"
+) -> Execution:
+    """Obeys the config; where it says `auto`, asks the device, or measures once per machine."""
+    policy: str = section.precision
+    why = "as configured"
+    jit = section.jit_compile
+    if policy == "auto":
+        policy, why = _choose_policy(device, probe, memory)
+    if jit == "auto":
+        jit, why_jit = _choose_jit(device, policy, probe, memory)
+        why = f"{why}; {why_jit}"
+    return Execution(policy, bool(jit), f"{device.name}: {why}")
+
+
+def _choose_policy(device: Device, probe: Probe, memory: "ProbeMemory") -> tuple[str, str]:
+    if device.kind == "gpu":
+        has_tensor_cores = (device.compute_capability or (0, 0)) >= TENSOR_CORES
+        if has_tensor_cores:
+            return "mixed_float16", "has tensor cores"
+        return "float32", "has no tensor cores"
+    if not device.has_bf16:
+        return "float32", "has no bfloat16 instructions"
+    ratio = memory.ratio(
+        f"{device.name} mixed_bfloat16 / float32",
+        lambda: probe("mixed_bfloat16", False) / probe("float32", False),
+    )
+    policy = "mixed_bfloat16" if ratio < WORTH_IT else "float32"
+    return policy, f"a bfloat16 step takes {ratio:.2f} of the time of a float32 step"
+
+
+def _choose_jit(
+    device: Device, policy: str, probe: Probe, memory: "ProbeMemory"
+) -> tuple[bool, str]:
+    ratio = memory.ratio(
+        f"{device.name} {policy} XLA / no XLA",
+        lambda: probe(policy, True) / probe(policy, False),
+    )
+    return ratio < WORTH_IT, f"a step with XLA takes {ratio:.2f} of the time without"
+
+
+def decide_execution(
+    config: PipelineConfig, image_shape: tuple[int, int, int], num_classes: int
+) -> Execution:
+    """Precision and XLA for the config's network on this machine."""
+    probe = step_probe(
+        lambda policy: create_model(config, image_shape, num_classes, policy),
+        image_shape,
+        num_classes,
+        config.train.batch_size,
+    )
+    return choose_execution(config.train, find_device(), probe, machine_memory())
+
+
+class ProbeMemory:
+    """Ratios measured on this machine, kept in one small JSON file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def ratio(self, name: str, measure: Callable[[], float]) -> float:
+        """The remembered ratio, or a new measurement."""
+        name = f"{name}, TensorFlow {tf.__version__}"
+        known = self._read()
+        if name not in known:
+            known = {**known, name: round(measure(), 3)}
+            self._write(known)
+        return float(known[name])
+
+    def _read(self) -> dict[str, float]:
+        try:
+            values = json.loads(self._path.read_text(encoding="utf-8"))
+            return {str(key): float(value) for key, value in values.items()}
+        except (OSError, ValueError, AttributeError, TypeError):
+            return {}
+
+    def _write(self, values: Mapping[str, float]) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self._path.with_suffix(f".{os.getpid()}")
+        temporary.write_text(json.dumps(values, indent=2), encoding="utf-8")
+        temporary.replace(self._path)
+
+
+def machine_memory() -> ProbeMemory:
+    """The memory of this user on this machine."""
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return ProbeMemory(Path(cache) / "evenkeel" / "probes.json")
+
+
+def step_probe(
+    create: Callable[[str], Any], image_shape: tuple[int, ...], num_classes: int, batch_size: int
+) -> Probe:
+    """A probe that trains `create(policy)` for some steps on noise."""
+    random = np.random.default_rng(0)
+    images = random.uniform(0, 255, (batch_size, *image_shape)).astype("float32")
+    labels = np.eye(num_classes, dtype="float32")[random.integers(0, num_classes, batch_size)]
+
+    def probe(policy: str, jit_compile: bool) -> float:
+        model = create(policy)
+        model.compile("sgd", "categorical_crossentropy", jit_compile=jit_compile)
+        model.train_on_batch(images, labels)
+        seconds = []
+        for _ in range(PROBE_STEPS):
+            start = perf_counter()
+            model.train_on_batch(images, labels)
+            seconds.append(perf_counter() - start)
+        return float(np.median(seconds))
+
+    return probe

@@ -1,0 +1,29 @@
+"""A picture of a search: each trial's score and the best so far."""
+
+from collections.abc import Sequence
+from itertools import accumulate
+from pathlib import Path
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from pipeline.tuning.search import Trial
+
+
+def plot_trials(trials: Sequence[Trial], objective: str, path: Path) -> None:
+    """Writes a PNG; failed trials are left out."""
+    scored = [(trial.number, trial.score) for trial in trials if trial.score is not None]
+    numbers, scores = [n for n, _ in scored], [s for _, s in scored]
+    better = max if objective == "val_accuracy" else min
+    figure = Figure(figsize=(7, 3.2), layout="constrained")
+    axes = figure.subplots()
+    axes.step(
+        numbers, list(accumulate(scores, better)), where="post", color="#8aa4c8", label="best"
+    )
+    axes.plot(numbers, scores, "o", color="#1f4e96", label="trial")
+    axes.set_xlabel("trial")
+    axes.set_ylabel(objective.replace("val_", "validation "))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+    figure.savefig(path, dpi=130)
