@@ -22,6 +22,10 @@ class LabelledImages:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def select(self, indices: "np.ndarray") -> "LabelledImages":
+        """The images at `indices`, int64 (selected,), in their order."""
+        return LabelledImages(self.images[indices], self.labels[indices])
+
 
 @dataclass(frozen=True)
 class SourceData:

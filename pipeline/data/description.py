@@ -1,0 +1,54 @@
+"""What `dataset.json` says of the images beside it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+FILE_NAME = "dataset.json"
+
+
+@dataclass(frozen=True)
+class Description:
+    """A data set as a model and a reader of the report need to know it.
+
+    Attributes:
+        image_shape: height, width and channels.
+        classes: names, in label order.
+        counts: images per class in label order, by split.
+        pixel_mean: of the training images, 0..255, per channel.
+        pixel_deviation: standard deviation of the same.
+        origin: where the images came from, for a person.
+        source_sha256: of the files that the source read, by file name.
+        cleaning: numbers of images changed, dropped or found wanting, by reason.
+    """
+
+    image_shape: tuple[int, int, int]
+    classes: tuple[str, ...]
+    counts: Mapping[str, tuple[int, ...]]
+    pixel_mean: tuple[float, ...]
+    pixel_deviation: tuple[float, ...]
+    origin: str
+    source_sha256: Mapping[str, str]
+    cleaning: Mapping[str, int]
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.classes)
+
+    def size(self, split: str) -> int:
+        """The number of images of a split."""
+        return sum(self.counts[split])
+
+
+def write(folder: Path, description: Description) -> None:
+    text = json.dumps(asdict(description), indent=2, ensure_ascii=False)
+    (folder / FILE_NAME).write_text(text + "\n", encoding="utf-8")
+
+
+def read(folder: Path) -> Description:
+    fields = json.loads((folder / FILE_NAME).read_text(encoding="utf-8"))
+    for name in ("image_shape", "classes", "pixel_mean", "pixel_deviation"):
+        fields[name] = tuple(fields[name])
+    fields["counts"] = {split: tuple(counts) for split, counts in fields["counts"].items()}
+    return Description(**fields)

@@ -1,0 +1,69 @@
+"""TFRecord shards of labelled images: raw pixels and a label in each `tf.train.Example`."""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from pipeline.data import description
+from pipeline.errors import DamagedArtifactError
+from pipeline.sources import LabelledImages
+
+SHARD_BYTES = 64 * 2**20
+READ_BATCH_SIZE = 4096
+FEATURES = {
+    "image": tf.io.FixedLenFeature([], tf.string),
+    "label": tf.io.FixedLenFeature([], tf.int64),
+}
+
+
+def write_split(folder: Path, split: str, data: LabelledImages) -> None:
+    """Writes `<split>-00000-of-0000N.tfrecord`, each of about `SHARD_BYTES` at most."""
+    shards = max(1, math.ceil(data.images.nbytes / SHARD_BYTES))
+    for shard, indices in enumerate(np.array_split(np.arange(len(data)), shards)):
+        path = folder / f"{split}-{shard:05d}-of-{shards:05d}.tfrecord"
+        with tf.io.TFRecordWriter(str(path)) as writer:
+            for record in _records(data.select(indices)):
+                writer.write(record)
+
+
+def _records(data: LabelledImages) -> Iterator[bytes]:
+    example = tf.train.Example()
+    image = example.features.feature["image"].bytes_list.value
+    label = example.features.feature["label"].int64_list.value
+    image.append(b"")
+    label.append(0)
+    for pixels, index in zip(data.images, data.labels.tolist(), strict=True):
+        image[0], label[0] = pixels.tobytes(), index
+        yield example.SerializeToString()
+
+
+def read_split(folder: Path, split: str) -> LabelledImages:
+    """All images of a split, in the order that they were written.
+
+    Raises:
+        DamagedArtifactError: the shards do not hold what `dataset.json` says.
+    """
+    described = description.read(folder)
+    paths = sorted(str(path) for path in folder.glob(f"{split}-*.tfrecord"))
+    images = np.empty((described.size(split), *described.image_shape), np.uint8)
+    labels = np.empty(len(images), np.int64)
+    filled = 0
+    for batch in tf.data.TFRecordDataset(paths).batch(READ_BATCH_SIZE).map(_parse):
+        stop = filled + len(batch["label"])
+        images[filled:stop] = batch["image"].numpy().reshape(-1, *described.image_shape)
+        labels[filled:stop] = batch["label"].numpy()
+        filled = stop
+    if filled != len(images):
+        raise DamagedArtifactError(
+            f"{folder}: {filled:,} {split} images, but dataset.json says {len(images):,}. "
+            "Delete the folder and run ingest again."
+        )
+    return LabelledImages(images, labels)
+
+
+def _parse(records: tf.Tensor) -> dict[str, tf.Tensor]:
+    batch = tf.io.parse_example(records, FEATURES)
+    return {"image": tf.io.decode_raw(batch["image"], tf.uint8), "label": batch["label"]}

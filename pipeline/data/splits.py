@@ -1,0 +1,72 @@
+"""Draws stratified parts of a data set: each class keeps its share, the seed decides the rest."""
+
+import zlib
+
+import numpy as np
+
+from pipeline.errors import DataError
+
+
+def stratified_sample(
+    labels: np.ndarray, count: int, seed: int, purpose: str = "sample"
+) -> np.ndarray:
+    """Draws images so that each class keeps its share, at least one each where `count` allows.
+
+    Args:
+        labels: int64 (images,).
+        count: how many to draw; all where there are no more.
+        seed: decides which.
+        purpose: a word that keeps draws of one seed apart.
+
+    Returns:
+        Indices into `labels`: int64 (count,), rising.
+    """
+    if count >= len(labels):
+        return np.arange(len(labels))
+    sizes = np.bincount(labels)
+    return _draw(labels, _apportion(sizes, count, limits=sizes), seed, purpose)
+
+
+def split_validation(
+    labels: np.ndarray, fraction: float, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draws a stratified validation split; each class stays in both parts.
+
+    Returns:
+        Indices of the training and of the validation images: int64, rising.
+
+    Raises:
+        DataError: a class has fewer than two images.
+    """
+    sizes = np.bincount(labels)
+    if (lonely := np.flatnonzero(sizes == 1)).size:
+        raise DataError(
+            f"training split: label {lonely[0]} has one image, but validation and training need "
+            "one each. Add images, or raise data.train_limit."
+        )
+    count = max(round(fraction * len(labels)), np.count_nonzero(sizes))
+    limits = np.maximum(sizes - 1, 0)
+    shares = _apportion(sizes, min(count, limits.sum()), limits)
+    validation = _draw(labels, shares, seed, "validation")
+    return np.setdiff1d(np.arange(len(labels)), validation), validation
+
+
+def _apportion(sizes: np.ndarray, total: int, limits: np.ndarray) -> np.ndarray:
+    """Shares out `total` by size with largest remainders, between one and `limits` a class."""
+    exact = sizes * (total / sizes.sum())
+    floor = ((sizes > 0) & (total >= np.count_nonzero(sizes))).astype(np.int64)
+    shares = np.clip(exact.astype(np.int64), floor, limits)
+    while shares.sum() < total:
+        shares[np.argmax(np.where(shares < limits, exact - shares, -np.inf))] += 1
+    while shares.sum() > total:
+        shares[np.argmin(np.where(shares > floor, exact - shares, np.inf))] -= 1
+    return shares
+
+
+def _draw(labels: np.ndarray, shares: np.ndarray, seed: int, purpose: str) -> np.ndarray:
+    generator = np.random.default_rng([seed, zlib.crc32(purpose.encode())])
+    drawn = [
+        generator.choice(np.flatnonzero(labels == label), share, replace=False)
+        for label, share in enumerate(shares)
+    ]
+    return np.sort(np.concatenate(drawn))

@@ -1,0 +1,127 @@
+"""Reads the four IDX files of MNIST and its relatives, plain or gzipped.
+
+The format: two zero bytes, a type (8 for uint8), the number of dimensions, each dimension as a
+big-endian uint32, then the values (http://yann.lecun.com/exdb/mnist).
+"""
+
+import gzip
+import math
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Literal
+
+from pipeline.config import DataSection, OutsidePath
+from pipeline.errors import DataError
+from pipeline.sources import LabelledImages, SourceData
+
+if TYPE_CHECKING:
+    import numpy as np
+
+MNIST = Path(__file__).resolve().parent.parent / "datasets" / "mnist"
+KINDS = {0x801: "labels", 0x803: "images"}
+PIECE_BYTES = 1 << 24
+
+
+class Options(DataSection):
+    """Where the files are; each is found with or without `.gz`.
+
+    Attributes:
+        classes: names in label order; the labels themselves where None.
+    """
+
+    source: Literal["idx"] = "idx"
+    folder: OutsidePath = MNIST
+    train_images: str = "train-images-idx3-ubyte.gz"
+    train_labels: str = "train-labels-idx1-ubyte.gz"
+    test_images: str = "t10k-images-idx3-ubyte.gz"
+    test_labels: str = "t10k-labels-idx1-ubyte.gz"
+    classes: tuple[str, ...] | None = None
+
+    def outside_files(self) -> list[Path]:
+        names = (self.train_images, self.train_labels, self.test_images, self.test_labels)
+        return [_find(self.folder, name) for name in names]
+
+
+def load(options: Options) -> SourceData:
+    """Reads both splits.
+
+    Raises:
+        DataError: a file is missing, damaged, foreign, or does not fit its partner.
+    """
+    train_images, train_labels, test_images, test_labels = options.outside_files()
+    train = _read_split(train_images, train_labels)
+    test = _read_split(test_images, test_labels)
+    classes = options.classes or _label_texts(train)
+    return SourceData(train, test, classes, f"IDX files in a folder '{options.folder.name}'")
+
+
+def _find(folder: Path, name: str) -> Path:
+    bare = name.removesuffix(".gz")
+    for path in (folder / name, folder / bare, folder / f"{bare}.gz"):
+        if path.is_file():
+            return path
+    raise DataError(
+        f"{folder / name}: no such file, with or without .gz. "
+        "Put it there, or name its folder as data.folder."
+    )
+
+
+def _label_texts(data: LabelledImages) -> tuple[str, ...]:
+    return tuple(str(label) for label in range(int(data.labels.max(initial=-1)) + 1))
+
+
+def _read_split(images_path: Path, labels_path: Path) -> LabelledImages:
+    images, labels = _read(images_path, 0x803), _read(labels_path, 0x801)
+    if len(images) != len(labels):
+        raise DataError(
+            f"{labels_path}: {len(labels):,} labels for the {len(images):,} images of "
+            f"{images_path.name}. Take both files from one data set."
+        )
+    return LabelledImages(images[..., None], labels.astype("int64"))
+
+
+def _read(path: Path, magic: int) -> "np.ndarray":
+    """The values of one file: uint8, in the shape that its header declares."""
+    import numpy as np
+
+    try:
+        with _open(path) as stream:
+            shape = _read_shape(path, stream, magic)
+            values = _read_at_most(stream, math.prod(shape) + 1)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise DataError(f"{path}: damaged archive ({error}). Download it again.") from error
+    if len(values) != math.prod(shape):
+        found = "holds more" if len(values) > math.prod(shape) else f"ends after {len(values):,}"
+        declared = f"{'×'.join(map(str, shape))} = {math.prod(shape):,} bytes"
+        raise DataError(f"{path}: declares {declared} but {found}. Download it again.")
+    return np.frombuffer(values, np.uint8).reshape(shape)
+
+
+def _open(path: Path) -> BinaryIO:
+    with path.open("rb") as file:
+        is_gzipped = file.read(2) == b"\x1f\x8b"
+    return gzip.open(path) if is_gzipped else path.open("rb")  # type: ignore[return-value]
+
+
+def _read_shape(path: Path, stream: BinaryIO, magic: int) -> tuple[int, ...]:
+    found = stream.read(4)
+    if found != magic.to_bytes(4, "big"):
+        kind = KINDS.get(int.from_bytes(found, "big"))
+        what = f"a file of IDX {kind}" if kind else f"a file that begins with 0x{found.hex()}"
+        raise DataError(
+            f"{path}: {what}, expected IDX {KINDS[magic]} (0x{magic:08x}). "
+            "Name the right file in the data section."
+        )
+    count = magic & 0xFF
+    sizes = stream.read(4 * count)
+    if len(sizes) < 4 * count:
+        raise DataError(f"{path}: ends inside its header. Download it again.")
+    return tuple(int.from_bytes(sizes[at : at + 4], "big") for at in range(0, 4 * count, 4))
+
+
+def _read_at_most(stream: BinaryIO, size_bytes: int) -> bytearray:
+    """Reads in pieces, so that what a header declares claims no memory by itself."""
+    content = bytearray()
+    while piece := stream.read(min(PIECE_BYTES, size_bytes - len(content))):
+        content += piece
+    return content

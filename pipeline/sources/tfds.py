@@ -1,0 +1,179 @@
+"""Reads any image classification data set of TensorFlow Datasets, by its name."""
+
+import contextlib
+import difflib
+import io
+import logging
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from pipeline.config import DataSection, OutsidePath
+from pipeline.errors import DataError
+from pipeline.sources import LabelledImages, SourceData
+
+DOWNLOAD_RETRIES = 4
+BATCH_SIZE = 1000
+
+logger = logging.getLogger(__name__)
+
+
+class Options(DataSection):
+    """Which data set, and which of its parts.
+
+    Attributes:
+        dataset: a name such as `mnist`, `emnist/letters` or `mnist:3.0.1`.
+        data_dir: where prepared data sets are kept; the library's own folder where None.
+        manual_dir: a folder with the archives; nothing it holds is downloaded.
+        train_split: a split or a slice of one, such as `train[:80%]`.
+        image_key: the feature with the image; the data set's own choice where None.
+        image_size: height and width to resize to; images of different sizes need it.
+    """
+
+    source: Literal["tfds"] = "tfds"
+    dataset: str
+    data_dir: OutsidePath | None = None
+    manual_dir: OutsidePath | None = None
+    train_split: str = "train"
+    test_split: str = "test"
+    image_key: str | None = None
+    label_key: str | None = None
+    image_size: tuple[int, int] | None = None
+
+    def outside_files(self) -> list[Path]:
+        if self.manual_dir is None:
+            return []
+        if not self.manual_dir.is_dir():
+            raise DataError(
+                f"{self.manual_dir}: no such folder. Put the archives of {self.dataset} there, "
+                "or leave out data.manual_dir to download them."
+            )
+        return sorted(path for path in self.manual_dir.rglob("*") if path.is_file())
+
+
+def load(options: Options) -> SourceData:
+    """Prepares the data set where that is still to do, and reads both splits.
+
+    Raises:
+        DataError: the name, a split or a feature is unknown, the data set is not one of images
+            with one class each, or it cannot be downloaded.
+    """
+    with _quiet():
+        builder = _find_builder(options)
+        image_key, label_key = _keys(builder, options)
+        _check_features(builder, image_key, label_key, options)
+        _prepare(builder, options)
+        train = _read(builder, options.train_split, (image_key, label_key), options)
+        test = _read(builder, options.test_split, (image_key, label_key), options)
+    origin = f"TensorFlow Datasets {builder.info.full_name}"
+    return SourceData(train, test, tuple(builder.info.features[label_key].names), origin)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps the library's bars, prints and retry warnings off the terminal, and retries few."""
+    import tensorflow_datasets as tfds
+    from tensorflow_datasets.core.download import downloader
+
+    loggers = [logging.getLogger(name) for name in ("absl", "urllib3.connectionpool")]
+    levels, retries = [each.level for each in loggers], downloader.MAX_RETRIES
+    tfds.disable_progress_bar()
+    downloader.MAX_RETRIES = DOWNLOAD_RETRIES
+    for each in loggers:
+        each.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        tfds.enable_progress_bar()
+        downloader.MAX_RETRIES = retries
+        for each, level in zip(loggers, levels, strict=True):
+            each.setLevel(level)
+
+
+def _find_builder(options: Options) -> Any:
+    import tensorflow_datasets as tfds
+
+    try:
+        return tfds.builder(options.dataset, data_dir=options.data_dir)
+    except tfds.core.DatasetNotFoundError as error:
+        names = tfds.list_builders(with_community_datasets=False)
+        near = difflib.get_close_matches(options.dataset, names, n=1)
+        hint = f"Did you mean '{near[0]}'?" if near else "The names: tensorflow.org/datasets."
+        raise DataError(
+            f"data.dataset: '{options.dataset}' is not in TensorFlow Datasets. {hint}"
+        ) from error
+    except (ValueError, ImportError, OSError) as error:
+        raise DataError(
+            f"data.dataset: '{options.dataset}' cannot be opened ({_one_line(error)}). "
+            "Write it as name, name/config or name:version."
+        ) from error
+
+
+def _keys(builder: Any, options: Options) -> tuple[str, str]:
+    image_key, label_key = builder.info.supervised_keys or ("image", "label")
+    return options.image_key or image_key, options.label_key or label_key
+
+
+def _check_features(builder: Any, image_key: str, label_key: str, options: Options) -> None:
+    import tensorflow_datasets as tfds
+
+    features = builder.info.features
+    wanted = {
+        "image": (image_key, tfds.features.Image),
+        "label": (label_key, tfds.features.ClassLabel),
+    }
+    for option, (key, kind) in wanted.items():
+        if key not in features or not isinstance(features[key], kind):
+            raise DataError(
+                f"data.{option}_key: '{key}' of {options.dataset} is no {kind.__name__}. "
+                f"Its features: {', '.join(sorted(features))}."
+            )
+    if options.image_size is None and None in features[image_key].shape:
+        raise DataError(
+            f"data.dataset: the images of {options.dataset} differ in size. "
+            "Set data.image_size, such as [64, 64]."
+        )
+
+
+def _prepare(builder: Any, options: Options) -> None:
+    import tensorflow_datasets as tfds
+
+    config = tfds.download.DownloadConfig(manual_dir=options.manual_dir)
+    logger.info("Preparing %s in %s", options.dataset, builder.data_dir)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            builder.download_and_prepare(download_config=config)
+    except Exception as error:  # a builder is foreign code and may raise anything
+        raise DataError(
+            f"data.dataset: {options.dataset} could not be prepared ({_one_line(error)}). "
+            "Check the network, or put its archives in a folder and name it as data.manual_dir."
+        ) from error
+
+
+def _read(builder: Any, split: str, keys: tuple[str, str], options: Options) -> LabelledImages:
+    import numpy as np
+    import tensorflow as tf
+    import tensorflow_datasets as tfds
+
+    def image_and_label(record: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        image, label = (record[key] for key in keys)
+        if options.image_size:
+            resized = tf.image.resize(image, options.image_size, antialias=True)
+            image = tf.cast(tf.clip_by_value(tf.round(resized), 0, 255), tf.uint8)
+        return image, label
+
+    try:
+        records = builder.as_dataset(split=split)
+    except ValueError as error:
+        raise DataError(
+            f"data: {options.dataset} has no split '{split}'. It has "
+            f"{', '.join(builder.info.splits)}; a slice is written train[:80%]."
+        ) from error
+    batches = list(tfds.as_numpy(records.map(image_and_label).batch(BATCH_SIZE)))
+    images, labels = (np.concatenate(parts) for parts in zip(*batches, strict=True))
+    return LabelledImages(images, labels.astype(np.int64))
+
+
+def _one_line(error: Exception) -> str:
+    return textwrap.shorten(f"{type(error).__name__}: {error}", 200, placeholder=" …")
