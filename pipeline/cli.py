@@ -55,7 +55,7 @@ ArtifactsOption = Annotated[
 ]
 OverridesArgument = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[KEY=VALUE]...", help="Overrides, such as train.epochs=5."),
+    typer.Argument(metavar="KEY=VALUE", help="Overrides, such as train.epochs=5."),
 ]
 DEFAULT_ARTIFACTS = ROOT / "artifacts"
 
@@ -101,7 +101,7 @@ def run(
         bool, typer.Option("--dry-run", help="Say what would run, and why; run nothing.")
     ] = False,
 ) -> None:
-    """Run the pipeline; only stages run for which something has changed."""
+    """Run the stages for which something has changed."""
     if stage and (first or last):
         raise ConfigError("--stage stands alone; drop it, or drop --from and --to")
     selection = Selection(

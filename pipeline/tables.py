@@ -1,7 +1,6 @@
 """What commands show: plans, runs, formats, predictions."""
 
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -130,5 +129,5 @@ def _size(size_bytes: int | None) -> str:
 def _shown(path: Path) -> str:
     """The real path, relative to the working folder where it lies below it."""
     resolved = path.resolve()
-    here = Path(os.getcwd()).resolve()
+    here = Path.cwd()
     return str(resolved.relative_to(here)) if resolved.is_relative_to(here) else str(resolved)
