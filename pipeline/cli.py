@@ -1,10 +1,9 @@
 """The commands and what they print; no logic."""
 
 import json
+import logging
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from enum import StrEnum
@@ -19,7 +18,7 @@ from pipeline import graph, runs, tables
 from pipeline.config_loading import load_config
 from pipeline.errors import ConfigError, GateError, PipelineError
 from pipeline.plugins import ROOT
-from pipeline.progress import progress_on
+from pipeline.progress import progress_on, quiet_libraries
 from pipeline.runner import Selection, Step, Watcher, execute, plan
 from pipeline.store import Artifact, ArtifactStore
 
@@ -62,8 +61,9 @@ DEFAULT_ARTIFACTS = ROOT / "artifacts"
 
 def main() -> None:
     """Runs the command line and ends the process with its exit code."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     try:
         app(args=_with_command(sys.argv[1:]), prog_name="run_pipeline.py")
     except PipelineError as error:
@@ -191,7 +191,7 @@ def predict(
     folder = found.artifact("export")
     if folder is None:
         raise ConfigError(f"{found.path}: this run exported nothing; name another with --run")
-    with _quiet_libraries():
+    with quiet_libraries():
         from pipeline.prediction import predict as classify
 
         answers = classify(files, folder, format_name, polarity.value)
@@ -199,16 +199,3 @@ def predict(
         print(json.dumps([answer.as_json() for answer in answers], indent=2))  # noqa: T201
     else:
         tables.show_predictions(console, answers)
-
-
-@contextmanager
-def _quiet_libraries() -> Iterator[None]:
-    """Keeps native libraries' start-up lines off the terminal."""
-    saved = os.dup(2)
-    try:
-        with Path(os.devnull).open("w") as nothing:
-            os.dup2(nothing.fileno(), 2)
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)

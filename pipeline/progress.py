@@ -1,7 +1,9 @@
 """How long work shows itself: a bar on a terminal, plain lines in a log."""
 
+import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from time import monotonic
 from typing import Protocol
 
@@ -95,3 +97,16 @@ class LogProgress:
 def progress_on(console: Console) -> Progress:
     """Bars if the console is a terminal, else lines."""
     return TerminalProgress(console) if console.is_terminal else LogProgress(console)
+
+
+@contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Keeps native libraries' start-up lines off the terminal."""
+    saved = os.dup(2)
+    try:
+        with Path(os.devnull).open("w") as nothing:
+            os.dup2(nothing.fileno(), 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)

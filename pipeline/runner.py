@@ -13,7 +13,7 @@ from pipeline.config_loading import with_values
 from pipeline.errors import ConfigError, DamagedArtifactError, MissingArtifactError, StageError
 from pipeline.fingerprint import changes, ingredients, key_of
 from pipeline.graph import Stage
-from pipeline.progress import Progress
+from pipeline.progress import Progress, quiet_libraries
 from pipeline.stages import StageContext, StageResult
 from pipeline.store import Artifact, ArtifactStore
 from pipeline.yaml_reading import parse_yaml
@@ -209,7 +209,9 @@ def _refuse_damaged(store: ArtifactStore, inputs: Mapping[str, Artifact]) -> Non
 
 def _run(name: str, context: StageContext) -> StageResult:
     try:
-        result = importlib.import_module(f"pipeline.stages.{name}").run(context)
+        with quiet_libraries():
+            module = importlib.import_module(f"pipeline.stages.{name}")
+        result = module.run(context)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         raise StageError(f"{name}: {where}{error.strerror or error}") from error

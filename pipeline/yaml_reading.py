@@ -8,30 +8,42 @@ import yaml
 from pipeline.errors import ConfigError
 
 MAX_CHARACTERS = 1_000_000
+MAX_DEPTH = 50
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader with the scalars of YAML 1.2's core schema, no aliases, no repeated keys."""
+    """SafeLoader with the scalars of YAML 1.2's core schema, no aliases, tags or repeated keys."""
 
     yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}  # type: ignore[misc]
+    depth = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.MarkedYAMLError(
-                problem="aliases (*name) are not supported; write the value out",
-                problem_mark=self.peek_event().start_mark,  # type: ignore[no-untyped-call]
-            )
-        return super().compose_node(parent, index)
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        if isinstance(event, yaml.AliasEvent):
+            raise _problem("aliases (*name) are not supported; write the value out", event)
+        if event.tag is not None:
+            raise _problem(f"tags ({event.tag}) are not supported; write plain data", event)
+        if self.depth == MAX_DEPTH:
+            raise _problem(f"nested more than {MAX_DEPTH} deep", event)
+        self.depth += 1
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
+        seen: set[str] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, str) or key in seen:
-                problem = f"key {key!r} stands twice" if key in seen else f"key {key!r} is not text"
-                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key_node.start_mark)
+            if not isinstance(key, str):
+                raise _problem(f"key {key!r} is not text; put it in quotes", key_node)
+            if key in seen:
+                raise _problem(f"key {key!r} stands twice; remove one", key_node)
             seen.add(key)
         return super().construct_mapping(node, deep)
+
+
+def _problem(text: str, where: Any) -> yaml.MarkedYAMLError:
+    return yaml.MarkedYAMLError(problem=text, problem_mark=where.start_mark)
 
 
 def _construct_int(loader: _Loader, node: Any) -> int:
@@ -71,10 +83,17 @@ def parse_yaml(text: str, name: str) -> Any:
         raise ConfigError(f"{name}: {len(text):,} characters; at most {MAX_CHARACTERS:,} are read")
     try:
         return yaml.load(text, Loader=_Loader)
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise ConfigError(
+            f"{name}:{line}: holds the unprintable character U+{ord(error.character):04X}; remove it"
+        ) from None
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = f":{mark.line + 1}" if mark else ""
-        raise ConfigError(f"{name}{line}: {error.problem}") from None
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        problem = str(error).splitlines()[0] if str(error) else "nested too deeply"
-        raise ConfigError(f"{name}: not readable as YAML: {problem}") from None
+        problem = ", ".join(filter(None, (error.context, error.problem)))
+        raise ConfigError(f"{name}:{_line(error)}: {problem}") from None
+
+
+def _line(error: yaml.MarkedYAMLError) -> int:
+    mark = error.problem_mark or error.context_mark
+    assert mark is not None
+    return mark.line + 1

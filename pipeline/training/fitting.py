@@ -59,6 +59,7 @@ def fit(
         ),
         class_weight=_class_weights(config, splits),
         callbacks=[*_configured(config), *callbacks],
+        shuffle=False,
         verbose=0,
     )
 

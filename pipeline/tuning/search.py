@@ -140,7 +140,8 @@ class Search(BaseTuner):
     def _trial(self, number: int, trial: Any) -> Trial:
         values = trial.hyperparameters.values
         epochs = int(values.get("tuner/epochs", self._section.epochs))
-        return Trial(number, _searched(values), epochs, trial.score)
+        score = None if trial.score is None else float(trial.score)
+        return Trial(number, _searched(values), epochs, score)
 
 
 def _searched(values: Mapping[str, Any]) -> dict[str, Any]:
