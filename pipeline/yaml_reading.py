@@ -22,7 +22,7 @@ class _Loader(yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent):
             raise _problem("aliases (*name) are not supported; write the value out", event)
         if event.tag is not None:
-            raise _problem(f"tags ({event.tag}) are not supported; write plain data", event)
+            raise _problem("tags (!name) are not supported; write plain data", event)
         if self.depth == MAX_DEPTH:
             raise _problem(f"nested more than {MAX_DEPTH} deep", event)
         self.depth += 1
@@ -86,7 +86,7 @@ def parse_yaml(text: str, name: str) -> Any:
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise ConfigError(
-            f"{name}:{line}: holds the unprintable character U+{ord(error.character):04X}; remove it"
+            f"{name}:{line}: holds the unprintable character U+{error.character:04X}; remove it"
         ) from None
     except yaml.MarkedYAMLError as error:
         problem = ", ".join(filter(None, (error.context, error.problem)))
