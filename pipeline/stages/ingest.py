@@ -1,0 +1,121 @@
+"""Reads images from a source, checks and cleans them, and writes them as TFRecord shards."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from pipeline import plugins
+from pipeline.config import DataSection
+from pipeline.data import cleaning, description, preview
+from pipeline.data.checks import check
+from pipeline.data.records import write_split
+from pipeline.data.splits import split_validation, stratified_sample
+from pipeline.sources import LabelledImages, SourceData
+from pipeline.stages import StageContext, StageResult
+
+Splits = dict[str, LabelledImages]
+
+
+def run(context: StageContext) -> StageResult:
+    """Fills the output with shards, `dataset.json` and `preview.png`.
+
+    Raises:
+        DataError: the images or labels are wrong.
+    """
+    config = context.config
+    source = plugins.load(plugins.SOURCES, config.data.source).load(config.data)
+    check(source)
+    train, test, counts = _clean(source, config.data)
+    splits = _split(train, test, config.data, config.seed)
+    described = _describe(source, splits, config.data, counts)
+    for split, data in splits.items():
+        write_split(context.output, split, data)
+    description.write(context.output, described)
+    preview.draw(
+        context.output / "preview.png",
+        splits["train"],
+        source.classes,
+        config.augmentation,
+        config.seed,
+    )
+    sizes = {f"{split}_images": len(data) for split, data in splits.items()}
+    return StageResult(_summary(described), {**sizes, "classes": described.num_classes})
+
+
+def _clean(
+    source: SourceData, section: DataSection
+) -> tuple[LabelledImages, LabelledImages, dict[str, int]]:
+    train, test, counts = source.train, source.test, {}
+    if section.median_filter is not None:
+        train, test = (_filtered(part, section.median_filter) for part in (train, test))
+        counts["median_filtered"] = len(train) + len(test)
+    if section.drop_duplicates:
+        kept = cleaning.unique_indices(train)
+        counts["duplicates_dropped"] = len(train) - len(kept)
+        train = train.select(kept)
+        counts["conflicting_labels_kept"] = cleaning.count_conflicts(train)
+        counts["also_in_test_kept"] = cleaning.count_leaked(train, test)
+    return train, test, counts
+
+
+def _filtered(data: LabelledImages, size: int) -> LabelledImages:
+    return LabelledImages(cleaning.median_filter(data.images, size), data.labels)
+
+
+def _split(train: LabelledImages, test: LabelledImages, section: DataSection, seed: int) -> Splits:
+    train = _limited(train, section.train_limit, seed, "train_limit")
+    kept, validation = split_validation(train.labels, section.validation_fraction, seed)
+    return {
+        "train": train.select(kept),
+        "validation": train.select(validation),
+        "test": _limited(test, section.test_limit, seed, "test_limit"),
+    }
+
+
+def _limited(data: LabelledImages, limit: int | None, seed: int, purpose: str) -> LabelledImages:
+    if limit is None:
+        return data
+    return data.select(stratified_sample(data.labels, limit, seed, purpose))
+
+
+def _describe(
+    source: SourceData, splits: Splits, section: DataSection, cleaning_counts: dict[str, int]
+) -> description.Description:
+    mean, deviation = _pixel_statistics(splits["train"].images)
+    return description.Description(
+        image_shape=source.train.images.shape[1:],
+        classes=source.classes,
+        counts={split: _class_counts(data, source.classes) for split, data in splits.items()},
+        pixel_mean=mean,
+        pixel_deviation=deviation,
+        origin=source.origin,
+        source_sha256={path.name: _sha256(path) for path in section.outside_files()},
+        cleaning=cleaning_counts,
+    )
+
+
+def _class_counts(data: LabelledImages, classes: tuple[str, ...]) -> tuple[int, ...]:
+    return tuple(np.bincount(data.labels, minlength=len(classes)).tolist())
+
+
+def _pixel_statistics(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel, from exact sums of whole numbers."""
+    count = images[..., 0].size
+    mean = images.sum(axis=(0, 1, 2), dtype=np.uint64) / count
+    squares = np.einsum("nhwc,nhwc->c", images, images, dtype=np.uint64) / count
+    return tuple(mean.tolist()), tuple(np.sqrt(squares - mean**2).tolist())
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _summary(described: description.Description) -> str:
+    sizes = [f"{described.size(split):,}" for split in ("train", "validation", "test")]
+    shape = "×".join(map(str, described.image_shape))
+    return (
+        f"{sizes[0]} training, {sizes[1]} validation and {sizes[2]} test images "
+        f"of {shape} in {described.num_classes} classes"
+    )
