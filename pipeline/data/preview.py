@@ -13,7 +13,7 @@ from pipeline.sources import LabelledImages
 VARIANTS = 7
 MOST_ROWS = 10
 CELL_INCHES = 0.72
-LEFT_INCHES, TOP_INCHES, EDGE_INCHES = 1.1, 0.66, 0.2
+TITLE_INCHES, EDGE_INCHES, LETTER_INCHES = 0.4, 0.2, 0.1
 GREY = "#57606a"
 
 
@@ -37,7 +37,7 @@ def draw(
     images = data.images[firsts[:MOST_ROWS]]
     names = [classes[label] for label in labels[:MOST_ROWS]]
     mosaic = _mosaic(_with_variants(images, section, seed))
-    _figure(mosaic, names, section).savefig(path, dpi=144)
+    _figure(mosaic, names, _caption(section)).savefig(path, dpi=144)
 
 
 def _with_variants(images: np.ndarray, section: AugmentationSection, seed: int) -> np.ndarray:
@@ -49,38 +49,46 @@ def _with_variants(images: np.ndarray, section: AugmentationSection, seed: int) 
 
 
 def _mosaic(grid: np.ndarray) -> np.ndarray:
-    """One image of them all, a thin white line between: uint8 (rows, columns, channels)."""
+    """One image of them all, white lines between: uint8 (rows, columns, channels)."""
     gap = max(1, grid.shape[2] // 20)
+    originals, variants = (_joined(part, gap) for part in (grid[:, :1], grid[:, 1:]))
+    margin = np.full_like(originals[:, : 2 * gap], 255)
+    return np.concatenate([originals, margin, variants], axis=1)[:-gap, :-gap]
+
+
+def _joined(grid: np.ndarray, gap: int) -> np.ndarray:
     framed = np.pad(grid, [(0, 0), (0, 0), (0, gap), (0, gap), (0, 0)], constant_values=255)
     rows, columns, height, width, channels = framed.shape
-    joined = framed.swapaxes(1, 2).reshape(rows * height, columns * width, channels)
-    return joined[:-gap, :-gap]
+    return framed.swapaxes(1, 2).reshape(rows * height, columns * width, channels)
 
 
-def _figure(mosaic: np.ndarray, names: list[str], section: AugmentationSection) -> Figure:
+def _figure(mosaic: np.ndarray, names: list[str], caption: str) -> Figure:
     height = len(names) * CELL_INCHES
     width = height * mosaic.shape[1] / mosaic.shape[0]
-    page = (LEFT_INCHES + width + EDGE_INCHES, TOP_INCHES + height + EDGE_INCHES)
+    left = EDGE_INCHES + LETTER_INCHES * max(len(name) for name in names)
+    page = (left + width + EDGE_INCHES, TITLE_INCHES + height + EDGE_INCHES)
     figure = Figure(figsize=page, facecolor="white")
-    left, bottom = LEFT_INCHES / page[0], EDGE_INCHES / page[1]
-    axes = figure.add_axes((left, bottom, width / page[0], height / page[1]))
+    box = (left / page[0], EDGE_INCHES / page[1], width / page[0], height / page[1])
+    axes = figure.add_axes(box)
     axes.imshow(mosaic, cmap="gray", vmin=0, vmax=255)
     axes.set_axis_off()
-    figure.text(left, 1 - 0.14 / page[1], _caption(section), va="top", size=9, color=GREY)
-    column = 1 / (1 + VARIANTS)
-    for place, title in ((0, "original"), (column, "augmented")):
-        axes.text(place, 1.01, title, transform=axes.transAxes, size=9, weight="bold")
+    cell = mosaic.shape[1] / (1 + VARIANTS)
+    above = -0.1 * cell
+    axes.text(0, above, "original", size=9, color=GREY)
+    axes.text(1.05 * cell, above, caption, size=9, color=GREY)
     for row, name in enumerate(names):
-        middle = 1 - (row + 0.5) / len(names)
-        axes.text(-0.015, middle, name, transform=axes.transAxes, ha="right", va="center", size=10)
+        middle = mosaic.shape[0] * (row + 0.5) / len(names)
+        axes.text(above, middle, name, ha="right", va="center", size=10)
     return figure
 
 
 def _caption(section: AugmentationSection) -> str:
+    if not section.is_enabled:
+        return "augmentation is off"
     parts = (
         (section.rotation_degrees, f"rotation ±{section.rotation_degrees:g}°"),
         (section.shift_fraction, f"shift ±{section.shift_fraction:.0%}"),
         (section.zoom_fraction, f"zoom ±{section.zoom_fraction:.0%}"),
         (section.shear_fraction, f"shear ±{section.shear_fraction:.0%}"),
     )
-    return ", ".join(text for amount, text in parts if amount) or "Augmentation is off."
+    return "augmented: " + ", ".join(text for amount, text in parts if amount)
