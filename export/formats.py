@@ -2,12 +2,13 @@
 
 import importlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from export.interface import FLOAT32, Interface, Tensor, TensorType
 from pipeline.config import Gate, Section
 
 if TYPE_CHECKING:
@@ -27,14 +28,29 @@ class Format:
         path: file or folder inside the export artifact.
         gate: what it must hold unless the config says otherwise.
         options: the model of `export.<name>`.
+        child: name of the process that writes it; formats of one name share its start-up time.
         needs: names of formats that must be written before this one.
+        batch: the number of images that it takes at once; `N` is any.
+        input_type: how it takes pixels 0..255.
+        output_type: how it gives probabilities 0..1.
     """
 
     name: str
     path: str
     gate: Gate
     options: type[Section] = NoOptions
+    child: str = "graph"
     needs: tuple[str, ...] = ()
+    batch: int | str = "N"
+    input_type: TensorType = FLOAT32
+    output_type: TensorType = FLOAT32
+
+    def interface(self, image_shape: tuple[int, ...], num_classes: int) -> Interface:
+        """What a file of this format must take and give."""
+        return Interface(
+            Tensor("image", (self.batch, *image_shape), self.input_type),
+            Tensor("probabilities", (self.batch, num_classes), self.output_type),
+        )
 
 
 @dataclass(frozen=True)
@@ -44,18 +60,26 @@ class ExportRequest:
     Attributes:
         format_name: the format to write.
         model: the trained float32 `model.keras`.
-        folder: the export artifact; the format goes to its `path` in there.
+        folder: where the format goes, under its `path`.
         calibration: `.npy` of uint8 (count, height, width, channels) training images.
         options: the values of `export.<format_name>`, as plain data.
+        promised: what the file must take and give.
         workspace: a folder for what is written on the way, shared by formats of one export.
+        needs: where the formats are that this one needs, by name.
     """
 
     format_name: str
     model: Path
     folder: Path
     calibration: Path
+    promised: Interface
     workspace: Path
     options: Mapping[str, Any] = field(default_factory=dict)
+    needs: Mapping[str, Path] = field(default_factory=dict)
+
+    @property
+    def path(self) -> Path:
+        return self.folder / formats()[self.format_name].path
 
 
 class Predictor(Protocol):
@@ -100,3 +124,17 @@ def exporter(format_name: str) -> Any:
         if any(f.name == format_name for f in module.FORMATS):
             return module
     raise KeyError(format_name)
+
+
+def size_bytes(path: Path) -> int:
+    """Of a file, or of all files in a folder."""
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
+def with_needed(names: Iterable[str]) -> tuple[str, ...]:
+    """The formats, and those that they need, each after what it needs."""
+    ordered: dict[str, None] = {}
+    for name in names:
+        ordered |= dict.fromkeys((*with_needed(formats()[name].needs), name))
+    return tuple(ordered)

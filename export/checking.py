@@ -1,0 +1,96 @@
+"""Runs a format on the test split in a child process that holds its runtime and no other."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from export import child
+from export.formats import Predictor, exporter
+from pipeline.config import VerifySection
+from pipeline.errors import ExportError
+
+MEASURE = "export.checking:measure"
+
+
+@dataclass(frozen=True)
+class Speed:
+    """How fast a format is; see `export.verdict.Measurement`."""
+
+    runtime: str
+    p50_milliseconds: float
+    p95_milliseconds: float
+    load_milliseconds: float
+
+
+def check(
+    format_name: str, path: Path, images: Path, section: VerifySection, function: str = MEASURE
+) -> tuple[np.ndarray, Speed]:
+    """Asks a format for its answers and takes its time.
+
+    Args:
+        format_name: the format.
+        path: its file or folder.
+        images: `.npy` of uint8 (count, height, width, channels).
+        section: threads, runs and time limit.
+        function: what the child calls.
+
+    Returns:
+        Probabilities: float32 (count, classes), and the times.
+
+    Raises:
+        ExportError: there is nothing to run, or the child failed.
+    """
+    if not path.exists():
+        raise ExportError(f"{path.name} is missing")
+    answers = images.with_name(f"{format_name}-answers.npy")
+    argument = {
+        "format_name": format_name,
+        "path": str(path.resolve()),
+        "images": str(images.resolve()),
+        "answers": str(answers.resolve()),
+        "threads": section.threads,
+        "warmup_runs": section.warmup_runs,
+        "timed_runs": section.timed_runs,
+    }
+    outcome = child.call(function, argument, timeout_seconds=section.timeout_seconds)
+    if outcome.failure or not outcome.values:
+        raise ExportError(f"its check {outcome.failure or 'gave no answer'}")
+    return np.load(answers), Speed(**outcome.values[-1])
+
+
+def measure(argument: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The child's side: writes the answers and yields the times."""
+    images = np.load(argument["images"])
+    predictor, load_milliseconds = _load_timed(argument)
+    np.save(argument["answers"], predictor.predict(images))
+    times = _times(predictor, images[:1], argument["warmup_runs"], argument["timed_runs"])
+    p50, p95 = np.percentile(times, [50, 95])
+    yield asdict(Speed(predictor.runtime, float(p50), float(p95), load_milliseconds))
+
+
+def _load_timed(argument: dict[str, Any]) -> tuple[Predictor, float]:
+    """Loads twice: the first time imports the runtime, which an app does once for all models."""
+    call = argument["format_name"], Path(argument["path"]), argument["threads"]
+    load = exporter(argument["format_name"]).load
+    load(*call)
+    start = time.perf_counter()
+    return load(*call), 1e3 * (time.perf_counter() - start)
+
+
+def _times(
+    predictor: Predictor, image: np.ndarray, warmup_runs: int, timed_runs: int
+) -> list[float]:
+    """Milliseconds of each run on one image."""
+    prepared = predictor.prepare_one(image)
+    for _ in range(warmup_runs):
+        predictor.run_prepared(prepared)
+    times = []
+    for _ in range(timed_runs):
+        start = time.perf_counter()
+        predictor.run_prepared(prepared)
+        times.append(1e3 * (time.perf_counter() - start))
+    return times

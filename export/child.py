@@ -1,0 +1,128 @@
+"""Runs a function in a child process, so that its crash or hang is only an answer here.
+
+The child is `python -m export.child module:function`. It reads the argument as JSON from its
+standard input and writes each value that the function yields as one line of JSON.
+"""
+
+import importlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+POLL_SECONDS = 0.25
+LOG_LINE = re.compile(r"^([IWEF]\d{4} |\d{4}-\d\d-\d\d |WARNING: |INFO: |\s|$)")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a child did.
+
+    Attributes:
+        values: all that the function yielded before it ended, in order.
+        failure: why the child did not end well; empty where it did.
+    """
+
+    values: tuple[Any, ...]
+    failure: str = ""
+
+
+def call(
+    function: str,
+    argument: Any,
+    *,
+    timeout_seconds: float,
+    is_cancelled: Callable[[], bool] = lambda: False,
+) -> Outcome:
+    """Calls a generator function in a fresh interpreter.
+
+    Args:
+        function: as `module:function`.
+        argument: its only argument; JSON-able.
+        timeout_seconds: after this the child, and all that it started, is killed.
+        is_cancelled: asked now and then; true kills the child.
+    """
+    with _start(function) as process:
+        try:
+            stdout, stderr, failure = _converse(process, argument, timeout_seconds, is_cancelled)
+        finally:
+            _kill(process)
+    if not failure and process.returncode:
+        failure = _cause(process.returncode, stderr)
+    values = [json.loads(line) for line in stdout.splitlines(keepends=True) if line.endswith("\n")]
+    return Outcome(tuple(values), failure)
+
+
+def _start(function: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "export.child", function],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        cwd=ROOT,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        start_new_session=True,
+    )
+
+
+def _converse(
+    process: subprocess.Popen[str],
+    argument: Any,
+    timeout_seconds: float,
+    is_cancelled: Callable[[], bool],
+) -> tuple[str, str, str]:
+    """Gives all of stdout and stderr, and why the child had to be killed if it had to be."""
+    deadline = time.monotonic() + timeout_seconds
+    text: str | None = json.dumps(argument)
+    failure = ""
+    while True:
+        try:
+            return *process.communicate(text, timeout=POLL_SECONDS), failure
+        except subprocess.TimeoutExpired:
+            text = None
+        if is_cancelled():
+            failure = "was cancelled"
+        elif time.monotonic() > deadline:
+            failure = f"took longer than {timeout_seconds:g} s"
+        if failure:
+            _kill(process)
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    """Kills the child's whole process group; what the child started may outlive the child."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def _cause(returncode: int, stderr: str) -> str:
+    lines = [line for line in stderr.splitlines() if not LOG_LINE.match(line)]
+    last = lines[-1].strip() if lines else ""
+    if returncode > 0:
+        return last or f"ended with exit code {returncode}"
+    killed = f"was killed by {signal.Signals(-returncode).name}"
+    return f"{killed}: {last}" if last else killed
+
+
+def _serve(function: str) -> None:
+    """The child's side. Libraries print to standard output, so it is sent to stderr instead."""
+    with os.fdopen(os.dup(sys.stdout.fileno()), "w") as answers:
+        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+        module, _, name = function.partition(":")
+        for value in getattr(importlib.import_module(module), name)(json.load(sys.stdin)):
+            answers.write(json.dumps(value) + "\n")
+            answers.flush()
+
+
+if __name__ == "__main__":
+    _serve(sys.argv[1])

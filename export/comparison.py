@@ -1,0 +1,76 @@
+"""Compares a format's answers with Keras', and holds them against the format's gate."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from export.verdict import Check
+from pipeline.config import Gate
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Figures over one set of images; see `export.verdict.Measurement` for their meaning."""
+
+    accuracy: float
+    difference_points: float
+    agreement: float
+    disagreements: int
+    largest_difference: float
+
+
+def compare(
+    given: np.ndarray, keras: np.ndarray, labels: np.ndarray, tie_margin: float
+) -> Comparison:
+    """Compares two sets of answers.
+
+    Args:
+        given: the format's probabilities, float32 (images, classes).
+        keras: Keras' probabilities of the same images.
+        labels: int64 (images,).
+        tie_margin: a class whose probability Keras puts within this of its highest is as good an
+            answer as the highest.
+
+    Raises:
+        ValueError: the answers do not belong to the same images, or are no finite numbers.
+    """
+    if given.shape != keras.shape:
+        raise ValueError(f"it gave answers of shape {given.shape}, expected {keras.shape}")
+    if not np.isfinite(given).all():
+        images = np.flatnonzero(~np.isfinite(given).all(axis=1))
+        raise ValueError(f"its answer to test image {images[0]} is not finite")
+    chosen, expected = given.argmax(axis=1), keras.argmax(axis=1)
+    short_of_highest = keras.max(axis=1) - np.take_along_axis(keras, chosen[:, None], axis=1)[:, 0]
+    correct, keras_correct = (chosen == labels).sum(), (expected == labels).sum()
+    return Comparison(
+        accuracy=float(correct / len(labels)),
+        difference_points=float(100 * (correct - keras_correct) / len(labels)),
+        agreement=float((chosen == expected).mean()),
+        disagreements=int((short_of_highest > tie_margin).sum()),
+        largest_difference=float(np.abs(given - keras).max()),
+    )
+
+
+def hold(comparison: Comparison, gate: Gate) -> tuple[Check, ...]:
+    """Holds figures against each bound of a gate."""
+    checks = []
+    if gate.tie_margin is not None:
+        checks.append(_same_predictions(comparison.disagreements, gate.tie_margin))
+    if gate.max_accuracy_drop_points is not None:
+        checks.append(_accuracy_drop(-comparison.difference_points, gate.max_accuracy_drop_points))
+    return tuple(checks)
+
+
+def _same_predictions(disagreements: int, tie_margin: float) -> Check:
+    reason = (
+        f"predicts another class than Keras on {disagreements:,} images that are no ties "
+        f"(within {tie_margin:g}); none is allowed"
+    )
+    return Check("same predictions", disagreements, 0, disagreements == 0, reason)
+
+
+def _accuracy_drop(points: float, bound: float) -> Check:
+    # Points are a ratio of counts: 0.3 of 1000 images comes out a rounding error off 0.3.
+    passed = points <= bound + 1e-9
+    reason = f"is {points:.2f} points less accurate than Keras; {bound:g} are allowed"
+    return Check("accuracy drop in points", points, bound, passed, reason)

@@ -1,0 +1,139 @@
+"""`contract.json`: what a user of any format must feed it and will get, for programs to read."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal
+
+from pydantic import TypeAdapter
+
+from export.formats import formats
+from export.interface import Interface, TensorType
+
+FILE_NAME = "contract.json"
+LABELS_FILE_NAME = "labels.txt"
+LIBRARIES = ("tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "ai-edge-litert")
+
+Background = Literal["dark", "light", "mixed"]
+
+
+@dataclass(frozen=True)
+class ImageInput:
+    """The input of every format.
+
+    Attributes:
+        shape: height, width, channels of one image.
+        value_range: lowest and highest pixel; no other scaling is to be done.
+        layout: order of the dimensions, the batch first.
+        colour: `grey` or `rgb`.
+        background: what surrounds the subject in the training images.
+    """
+
+    shape: tuple[int, int, int]
+    colour: Literal["grey", "rgb"]
+    background: Background
+    name: str = "image"
+    value_range: tuple[int, int] = (0, 255)
+    layout: str = "NHWC"
+
+
+@dataclass(frozen=True)
+class ProbabilitiesOutput:
+    """The output of every format: one probability a label, in this order, with a sum of 1.
+
+    Attributes:
+        labels: class names.
+        labels_sha256: of `labels.txt`, which holds the same, one a line.
+    """
+
+    labels: tuple[str, ...]
+    labels_sha256: str
+    name: str = "probabilities"
+
+
+@dataclass(frozen=True)
+class FormatContract:
+    """What is particular to a format.
+
+    Attributes:
+        file: its file or folder, beside the contract.
+        batch: number of images that it takes at once; `N` is any.
+        input: how pixels are stored.
+        output: how probabilities are stored.
+    """
+
+    file: str
+    batch: int | str
+    input: TensorType
+    output: TensorType
+
+
+@dataclass(frozen=True)
+class Contract:
+    """The whole contract.
+
+    Attributes:
+        input: what all formats take.
+        output: what all formats give.
+        formats: those that were written, by name.
+        failures: why a format that was asked for is not among them, by name.
+        model_key: key of the train artifact.
+        data_key: key of the ingest artifact.
+        versions: of the libraries that wrote the formats, by name.
+    """
+
+    input: ImageInput
+    output: ProbabilitiesOutput
+    formats: Mapping[str, FormatContract]
+    failures: Mapping[str, str]
+    model_key: str
+    data_key: str
+    versions: Mapping[str, str]
+
+
+_CONTRACT = TypeAdapter(Contract)
+
+
+def image_input(shape: tuple[int, int, int], background: Background) -> ImageInput:
+    return ImageInput(shape, "rgb" if shape[2] == 3 else "grey", background)
+
+
+def output(labels: Sequence[str]) -> ProbabilitiesOutput:
+    return ProbabilitiesOutput(
+        tuple(labels), hashlib.sha256(_labels_text(labels).encode()).hexdigest()
+    )
+
+
+def _labels_text(labels: Sequence[str]) -> str:
+    return "".join(f"{label}\n" for label in labels)
+
+
+def of_format(name: str, interface: Interface) -> FormatContract:
+    return FormatContract(
+        file=formats()[name].path,
+        batch=interface.input.shape[0],
+        input=interface.input.type,
+        output=interface.output.type,
+    )
+
+
+def library_versions() -> dict[str, str]:
+    return {library: version(library) for library in LIBRARIES}
+
+
+def write(contract: Contract, folder: Path) -> None:
+    """Writes `contract.json` and `labels.txt`."""
+    (folder / FILE_NAME).write_bytes(_CONTRACT.dump_json(contract, indent=2) + b"\n")
+    (folder / LABELS_FILE_NAME).write_text(_labels_text(contract.output.labels), "utf-8")
+
+
+def read(folder: Path) -> Contract:
+    """Reads `contract.json`.
+
+    Raises:
+        FileNotFoundError: the folder has none.
+        pydantic.ValidationError: the file is no contract.
+    """
+    return _CONTRACT.validate_json((folder / FILE_NAME).read_bytes())

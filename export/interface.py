@@ -1,0 +1,54 @@
+"""What a model takes and what it gives: names, shapes, and how numbers are stored."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class TensorType:
+    """How numbers are stored; quantised ones stand for `(stored - zero_point) * scale`."""
+
+    dtype: str = "float32"
+    scale: float | None = None
+    zero_point: int | None = None
+
+
+FLOAT32 = TensorType()
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One end of a model; a dimension that may have any size is its name, `N`."""
+
+    name: str
+    shape: tuple[int | str, ...]
+    type: TensorType = FLOAT32
+
+
+@dataclass(frozen=True)
+class Interface:
+    """What a model takes and what it gives."""
+
+    input: Tensor
+    output: Tensor
+
+
+def contradiction(found: Interface, promised: Interface) -> str:
+    """The first thing in which a file is not what its format promises; empty if there is none."""
+    for end in ("input", "output"):
+        for found_value, promised_value in zip(
+            _facts(found, end), _facts(promised, end), strict=True
+        ):
+            if found_value != promised_value:
+                return f"its {end} has {found_value}, expected {promised_value}"
+    return ""
+
+
+def _facts(interface: Interface, end: str) -> list[str]:
+    tensor = getattr(interface, end)
+    return [
+        f"name {tensor.name}",
+        f"shape {tensor.shape}",
+        f"dtype {tensor.type.dtype}",
+        f"scale {tensor.type.scale}",
+        f"zero point {tensor.type.zero_point}",
+    ]

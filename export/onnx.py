@@ -1,0 +1,204 @@
+"""ONNX in float32 and in int8 (static, QDQ); any batch, named `N`; input and output float32."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field
+
+from export.formats import ExportRequest, Format, Predictor
+from export.interface import Interface, Tensor, TensorType
+from export.keras_model import input_spec, load_float32
+from pipeline.config import Gate, Section
+
+if TYPE_CHECKING:
+    import numpy as np
+    import onnx
+
+
+class OnnxOptions(Section):
+    """`opset` 17 is read by ONNX Runtime since 1.12 and by every onnxruntime-web in use."""
+
+    opset: Annotated[int, Field(ge=13, le=18)] = 17
+
+
+FORMATS = (
+    Format("onnx", "model.onnx", Gate(tie_margin=1e-4), options=OnnxOptions),
+    Format(
+        "onnx_int8",
+        "model_int8.onnx",
+        Gate(max_accuracy_drop_points=0.3),
+        child="onnx_int8",
+        needs=("onnx",),
+    ),
+)
+QUANTISED_OPS = ["Conv", "Gemm", "MatMul", "MaxPool", "Relu", "Reshape", "Transpose"]
+BATCH = 500
+
+
+def write(request: ExportRequest) -> None:
+    if request.format_name == "onnx":
+        _write_float32(request)
+    else:
+        _write_int8(request)
+
+
+def _write_float32(request: ExportRequest) -> None:
+    import onnx
+    import tensorflow as tf
+    import tf2onnx
+
+    model = load_float32(request.model)
+    function = tf.function(lambda image: {"probabilities": model(image, training=False)})
+    converted, _ = tf2onnx.convert.from_function(
+        function, input_signature=[input_spec(model, None)], opset=request.options["opset"]
+    )
+    _name_batch(converted)
+    converted = _with_constant_shapes(converted)
+    onnx.checker.check_model(converted, full_check=True)
+    onnx.save(converted, request.path)
+
+
+def _name_batch(model: "onnx.ModelProto") -> None:
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = "N"
+
+
+def _with_constant_shapes(model: "onnx.ModelProto") -> "onnx.ModelProto":
+    """Gives each reshape that leaves only the batch free a constant shape.
+
+    tf2onnx turns Keras' Flatten into seven nodes that read the batch's size at run time.
+    """
+    import onnx
+
+    inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
+    sizes = {
+        value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim]
+        for value in inferred.graph.value_info
+    }
+    constants = {tensor.name for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        _, *free_of_batch = sizes.get(node.output[0], [0, 0])
+        if node.op_type == "Reshape" and node.input[1] not in constants and all(free_of_batch):
+            shape = onnx.numpy_helper.from_array(_int64(-1, *free_of_batch), f"{node.name}/shape")
+            model.graph.initializer.append(shape)
+            node.input[1] = shape.name
+    _drop_unused(model)
+    return model
+
+
+def _int64(*values: int) -> "np.ndarray":
+    import numpy as np
+
+    return np.array(values, np.int64)
+
+
+def _drop_unused(model: "onnx.ModelProto") -> None:
+    """Drops nodes and constants that lead nowhere, and operator sets that no node is from."""
+    graph = model.graph
+    used = {output.name for output in graph.output}
+    for node in reversed(graph.node):
+        if used.intersection(node.output):
+            used.update(node.input)
+    domains = {node.domain for node in graph.node}
+    _keep(graph.node, lambda node: bool(used.intersection(node.output)))
+    _keep(graph.initializer, lambda tensor: tensor.name in used)
+    _keep(model.opset_import, lambda opset: opset.domain in domains)
+
+
+def _keep(repeated: Any, is_kept: Callable[[Any], bool]) -> None:
+    for item in [item for item in repeated if not is_kept(item)]:
+        repeated.remove(item)
+
+
+def _write_int8(request: ExportRequest) -> None:
+    """Quantises the float32 file; weights per channel and in 7 of the 8 bits.
+
+    An x86 processor without VNNI adds products of 8-bit weights in 16 bits and saturates; with
+    7 bits it cannot, so that the file gives the same answers everywhere.
+    https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html
+    """
+    import onnx
+    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    prepared = request.workspace / "prepared.onnx"
+    quant_pre_process(request.needs["onnx"], prepared, skip_symbolic_shape=True)
+    quantize_static(
+        prepared,
+        request.path,
+        CalibrationReader(request.calibration),
+        quant_format=QuantFormat.QDQ,
+        op_types_to_quantize=QUANTISED_OPS,
+        per_channel=True,
+        reduce_range=True,
+        activation_type=QuantType.QUInt8,
+        weight_type=QuantType.QInt8,
+    )
+    onnx.checker.check_model(request.path, full_check=True)
+
+
+class CalibrationReader:
+    """Feeds ONNX Runtime's calibration; it asks until it gets None."""
+
+    def __init__(self, calibration: Path) -> None:
+        import numpy as np
+
+        images = np.load(calibration).astype(np.float32)
+        self._batches = iter(np.array_split(images, math.ceil(len(images) / BATCH)))
+
+    def get_next(self) -> "dict[str, np.ndarray] | None":
+        batch = next(self._batches, None)
+        return None if batch is None else {"image": batch}
+
+
+def inspect(format_name: str, path: Path) -> Interface:
+    import onnx
+
+    graph = onnx.load(path).graph
+    (taken,), (given,) = graph.input, graph.output
+    return Interface(_tensor(taken), _tensor(given))
+
+
+def _tensor(value: "onnx.ValueInfoProto") -> Tensor:
+    import onnx
+
+    kind = value.type.tensor_type
+    shape = tuple(dim.dim_param or dim.dim_value for dim in kind.shape.dim)
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type).name
+    return Tensor(value.name, shape, TensorType(dtype))
+
+
+def load(format_name: str, path: Path, threads: int) -> Predictor:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return OnnxPredictor(session)
+
+
+class OnnxPredictor:
+    """An ONNX file in ONNX Runtime on the CPU; see `export.formats.Predictor`."""
+
+    def __init__(self, session: Any) -> None:
+        import onnxruntime
+
+        self.runtime = f"ONNX Runtime {onnxruntime.__version__}"
+        self._session = session
+
+    def predict(self, images: "np.ndarray") -> "np.ndarray":
+        import numpy as np
+
+        starts = range(0, len(images), BATCH)
+        return np.concatenate([self._run(images[start : start + BATCH]) for start in starts])
+
+    def _run(self, images: "np.ndarray") -> "np.ndarray":
+        return self._session.run(["probabilities"], self.prepare_one(images))[0]
+
+    def prepare_one(self, image: "np.ndarray") -> Any:
+        return {"image": image.astype("float32")}
+
+    def run_prepared(self, prepared: Any) -> None:
+        self._session.run(["probabilities"], prepared)

@@ -1,0 +1,76 @@
+"""SavedModel, laid out for TensorFlow Serving."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from export.formats import ExportRequest, Format, Predictor
+from export.interface import Interface, Tensor, TensorType
+from export.keras_model import load_float32, write_saved_model
+from pipeline.config import Gate
+
+if TYPE_CHECKING:
+    import numpy as np
+
+FORMATS = (Format("saved_model", "saved_model", Gate(tie_margin=1e-4)),)
+VERSION = "1"
+SIGNATURE = "serving_default"
+BATCH = 500
+
+
+def write(request: ExportRequest) -> None:
+    request.path.mkdir(parents=True, exist_ok=True)
+    write_saved_model(load_float32(request.model), request.path / VERSION, None)
+
+
+def inspect(format_name: str, path: Path) -> Interface:
+    """Reads the signature without building the graph."""
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    saved = saved_model_pb2.SavedModel.FromString((path / VERSION / "saved_model.pb").read_bytes())
+    signature = saved.meta_graphs[0].signature_def[SIGNATURE]
+    return Interface(_only(signature.inputs), _only(signature.outputs))
+
+
+def _only(tensors: Any) -> Tensor:
+    import tensorflow as tf
+
+    ((name, info),) = tensors.items()
+    shape = tuple("N" if d.size < 0 else d.size for d in info.tensor_shape.dim)
+    return Tensor(name, shape, TensorType(tf.dtypes.as_dtype(info.dtype).name))
+
+
+def load(format_name: str, path: Path, threads: int) -> Predictor:
+    """Loads it as a process of its own would: the threads hold for all of TensorFlow."""
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(threads)
+    return SavedModelPredictor(tf.saved_model.load(path / VERSION))
+
+
+class SavedModelPredictor:
+    """A SavedModel under its serving signature; see `export.formats.Predictor`."""
+
+    def __init__(self, model: Any) -> None:
+        import tensorflow as tf
+
+        self.runtime = f"TensorFlow {tf.__version__}"
+        self._model = model
+        self._call = model.signatures[SIGNATURE]
+
+    def predict(self, images: "np.ndarray") -> "np.ndarray":
+        import numpy as np
+
+        starts = range(0, len(images), BATCH)
+        return np.concatenate([self._run(images[start : start + BATCH]) for start in starts])
+
+    def _run(self, images: "np.ndarray") -> "np.ndarray":
+        return self._call(image=self.prepare_one(images))["probabilities"].numpy()
+
+    def prepare_one(self, image: "np.ndarray") -> Any:
+        import tensorflow as tf
+
+        return tf.constant(image, tf.float32)
+
+    def run_prepared(self, prepared: Any) -> None:
+        self._call(image=prepared)["probabilities"].numpy()

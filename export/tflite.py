@@ -1,0 +1,161 @@
+"""TFLite in float32, float16, with dynamic range, and in whole int8; batch of 1."""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from export.formats import ExportRequest, Format, Predictor
+from export.interface import Interface, Tensor, TensorType
+from export.keras_model import load_float32, write_saved_model
+from pipeline.config import Gate
+
+if TYPE_CHECKING:
+    import numpy as np
+
+LOSES_LITTLE = Gate(max_accuracy_drop_points=0.3)
+
+
+def _format(name: str, gate: Gate) -> Format:
+    return Format(name, f"{name}.tflite", gate, child="tflite", batch=1)
+
+
+FORMATS = (
+    _format("tflite_float32", Gate(tie_margin=1e-4)),
+    _format("tflite_float16", Gate(tie_margin=1e-2)),
+    _format("tflite_dynamic", LOSES_LITTLE),
+    replace(
+        _format("tflite_int8", LOSES_LITTLE),
+        input_type=TensorType("uint8", 1.0, 0),
+        output_type=TensorType("uint8", 1 / 256, 0),
+    ),
+)
+CONVERTER_NAMES = {
+    b"serving_default_image:0": b"image",
+    b"StatefulPartitionedCall:0": b"probabilities",
+}
+
+
+def write(request: ExportRequest) -> None:
+    import tensorflow as tf
+
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(_saved_model_of_one(request)))
+    _configure(converter, request)
+    request.path.write_bytes(_renamed(converter.convert()))
+
+
+def _saved_model_of_one(request: ExportRequest) -> Path:
+    folder = request.workspace / "saved_model_of_one"
+    if not folder.exists():
+        write_saved_model(load_float32(request.model), folder, batch=1)
+    return folder
+
+
+def _configure(converter: Any, request: ExportRequest) -> None:
+    import tensorflow as tf
+
+    if request.format_name == "tflite_float32":
+        return
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if request.format_name == "tflite_float16":
+        converter.target_spec.supported_types = [tf.float16]
+    elif request.format_name == "tflite_int8":
+        converter.representative_dataset = lambda: _representative(request.calibration)
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type = tf.uint8
+        converter.inference_output_type = tf.uint8
+
+
+def _representative(calibration: Path) -> Iterator[list["np.ndarray"]]:
+    """Yields the calibration images, preceded by the first one with a corner at 0 and at 255.
+
+    The input's scale comes out as the highest pixel seen less the lowest, over 255. It is exactly
+    1, with zero point 0, only if both ends of 0..255 occur. One corner pixel of a real image
+    shows them without widening the ranges of the layers behind, as a white image would.
+    """
+    import numpy as np
+
+    images = np.load(calibration).astype(np.float32)
+    for extreme in (0.0, 255.0):
+        image = images[:1].copy()
+        image[0, 0, 0, 0] = extreme
+        yield [image]
+    for start in range(len(images)):
+        yield [images[start : start + 1]]
+
+
+def _renamed(model: bytes) -> bytes:
+    """Gives the input and output tensors the names of their signature.
+
+    The converter names them after SavedModel's inner nodes. A FlatBuffer's string is its length,
+    its bytes and a zero, found by its offset: a shorter one can stand in the same place.
+    """
+    for old, new in CONVERTER_NAMES.items():
+        stored = struct.pack("<I", len(old)) + old + b"\0"
+        if model.count(stored) != 1:
+            raise ValueError(f"the converter's file has no single tensor named {old.decode()}")
+        replacement = struct.pack("<I", len(new)) + new
+        model = model.replace(stored, replacement.ljust(len(stored), b"\0"))
+    return model
+
+
+def _interpreter(path: Path, threads: int) -> Any:
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(str(path), num_threads=threads)
+    interpreter.allocate_tensors()
+    return interpreter
+
+
+def inspect(format_name: str, path: Path) -> Interface:
+    interpreter = _interpreter(path, 1)
+    (signature,) = interpreter.get_signature_list().values()
+    (taken,), (given,) = interpreter.get_input_details(), interpreter.get_output_details()
+    named = [taken["name"]], [given["name"]]
+    if named != (signature["inputs"], signature["outputs"]):
+        raise ValueError(f"its tensors are named {named}, its signature {signature}")
+    return Interface(_tensor(taken), _tensor(given))
+
+
+def _tensor(details: dict[str, Any]) -> Tensor:
+    scale, zero_point = details["quantization"]
+    dtype = details["dtype"].__name__
+    stored = TensorType(dtype, float(scale), int(zero_point)) if scale else TensorType(dtype)
+    return Tensor(details["name"], tuple(int(size) for size in details["shape"]), stored)
+
+
+def load(format_name: str, path: Path, threads: int) -> Predictor:
+    return TFLitePredictor(_interpreter(path, threads))
+
+
+class TFLitePredictor:
+    """A TFLite file in LiteRT's interpreter; see `export.formats.Predictor`."""
+
+    def __init__(self, interpreter: Any) -> None:
+        from importlib.metadata import version
+
+        self.runtime = f"LiteRT {version('ai-edge-litert')}"
+        self._interpreter = interpreter
+        (self._input,) = interpreter.get_input_details()
+        (self._output,) = interpreter.get_output_details()
+
+    def predict(self, images: "np.ndarray") -> "np.ndarray":
+        import numpy as np
+
+        stored = np.concatenate([self._run(images[i : i + 1]) for i in range(len(images))])
+        scale, zero_point = self._output["quantization"]
+        if not scale:
+            return stored
+        return (stored.astype(np.float32) - zero_point) * np.float32(scale)
+
+    def _run(self, image: "np.ndarray") -> "np.ndarray":
+        self.run_prepared(self.prepare_one(image))
+        return self._interpreter.get_tensor(self._output["index"])
+
+    def prepare_one(self, image: "np.ndarray") -> Any:
+        return image.astype(self._input["dtype"], copy=False)
+
+    def run_prepared(self, prepared: Any) -> None:
+        self._interpreter.set_tensor(self._input["index"], prepared)
+        self._interpreter.invoke()

@@ -1,0 +1,132 @@
+"""`verdict.json`: what was measured of every format, and whether that is good enough."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+FILE_NAME = "verdict.json"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One figure against its bound.
+
+    Attributes:
+        name: what is checked.
+        value: what was found; none if it could not be found out.
+        bound: what it may be at most.
+        passed: whether the format holds it.
+        reason: one sentence for a person.
+    """
+
+    name: str
+    value: float | None
+    bound: float | None
+    passed: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What a format did on the test split, in its own runtime.
+
+    Attributes:
+        runtime: name and version.
+        accuracy: share of images whose label it gives.
+        difference_points: its accuracy less Keras', in percentage points.
+        agreement: share of images on which it predicts what Keras predicts.
+        disagreements: images on which it does not, and Keras had no tie there.
+        largest_difference: between any probability of its and Keras'.
+        p50_milliseconds: median time of one image.
+        p95_milliseconds: 95th percentile of the same.
+        load_milliseconds: from file to ready, without the import of the runtime.
+    """
+
+    runtime: str
+    accuracy: float
+    difference_points: float
+    agreement: float
+    disagreements: int
+    largest_difference: float
+    p50_milliseconds: float
+    p95_milliseconds: float
+    load_milliseconds: float
+
+
+@dataclass(frozen=True)
+class FormatVerdict:
+    """A format's row.
+
+    Attributes:
+        format_name: the format.
+        file: its file or folder in the export artifact.
+        size_bytes: of all its files; none if there is none.
+        measurement: none if the format could not be run.
+        checks: never empty; all must hold.
+    """
+
+    format_name: str
+    file: str
+    size_bytes: int | None
+    measurement: Measurement | None
+    checks: tuple[Check, ...]
+
+    @property
+    def passed(self) -> bool:
+        return bool(self.checks) and all(check.passed for check in self.checks)
+
+    @property
+    def reason(self) -> str:
+        """Why it failed; empty if it passed."""
+        return "; ".join(check.reason for check in self.checks if not check.passed)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """All rows, and what they were measured against and with.
+
+    Attributes:
+        test_images: how many images each format answered.
+        keras_accuracy: share of them whose label Keras gives.
+        threads: that each runtime was given.
+        warmup_runs: on one image before time was taken.
+        timed_runs: on one image, each timed.
+        formats: one row each.
+    """
+
+    test_images: int
+    keras_accuracy: float
+    threads: int
+    warmup_runs: int
+    timed_runs: int
+    formats: tuple[FormatVerdict, ...]
+
+    @property
+    def passed(self) -> bool:
+        return bool(self.formats) and not self.failed
+
+    @property
+    def failed(self) -> tuple[FormatVerdict, ...]:
+        return tuple(row for row in self.formats if not row.passed)
+
+
+_VERDICT = TypeAdapter(Verdict)
+
+
+def read(path: Path) -> Verdict:
+    """Reads a verdict.
+
+    Raises:
+        pydantic.ValidationError: the file is no verdict.
+    """
+    return _VERDICT.validate_json(path.read_bytes())
+
+
+def write(verdict: Verdict, path: Path) -> None:
+    """Writes a verdict, with `passed` spelled out for readers other than `read`."""
+    plain = _VERDICT.dump_python(verdict, mode="json")
+    for row, entry in zip(verdict.formats, plain["formats"], strict=True):
+        entry["passed"] = row.passed
+    path.write_text(json.dumps({"passed": verdict.passed, **plain}, indent=2) + "\n", "utf-8")

@@ -1,0 +1,112 @@
+"""verify: asks every format about every test image, in the runtime that its user will use."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from export import comparison, contract, verdict
+from export.checking import check
+from export.comparison import Comparison
+from export.formats import formats, size_bytes
+from export.verdict import Check, FormatVerdict, Measurement, Verdict
+from pipeline.config import Gate
+from pipeline.data.records import read_split
+from pipeline.errors import DamagedArtifactError, ExportError
+from pipeline.sources import LabelledImages
+from pipeline.stages import StageContext, StageResult
+
+
+def run(context: StageContext) -> StageResult:
+    """Publishes `verdict.json` with a row for every format asked for, run or not.
+
+    One format is checked after another, so that none disturbs another's times.
+
+    Raises:
+        DamagedArtifactError: Keras' answers are not those to the test split.
+    """
+    test = read_split(context.inputs["ingest"], "test")
+    keras = _keras_answers(context.inputs["evaluate"] / "probabilities.npy", len(test))
+    judge = _Judge(context, test, keras)
+    names = context.config.export.formats
+    rows = []
+    with context.progress.task("verifying", len(names)) as task:
+        for name in names:
+            rows.append(judge.row(name))
+            task.advance(1, name)
+    result = judge.verdict(tuple(rows))
+    verdict.write(result, context.output / verdict.FILE_NAME)
+    return _stage_result(result)
+
+
+def _keras_answers(path: Path, count: int) -> np.ndarray:
+    answers = np.load(path)
+    if len(answers) != count:
+        raise DamagedArtifactError(
+            f"{path}: answers to {len(answers):,} images, but the test split has {count:,}; "
+            "run with --force evaluate"
+        )
+    return answers
+
+
+class _Judge:
+    """Holds what every format is measured against."""
+
+    def __init__(self, context: StageContext, test: LabelledImages, keras: np.ndarray) -> None:
+        self._section = context.config.verify
+        self._folder = context.inputs["export"]
+        self._failures = contract.read(self._folder).failures
+        self._images = context.scratch / "test_images.npy"
+        np.save(self._images, test.images)
+        self._labels = test.labels
+        self._keras = keras
+
+    def row(self, name: str) -> FormatVerdict:
+        path = self._folder / formats()[name].path
+        try:
+            measurement, checks = self._measured(name, path)
+        except ExportError as error:
+            measurement, checks = None, (Check("runs", None, None, False, str(error)),)
+        size = size_bytes(path) if path.exists() else None
+        return FormatVerdict(name, formats()[name].path, size, measurement, checks)
+
+    def _measured(self, name: str, path: Path) -> tuple[Measurement, tuple[Check, ...]]:
+        if name in self._failures:
+            raise ExportError(
+                f"it was not written: {self._failures[name]}; "
+                "`run_pipeline.py run --force export` tries again"
+            )
+        answers, speed = check(name, path, self._images, self._section)
+        gate = self._section.gates.get(name, formats()[name].gate)
+        figures = self._compared(answers, gate)
+        return Measurement(**asdict(figures), **asdict(speed)), comparison.hold(figures, gate)
+
+    def _compared(self, answers: np.ndarray, gate: Gate) -> Comparison:
+        try:
+            return comparison.compare(answers, self._keras, self._labels, gate.tie_margin or 0.0)
+        except ValueError as error:
+            raise ExportError(str(error)) from error
+
+    def verdict(self, rows: tuple[FormatVerdict, ...]) -> Verdict:
+        return Verdict(
+            test_images=len(self._labels),
+            keras_accuracy=float((self._keras.argmax(axis=1) == self._labels).mean()),
+            threads=self._section.threads,
+            warmup_runs=self._section.warmup_runs,
+            timed_runs=self._section.timed_runs,
+            formats=rows,
+        )
+
+
+def _stage_result(result: Verdict) -> StageResult:
+    count = len(result.formats)
+    summary = f"{count} formats give Keras' answers on {result.test_images:,} test images"
+    if result.failed:
+        reasons = ". ".join(f"{row.format_name} {row.reason}" for row in result.failed)
+        summary = f"{len(result.failed)} of {count} formats failed: {reasons}"
+    metrics = {
+        f"{row.format_name}.accuracy": row.measurement.accuracy
+        for row in result.formats
+        if row.measurement
+    }
+    return StageResult(summary, {**metrics, "passed": int(result.passed)})
