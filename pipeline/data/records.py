@@ -52,14 +52,15 @@ def read_split(folder: Path, split: str) -> LabelledImages:
     labels = np.empty(len(images), np.int64)
     filled = 0
     for batch in tf.data.TFRecordDataset(paths).batch(READ_BATCH_SIZE).map(_parse):
-        stop = filled + len(batch["label"])
-        images[filled:stop] = batch["image"].numpy().reshape(-1, *described.image_shape)
-        labels[filled:stop] = batch["label"].numpy()
-        filled = stop
+        start, filled = filled, filled + len(batch["label"])
+        if filled > len(images):
+            break
+        images[start:filled] = batch["image"].numpy().reshape(-1, *described.image_shape)
+        labels[start:filled] = batch["label"].numpy()
     if filled != len(images):
         raise DamagedArtifactError(
-            f"{folder}: {filled:,} {split} images, but dataset.json says {len(images):,}. "
-            "Delete the folder and run ingest again."
+            f"{folder}: its shards do not hold the {len(images):,} {split} images of "
+            f"{description.FILE_NAME}. Delete the folder and run ingest again."
         )
     return LabelledImages(images, labels)
 

@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.config import AugmentationSection
+from pipeline.data import preview
+from pipeline.sources import LabelledImages
+
+ON = AugmentationSection(rotation_degrees=30, shift_fraction=0.1)
+OFF = AugmentationSection()
+CLASSES = tuple("abcdefghijkl")
+
+
+@pytest.fixture
+def data():
+    images = np.zeros((24, 28, 28, 1), np.uint8)
+    images[:, 8:20, 12:16] = 255
+    return LabelledImages(images, np.arange(24) % 12)
+
+
+def draw(folder, data, section, classes=CLASSES):
+    preview.draw(folder / "preview.png", data, classes, section, seed=0)
+    with Image.open(folder / "preview.png") as picture:
+        return np.asarray(picture.convert("L"), int)
+
+
+@pytest.mark.parametrize("section", [ON, OFF])
+def test_the_picture_has_a_row_for_each_of_at_most_ten_classes(tmp_path, data, section):
+    twelve = draw(tmp_path, data, section)
+    four = draw(tmp_path, data.select(np.arange(4)), section)
+    assert len(twelve) - len(four) == pytest.approx(6 * 0.72 * 144, abs=2)
+
+
+def test_originals_stay_and_variants_change(tmp_path, data):
+    # Below the title, the first of eight columns holds the originals.
+    off, on = draw(tmp_path, data, OFF)[80:], draw(tmp_path, data, ON)[80:]
+    changed = np.flatnonzero((off != on).any(axis=0))
+    assert off.shape == on.shape
+    assert changed.min() > off.shape[1] / 8
+    assert changed.max() > off.shape[1] * 7 / 8
+
+
+def test_long_names_get_room(tmp_path, data):
+    short = draw(tmp_path, data, OFF)
+    long = draw(tmp_path, data, OFF, classes=("a class with a long name",) * 12)
+    assert long.shape[1] - short.shape[1] == pytest.approx(23 * 0.1 * 144, abs=2)
+    assert (long[:, :10] == 255).all()
+
+
+def test_colour_images_are_drawn_in_colour(tmp_path, data):
+    red = np.concatenate([data.images, np.zeros((24, 28, 28, 2), np.uint8)], axis=3)
+    draw(tmp_path, LabelledImages(red, data.labels), ON)
+    with Image.open(tmp_path / "preview.png") as picture:
+        colours = {colour[:3] for _, colour in picture.getcolors(2**20)}
+    assert (255, 0, 0) in colours

@@ -1,0 +1,163 @@
+import gzip
+import struct
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from pipeline.errors import DataError
+from pipeline.sources import idx
+
+NAMES = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
+
+
+def encode(values, magic=None):
+    head = magic or 0x800 + values.ndim
+    return struct.pack(f">{1 + values.ndim}I", head, *values.shape) + values.tobytes()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    images = np.arange(6 * 3 * 2, dtype=np.uint8).reshape(6, 3, 2)
+    labels = np.array([2, 0, 1, 2, 0, 1], np.uint8)
+    for name, part in zip(NAMES, (images[:4], labels[:4], images[4:], labels[4:]), strict=True):
+        (tmp_path / f"{name}.gz").write_bytes(gzip.compress(encode(part)))
+    return tmp_path
+
+
+def load(folder, **options):
+    return idx.load(idx.Options(folder=folder, **options))
+
+
+def rewrite(folder, name, content):
+    (folder / f"{name}.gz").write_bytes(content)
+
+
+def test_the_embedded_mnist_is_read_whole():
+    data = idx.load(idx.Options())
+    assert data.train.images.shape == (60000, 28, 28, 1)
+    assert data.test.images.shape == (10000, 28, 28, 1)
+    assert data.train.labels[:8].tolist() == [5, 0, 4, 1, 9, 2, 1, 3]
+    assert np.bincount(data.test.labels).tolist() == [
+        980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009,
+    ]  # fmt: skip
+    assert data.train.images.mean() == pytest.approx(0.1307 * 255, abs=0.02)
+    assert data.classes == tuple("0123456789")
+
+
+def test_pixels_and_labels_keep_their_places(folder):
+    data = load(folder)
+    assert data.train.images.shape == (4, 3, 2, 1)
+    assert data.train.images[1, :, :, 0].tolist() == [[6, 7], [8, 9], [10, 11]]
+    assert data.test.labels.tolist() == [0, 1]
+    assert data.train.labels.dtype == np.int64
+    assert data.classes == ("0", "1", "2")
+
+
+def test_files_without_gz_are_read_too(folder):
+    for name in NAMES:
+        packed = folder / f"{name}.gz"
+        (folder / name).write_bytes(gzip.decompress(packed.read_bytes()))
+        packed.unlink()
+    assert load(folder).train.labels.tolist() == [2, 0, 1, 2]
+
+
+def test_an_unpacked_file_that_kept_its_gz_name_is_read(folder):
+    packed = folder / f"{NAMES[0]}.gz"
+    packed.write_bytes(gzip.decompress(packed.read_bytes()))
+    assert load(folder).train.images.shape == (4, 3, 2, 1)
+
+
+def test_class_names_come_from_the_options(folder):
+    assert load(folder, classes=("cat", "dog", "hen")).classes == ("cat", "dog", "hen")
+
+
+def test_a_missing_file_is_named_with_the_remedy(folder):
+    (folder / f"{NAMES[3]}.gz").unlink()
+    with pytest.raises(DataError, match=r"t10k-labels-idx1-ubyte\.gz: no such file.*data\.folder"):
+        idx.Options(folder=folder).outside_files()
+
+
+def test_a_truncated_archive_is_refused(folder):
+    whole = (folder / f"{NAMES[0]}.gz").read_bytes()
+    rewrite(folder, NAMES[0], whole[:-12])
+    with pytest.raises(DataError, match=r"train-images.*damaged archive.*Download it again"):
+        load(folder)
+
+
+def test_a_changed_byte_in_an_archive_is_refused(folder):
+    whole = bytearray(gzip.compress(encode(np.zeros((4, 3, 2), np.uint8)), compresslevel=0))
+    whole[-12] ^= 1
+    rewrite(folder, NAMES[0], bytes(whole))
+    with pytest.raises(DataError, match="damaged archive"):
+        load(folder)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00\x00", b"\x89PNG\r\n\x1a\n" * 9])
+def test_a_foreign_file_is_refused(folder, content):
+    rewrite(folder, NAMES[0], content)
+    with pytest.raises(DataError, match=r"begins with 0x\w*, expected IDX images"):
+        load(folder)
+
+
+def test_labels_given_as_images_are_called_so(folder):
+    with pytest.raises(DataError, match="a file of IDX labels, expected IDX images"):
+        load(folder, train_images=f"{NAMES[1]}.gz")
+
+
+def test_a_file_that_ends_inside_its_header_is_refused(folder):
+    rewrite(folder, NAMES[0], encode(np.zeros((4, 3, 2), np.uint8))[:11])
+    with pytest.raises(DataError, match="ends inside its header"):
+        load(folder)
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+@pytest.mark.parametrize(("change", "message"), [(-1, "ends after 23"), (1, "holds more")])
+def test_a_size_other_than_the_declared_one_is_refused(folder, pack, change, message):
+    content = encode(np.zeros((4, 3, 2), np.uint8))
+    content = content[:change] if change < 0 else content + b"\0"
+    rewrite(folder, NAMES[0], pack(content))
+    with pytest.raises(DataError, match=rf"declares 4×3×2 = 24 bytes but .*{message}"):
+        load(folder)
+
+
+def test_giant_declared_dimensions_claim_no_memory(folder):
+    declared = struct.pack(">4I", 0x803, 2**13, 2**10, 2**10)
+    rewrite(folder, NAMES[0], gzip.compress(declared + bytes(9)))
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match="ends after 9"):
+            load(folder)
+        assert tracemalloc.get_traced_memory()[1] < 2**26
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_long_archive_is_unpacked_no_further_than_declared(folder, monkeypatch):
+    bomb = gzip.compress(struct.pack(">4I", 0x803, 1, 1, 1) + bytes(2**26))
+    rewrite(folder, NAMES[0], bomb)
+    sizes = []
+    read = gzip.GzipFile.read
+    monkeypatch.setattr(
+        gzip.GzipFile, "read", lambda self, size=-1: sizes.append(size) or read(self, size)
+    )
+    with pytest.raises(DataError, match="holds more"):
+        load(folder)
+    assert all(0 <= size <= 12 for size in sizes)
+
+
+def test_unequal_counts_of_images_and_labels_are_refused(folder):
+    rewrite(folder, NAMES[1], encode(np.zeros(3, np.uint8)))
+    with pytest.raises(DataError, match=r"train-labels.*3 labels for the 4 images of train-images"):
+        load(folder)
+
+
+def test_files_without_any_image_are_read_as_empty(folder):
+    rewrite(folder, NAMES[0], encode(np.zeros((0, 3, 2), np.uint8)))
+    rewrite(folder, NAMES[1], encode(np.zeros(0, np.uint8)))
+    assert len(load(folder).train) == 0

@@ -1,0 +1,169 @@
+import contextlib
+import gzip
+import struct
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.config import AugmentationSection, ExportSection, ModelSection, PipelineConfig
+from pipeline.data import description
+from pipeline.data.records import read_split
+from pipeline.errors import DataError
+from pipeline.sources import idx
+from pipeline.stages import StageContext, ingest
+
+
+class NoProgress:
+    @contextlib.contextmanager
+    def task(self, description, total):
+        yield None
+
+    def line(self, text):
+        pass
+
+
+def run(folder, data=None, seed=0):
+    folder.mkdir(exist_ok=True)
+    config = PipelineConfig(
+        name="test",
+        seed=seed,
+        data=data or idx.Options(),
+        augmentation=AugmentationSection(rotation_degrees=10),
+        model=ModelSection(preset="compact_cnn"),
+        export=ExportSection(formats=("onnx",)),
+    )
+    return ingest.run(StageContext(config, {}, folder, folder, NoProgress()))
+
+
+def write_idx(folder, name, values):
+    head = struct.pack(f">{1 + values.ndim}I", 0x800 + values.ndim, *values.shape)
+    (folder / f"{name}.gz").write_bytes(gzip.compress(head + values.tobytes()))
+
+
+@pytest.fixture
+def small(tmp_path):
+    """Two classes, 8 training and 2 test images; two training images are equal, one is in test."""
+    images = np.zeros((10, 4, 4), np.uint8)
+    images[:, :3, :3] = np.arange(0, 200, 20)[:, None, None]
+    images[5] = images[3]
+    images[9] = images[0]
+    labels = np.array([0, 1] * 5, np.uint8)
+    write_idx(tmp_path, "train-images-idx3-ubyte", images[:8])
+    write_idx(tmp_path, "train-labels-idx1-ubyte", labels[:8])
+    write_idx(tmp_path, "t10k-images-idx3-ubyte", images[8:])
+    write_idx(tmp_path, "t10k-labels-idx1-ubyte", labels[8:])
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def mnist(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("mnist")
+    started = time.perf_counter()
+    result = run(folder)
+    return folder, result, time.perf_counter() - started
+
+
+def test_mnist_is_summed_up_in_one_line(mnist):
+    assert mnist[1].summary == (
+        "55,000 training, 5,000 validation and 10,000 test images of 28×28×1 in 10 classes"
+    )
+    assert mnist[1].metrics["train_images"] == 55000
+
+
+def test_mnist_takes_seconds(mnist):
+    assert mnist[2] < 10
+
+
+def test_mnist_is_described(mnist):
+    described = description.read(mnist[0])
+    assert described.image_shape == (28, 28, 1)
+    assert [described.size(split) for split in ("train", "validation", "test")] == [
+        55000, 5000, 10000,
+    ]  # fmt: skip
+    assert described.counts["test"][1] == 1135
+    assert described.source_sha256["t10k-labels-idx1-ubyte.gz"].startswith("f7ae60f92e00ec6d")
+    pixels = read_split(mnist[0], "train").images.astype(np.float64)
+    assert described.pixel_mean[0] == pytest.approx(pixels.mean(), rel=1e-9)
+    assert described.pixel_deviation[0] == pytest.approx(pixels.std(), rel=1e-9)
+
+
+def test_mnist_training_and_validation_part_the_training_images(mnist):
+    parts = [read_split(mnist[0], split) for split in ("train", "validation")]
+    found = sorted(image.tobytes() for part in parts for image in part.images)
+    assert found == sorted(image.tobytes() for image in idx.load(idx.Options()).train.images)
+
+
+def test_the_test_split_is_untouched(mnist):
+    original, found = idx.load(idx.Options()).test, read_split(mnist[0], "test")
+    np.testing.assert_array_equal(found.images, original.images)
+    np.testing.assert_array_equal(found.labels, original.labels)
+
+
+def test_a_preview_is_drawn(mnist):
+    with Image.open(mnist[0] / "preview.png") as picture:
+        assert picture.height > picture.width > 700
+
+
+def test_limits_keep_the_share_of_each_class(tmp_path):
+    run(tmp_path, idx.Options(train_limit=1200, test_limit=100))
+    described = description.read(tmp_path)
+    assert described.size("train") == 1100
+    assert described.size("validation") == 100
+    assert described.counts["test"] == (10, 11, 10, 10, 10, 9, 10, 10, 10, 10)
+
+
+def test_the_seed_decides_the_splits(tmp_path):
+    options = idx.Options(train_limit=300, test_limit=20)
+    folders = [tmp_path / name for name in ("a", "b", "c")]
+    for folder, seed in zip(folders, (1, 1, 2), strict=True):
+        run(folder, options, seed)
+    first, same, other = (read_split(folder, "train").images for folder in folders)
+    np.testing.assert_array_equal(first, same)
+    assert (first != other).any()
+
+
+def test_the_artifact_holds_no_place_of_this_machine(small, tmp_path):
+    run(tmp_path / "out", idx.Options(folder=small))
+    assert str(tmp_path) not in (tmp_path / "out" / "dataset.json").read_text()
+
+
+def test_cleaning_is_off_by_default(small, tmp_path):
+    run(tmp_path / "out", idx.Options(folder=small))
+    described = description.read(tmp_path / "out")
+    assert described.cleaning == {}
+    assert described.size("train") + described.size("validation") == 8
+
+
+def test_duplicates_are_dropped_and_counted(small, tmp_path):
+    run(tmp_path / "out", idx.Options(folder=small, drop_duplicates=True))
+    described = description.read(tmp_path / "out")
+    assert described.cleaning == {
+        "duplicates_dropped": 1,
+        "conflicting_labels_kept": 0,
+        "also_in_test_kept": 1,
+    }
+    assert described.size("train") + described.size("validation") == 7
+
+
+def test_a_median_filter_changes_every_split(small, tmp_path):
+    run(tmp_path / "out", idx.Options(folder=small, median_filter=3))
+    assert description.read(tmp_path / "out").cleaning == {"median_filtered": 10}
+    # In the filled corner of 3 by 3, its inner pixel has four filled and five empty neighbours.
+    found = read_split(tmp_path / "out", "test").images[0, :, :, 0]
+    assert found.tolist() == [[160, 160, 160, 0], [160, 160, 160, 0], [160, 160, 0, 0], [0] * 4]
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "message"),
+    [
+        ("t10k-labels-idx1-ubyte", np.array([0, 7], np.uint8), "test split: label 7 at position 1"),
+        ("t10k-images-idx3-ubyte", np.zeros((2, 5, 4), np.uint8), "but test images 5×4×1"),
+    ],
+)
+def test_bad_images_leave_the_output_empty(small, tmp_path, name, values, message):
+    write_idx(small, name, values)
+    with pytest.raises(DataError, match=message):
+        run(tmp_path / "out", idx.Options(folder=small))
+    assert list((tmp_path / "out").iterdir()) == []
