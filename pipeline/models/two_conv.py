@@ -1,0 +1,24 @@
+"""Two convolutions and no hidden dense layer: Keras' own MNIST example.
+
+https://keras.io/examples/vision/mnist_convnet
+"""
+
+from typing import TYPE_CHECKING, Literal
+
+from pipeline.config import Fraction
+from pipeline.models._network import Convolution, Network, NetworkOptions
+
+if TYPE_CHECKING:
+    import keras
+
+
+class Options(NetworkOptions):
+    preset: Literal["two_conv"]
+    dropout: Fraction = 0.5
+
+
+def build(
+    options: Options, image_shape: tuple[int, int, int], num_classes: int
+) -> "keras.Sequential":
+    network = Network((Convolution(32, pool=True), Convolution(64, pool=True)))
+    return network.build(options, image_shape, num_classes)

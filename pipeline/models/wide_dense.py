@@ -1,0 +1,22 @@
+"""Two convolutions and one wide dense layer, which holds nearly all the weights."""
+
+from typing import TYPE_CHECKING, Literal
+
+from pipeline.models._network import Convolution, Network, NetworkOptions
+
+if TYPE_CHECKING:
+    import keras
+
+
+class Options(NetworkOptions):
+    preset: Literal["wide_dense"]
+
+
+def build(
+    options: Options, image_shape: tuple[int, int, int], num_classes: int
+) -> "keras.Sequential":
+    network = Network(
+        (Convolution(32, padding="same", pool=True), Convolution(64, padding="same", pool=True)),
+        dense=(1024,),
+    )
+    return network.build(options, image_shape, num_classes)
