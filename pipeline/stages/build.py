@@ -1,0 +1,50 @@
+"""Makes the untrained model and says what it costs."""
+
+import json
+from pathlib import Path
+
+import keras
+
+from pipeline.data import description
+from pipeline.stages import StageContext, StageResult
+from pipeline.training.complexity import Complexity, measure
+from pipeline.training.model_creation import create_model
+
+
+def run(context: StageContext) -> StageResult:
+    """Publishes `model.keras`, `summary.txt` and `model.json`.
+
+    Raises:
+        ConfigError: the images are too small for the preset.
+    """
+    data = description.read(context.inputs["ingest"])
+    model = create_model(context.config, data.image_shape, len(data.classes))
+    complexity = measure(model)
+    model.save(context.output / "model.keras")
+    _write_summary(model, context.output / "summary.txt")
+    (context.output / "model.json").write_text(
+        json.dumps(complexity.to_json(), indent=2) + "\n", encoding="utf-8"
+    )
+    return StageResult(
+        summary=_describe(context.config.model.preset, complexity),
+        metrics={
+            "parameters": complexity.parameters,
+            "multiply_accumulates": complexity.multiply_accumulates,
+            "flash_bytes_int8": complexity.flash_bytes["int8"],
+            "ram_bytes_int8": complexity.ram_bytes["int8"],
+        },
+    )
+
+
+def _write_summary(model: keras.Sequential, path: Path) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        model.summary(line_length=100, print_fn=lambda text: print(text, file=file))
+
+
+def _describe(preset: str, complexity: Complexity) -> str:
+    flash, ram = complexity.flash_bytes["int8"] / 1000, complexity.ram_bytes["int8"] / 1000
+    return (
+        f"{preset}: {complexity.parameters:,} parameters, "
+        f"{complexity.multiply_accumulates / 1e6:.1f} M multiply-accumulates, "
+        f"about {flash:.0f} kB flash and {ram:.0f} kB RAM as int8"
+    )
