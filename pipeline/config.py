@@ -4,11 +4,21 @@ The options of a plug-in extend the section that names it: `data` takes the opti
 source, `model` those of its preset, `export.<format>` those of the format's exporter.
 """
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PlainValidator,
+    Tag,
+    model_validator,
+)
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
@@ -87,7 +97,7 @@ class TrainSection(Section):
     early_stopping_patience: Annotated[int, Field(ge=1)] | None = None
     class_weights: Literal["none", "balanced"] = "none"
     precision: Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"] = "auto"
-    jit_compile: Literal["auto"] | bool = "auto"
+    jit_compile: Literal["auto", True, False] = "auto"
 
     @model_validator(mode="after")
     def _nesterov_needs_sgd(self) -> "TrainSection":
@@ -96,33 +106,80 @@ class TrainSection(Section):
         return self
 
 
-PositiveNumber = Annotated[int, Field(gt=0)] | Annotated[float, Field(gt=0)]
+def _number(value: Any) -> int | float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"{value!r} is no number")
+    return value
+
+
+def _plain(value: Any) -> bool | int | float | str:
+    return value if isinstance(value, bool | str) else _number(value)
+
+
+Number = Annotated[int | float, PlainValidator(_number)]
+Plain = Annotated[bool | int | float | str, PlainValidator(_plain)]
+
+
+def _check_rising(ends: tuple[int | float, ...]) -> tuple[int | float, ...]:
+    if len(ends) != 2 or ends[0] >= ends[1]:
+        raise ValueError(f"expected [low, high], found {list(ends)}")
+    return ends
+
+
+def _check_positive(ends: tuple[int | float, ...]) -> tuple[int | float, ...]:
+    if ends[0] <= 0:
+        raise ValueError(f"a range on a log scale begins above 0, not at {ends[0]}")
+    return ends
+
+
+Ends = Annotated[tuple[Number, ...], AfterValidator(_check_rising)]
 
 
 class LogRange(Section):
     """Sampled evenly in the logarithm."""
 
-    log: tuple[PositiveNumber, PositiveNumber]
+    log: Annotated[Ends, AfterValidator(_check_positive)]
 
 
 class LinearRange(Section):
     """Sampled evenly; whole numbers if both ends are."""
 
-    linear: tuple[int | float, int | float]
+    linear: Ends
 
 
 class Choice(Section):
-    choice: Annotated[tuple[bool | int | float | str, ...], Field(min_length=1)]
+    choice: tuple[Plain, ...]
 
     @model_validator(mode="after")
     def _choices_are_of_one_type(self) -> "Choice":
         types = {type(value).__name__ for value in self.choice}
-        if len(types) > 1:
-            raise ValueError(f"choices must be of one type, not {' and '.join(sorted(types))}")
+        if len(types) != 1:
+            found = " and ".join(sorted(types)) or "no choice"
+            raise ValueError(f"expected choices of one type, found {found}")
         return self
 
 
-Dimension = LogRange | LinearRange | Choice
+DIMENSIONS = {"log": "LogRange", "linear": "LinearRange", "choice": "Choice"}
+
+
+def _dimension(value: Any) -> str | None:
+    """Which dimension it is, or is meant to be by its only key."""
+    if isinstance(value, dict):
+        return DIMENSIONS.get(*value) if len(value) == 1 else None
+    return type(value).__name__
+
+
+Dimension = Annotated[
+    Annotated[LogRange, Tag("LogRange")]
+    | Annotated[LinearRange, Tag("LinearRange")]
+    | Annotated[Choice, Tag("Choice")],
+    Discriminator(
+        _dimension,
+        custom_error_type="dimension",
+        custom_error_message="should be {log: [low, high]}, {linear: [low, high]} "
+        "or {choice: [one, another]}",
+    ),
+]
 
 
 class TuneSection(Section):
@@ -153,9 +210,18 @@ class EvaluateSection(Section):
 class ExportSection(Section):
     """Which formats. The options of each format stand beside this under the format's name."""
 
-    formats: Annotated[tuple[str, ...], Field(min_length=1)]
+    formats: tuple[str, ...]
     calibration_images: Annotated[int, Field(ge=1)] = 500
     timeout_seconds: Annotated[float, Field(gt=0)] = 300.0
+
+    @model_validator(mode="after")
+    def _formats_stand_once(self) -> "ExportSection":
+        if not self.formats:
+            raise ValueError("formats is empty; name one or more")
+        for name in self.formats:
+            if self.formats.count(name) > 1:
+                raise ValueError(f"formats names {name} more than once")
+        return self
 
     def options(self, format_name: str) -> Any:
         return getattr(self, format_name)

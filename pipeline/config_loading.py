@@ -12,13 +12,33 @@ from pydantic import BaseModel, ValidationError, create_model
 
 from export.formats import formats
 from pipeline import plugins
-from pipeline.config import Choice, Dimension, ExportSection, LogRange, PipelineConfig
+from pipeline.config import (
+    DIMENSIONS,
+    Choice,
+    Dimension,
+    ExportSection,
+    Gate,
+    LogRange,
+    PipelineConfig,
+    VerifySection,
+)
 from pipeline.errors import ConfigError
 from pipeline.yaml_reading import parse_yaml
 
 PLUG_INS = {"data": ("source", plugins.SOURCES), "model": ("preset", plugins.MODELS)}
 SEARCHABLE = ("model", "train", "augmentation")
 MAX_EXTENDS = 10
+LONGEST_SHOWN = 80
+COMMAND_LINE = "command line"
+EXPECTED = {
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "string_type": "text",
+    "tuple_type": "a list",
+    "dict_type": "a section of `key: value` lines",
+    "model_type": "a section of `key: value` lines",
+}
 
 
 @dataclass(frozen=True)
@@ -35,10 +55,12 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> PipelineConfig:
     Raises:
         ConfigError: one line for each thing wrong: where, what was found, what was expected.
     """
-    layers = [*_file_layers(path), *(_override_layer(text) for text in overrides)]
+    layers = [*_file_layers(path), _override_layer(overrides)]
     merged: dict[str, Any] = {}
     for layer in layers:
         merged = _merge(merged, layer.values)
+    if "name" in merged:
+        raise ConfigError(f"{_origin(('name',), layers)}: remove `name`; it is the file's own name")
     config = _validate({**merged, "name": path.stem}, layers)
     _check_search_space(config, layers)
     return config
@@ -84,14 +106,17 @@ def _read(path: Path) -> str:
         raise ConfigError(f"{path}: cannot be read as UTF-8 text ({error})") from error
 
 
-def _override_layer(text: str) -> Layer:
-    key, equals, value = text.partition("=")
-    if not equals or not re.fullmatch(r"[A-Za-z_][\w.]*", key):
-        raise ConfigError(
-            f"{text!r} is not an override; expected key=value, such as train.epochs=5"
-        )
-    parsed = parse_yaml(value, f"override {text}")
-    return Layer("command line", _nested(key.split("."), parsed))
+def _override_layer(overrides: Sequence[str]) -> Layer:
+    merged: dict[str, Any] = {}
+    for text in overrides:
+        key, equals, value = text.partition("=")
+        if not equals or not re.fullmatch(r"[A-Za-z_]\w*(\.\w+)*", key):
+            raise ConfigError(
+                f"{text!r} is not an override; expected key=value, such as train.epochs=5"
+            )
+        parsed = parse_yaml(value, f"{COMMAND_LINE}: {key}")
+        merged = _merge(merged, _nested(key.split("."), parsed), is_one_layer=True)
+    return Layer(COMMAND_LINE, merged)
 
 
 def _nested(keys: Sequence[str], value: Any) -> dict[str, Any]:
@@ -103,13 +128,18 @@ def _nested(keys: Sequence[str], value: Any) -> dict[str, Any]:
     return dict(value)
 
 
-def _merge(base: Mapping[str, Any], top: Mapping[str, Any], path: str = "") -> dict[str, Any]:
-    """Mappings merge; a section that names another plug-in, or a search space, starts afresh."""
+def _merge(
+    base: Mapping[str, Any], top: Mapping[str, Any], *, is_one_layer: bool = False
+) -> dict[str, Any]:
+    """Mappings merge; a later layer that names another plug-in or a search space starts afresh."""
     merged = dict(base)
     for key, value in top.items():
-        old = merged.get(key)
-        keep = isinstance(old, dict) and isinstance(value, dict) and not _replaces(key, old, value)
-        merged[key] = _merge(old or {}, value, key) if keep else value
+        old: Any = merged.get(key)
+        both = isinstance(old, dict) and isinstance(value, dict)
+        if both and (is_one_layer or not _replaces(key, old, value)):
+            merged[key] = _merge(old, value, is_one_layer=is_one_layer)
+        else:
+            merged[key] = value
     return merged
 
 
@@ -117,32 +147,35 @@ def _replaces(section: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> b
     if section == "space":
         return True
     selector = PLUG_INS.get(section, ("", ""))[0]
-    return selector in new and old.get(selector) != new[selector]
+    return selector in new and old.get(selector) not in (None, new[selector])
 
 
 def _validate(values: Mapping[str, Any], layers: Sequence[Layer]) -> PipelineConfig:
     config_type = _config_type(values, layers)
     try:
-        text = json.dumps(values)
+        text = json.dumps(values, ensure_ascii=False).encode()
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{layers[-1].name}: {error}") from error
     try:
         return config_type.model_validate_json(text)
     except ValidationError as error:
-        problems = dict.fromkeys(_describe(e, config_type, layers) for e in error.errors())
+        problems = (_describe(e, config_type, layers) for e in error.errors())
         raise ConfigError("\n".join(problems)) from None
 
 
 def _config_type(values: Mapping[str, Any], layers: Sequence[Layer]) -> type[PipelineConfig]:
     """PipelineConfig with the options of the chosen plug-ins in their sections."""
-    fields: dict[str, Any] = {"export": (_export_type(), ...)}
+    fields: dict[str, Any] = {
+        "export": (_export_type(), ...),
+        "verify": (_verify_type(), VerifySection()),
+    }
     for section, (selector, package) in PLUG_INS.items():
         chosen = values.get(section)
         name = chosen.get(selector) if isinstance(chosen, dict) else None
         if name is None:
             raise ConfigError(
-                f"{layers[-1].name}: {section}.{selector} is missing; "
-                f"available: {', '.join(plugins.names(package))}"
+                f"{_origin((section, selector), layers)}: {section}.{selector} is missing. "
+                f"Available: {', '.join(plugins.names(package))}"
             )
         if name not in plugins.names(package):
             where = f"{_origin((section, selector), layers)}: {section}.{selector}"
@@ -158,28 +191,40 @@ def _export_type() -> type[ExportSection]:
     return create_model("Export", __base__=ExportSection, **fields)
 
 
+def _verify_type() -> type[VerifySection]:
+    known: Any = Literal[tuple(formats())]
+    fields: dict[str, Any] = {"gates": (Mapping[known, Gate], {})}
+    return create_model("Verify", __base__=VerifySection, **fields)
+
+
 def _describe(error: Any, config_type: type[BaseModel], layers: Sequence[Layer]) -> str:
     """One line: file, key, what is wrong with it and what would be right."""
     location = tuple(part for part in error["loc"] if not _is_branch(part))
     where = f"{_origin(location, layers)}: {_dotted(location)}"
-    if error["type"] == "extra_forbidden":
-        return (
-            f"{where} is no known key. {_suggest(str(location[-1]), _siblings(error, config_type))}"
-        )
-    if error["type"] == "literal_error":
-        expected = re.findall(r"'([^']*)'", error["ctx"]["expected"])
-        return f"{where} is {error['input']!r}. {_suggest(str(error['input']), expected)}"
-    if error["type"] == "missing":
+    kind, found = error["type"], _shown(error["input"])
+    if kind == "missing":
         return f"{where} is missing"
-    message = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    if error["type"] == "value_error":
-        return f"{where}: {message}"
-    return f"{where} is {error['input']!r}; it {message}"
+    if kind == "extra_forbidden":
+        known = _siblings(error, config_type)
+        return f"{where} is no known key. {_suggest(str(location[-1]), known)}"
+    if kind == "literal_error":
+        expected = re.split(", | or ", error["ctx"]["expected"].replace("'", ""))
+        return f"{where} is {found}. {_suggest(str(error['input']), expected)}"
+    if kind == "value_error":
+        return f"{where}: {error['ctx']['error']}"
+    if kind in EXPECTED:
+        return f"{where} is {found}; it should be {EXPECTED[kind]}"
+    return f"{where} is {found}; it {error['msg'].removeprefix('Input ')}"
+
+
+def _shown(value: Any) -> str:
+    text = "empty" if value is None else repr(value)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
 
 
 def _is_branch(part: str | int) -> bool:
-    """Whether pydantic added this part of a location to say which type of a union it tried."""
-    return isinstance(part, str) and bool(re.search(r"[\[(]|^(LogRange|LinearRange|Choice)$", part))
+    """Whether pydantic added this part of a location to say what it was checking."""
+    return part == "[key]" or part in DIMENSIONS.values()
 
 
 def _siblings(error: Any, config_type: type[BaseModel]) -> list[str]:
@@ -187,13 +232,13 @@ def _siblings(error: Any, config_type: type[BaseModel]) -> list[str]:
     for part in error["loc"][:-1]:
         field = model.model_fields.get(part) if hasattr(model, "model_fields") else None
         model = field.annotation if field else None
-    return sorted(getattr(model, "model_fields", {}))
+    return sorted(set(getattr(model, "model_fields", {})) - {"name"})
 
 
 def _suggest(name: str, available: Sequence[str]) -> str:
     near = get_close_matches(name, available, n=1, cutoff=0.5)
     hint = f"Did you mean {near[0]!r}? " if near else ""
-    return f"{hint}Available: {', '.join(available)}" if available else hint.strip()
+    return f"{hint}Available: {', '.join(available) or 'none'}"
 
 
 def _dotted(location: Sequence[str | int]) -> str:
@@ -207,7 +252,7 @@ def _origin(location: Sequence[str | int], layers: Sequence[Layer]) -> str:
         for layer in reversed(layers):
             if _has(layer.values, location[:length]):
                 return layer.name
-    return layers[-1].name
+    return next(layer.name for layer in reversed(layers) if layer.name != COMMAND_LINE)
 
 
 def _has(values: Any, location: Sequence[str | int]) -> bool:
@@ -222,11 +267,10 @@ def _has(values: Any, location: Sequence[str | int]) -> bool:
 def _check_search_space(config: PipelineConfig, layers: Sequence[Layer]) -> None:
     """Puts each end and each choice of the search space into the config once."""
     for key, dimension in config.tune.space.items():
-        section = key.partition(".")[0]
-        where = f"{_origin(('tune', 'space', key), layers)}: tune.space: {key}"
-        if section not in SEARCHABLE:
+        where = f"{_origin(('tune', 'space', key), layers)}: tune.space"
+        if key.partition(".")[0] not in SEARCHABLE:
             raise ConfigError(
-                f"{where} cannot be searched; expected a key of {_either(SEARCHABLE)}"
+                f"{where}: {key} cannot be searched; expected a key of {_either(SEARCHABLE)}"
             )
         for value in candidates(dimension):
             try:
