@@ -1,0 +1,156 @@
+"""Classifies picture files with an exported format, in that format's own runtime."""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from export import contract
+from export.contract import Contract, ImageInput
+from export.formats import exporter
+from pipeline.errors import ConfigError, DataError
+
+Polarity = Literal["auto", "light_on_dark", "dark_on_light"]
+BACKGROUND = {"light_on_dark": "dark", "dark_on_light": "light"}
+TOP = 3
+MID_GREY = 127.5
+TOO_LARGE = (Image.DecompressionBombError, Image.DecompressionBombWarning)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer to one file.
+
+    Attributes:
+        file: the picture.
+        label: the class with the highest probability.
+        probability: of it.
+        top: the three likeliest classes with their probabilities, highest first.
+        polarity: how the picture was read, and whether it was inverted for the model.
+    """
+
+    file: str
+    label: str
+    probability: float
+    top: tuple[tuple[str, float], ...]
+    polarity: str
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def predict(
+    files: Sequence[Path], export_folder: Path, format_name: str, polarity: Polarity = "auto"
+) -> list[Prediction]:
+    """Classifies pictures.
+
+    Args:
+        files: PNG or JPEG files, of any size, grey or in colour.
+        export_folder: an export artifact.
+        format_name: which of its formats answers.
+        polarity: how the pictures are drawn; `auto` looks at each picture's border.
+
+    Raises:
+        ConfigError: the artifact lacks the format, or the model knows no polarity.
+        DataError: a file is no picture.
+    """
+    promised = contract.read(export_folder)
+    path = export_folder / _file_of(promised, format_name)
+    if polarity != "auto" and promised.input.background == "mixed":
+        raise ConfigError(
+            f"--polarity {polarity}: the training images have no common background to turn "
+            "the picture to; leave --polarity out"
+        )
+    prepared = [prepare(_open(file), promised.input, polarity) for file in files]
+    predictor = exporter(format_name).load(format_name, path, 1)
+    probabilities = predictor.predict(np.stack([image for image, _ in prepared]))
+    return [
+        _answer(file, row, promised.output.labels, read_as)
+        for file, row, (_, read_as) in zip(files, probabilities, prepared, strict=True)
+    ]
+
+
+def _file_of(promised: Contract, format_name: str) -> str:
+    if format_name in promised.formats:
+        return promised.formats[format_name].file
+    why = promised.failures.get(format_name, "this run did not export it")
+    raise ConfigError(
+        f"--format {format_name}: {why}. Available: {', '.join(sorted(promised.formats))}"
+    )
+
+
+def _open(file: Path) -> Image.Image:
+    """Decodes a picture the right way up."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(file, formats=("PNG", "JPEG")) as image:
+                return ImageOps.exif_transpose(image)
+    except FileNotFoundError:
+        raise DataError(f"{file}: there is no such file") from None
+    except (OSError, ValueError, SyntaxError, *TOO_LARGE) as error:
+        raise DataError(f"{file}: cannot be read as PNG or JPEG ({error})") from error
+
+
+def prepare(image: Image.Image, wanted: ImageInput, polarity: Polarity) -> tuple[np.ndarray, str]:
+    """Turns a picture into what the model was trained on.
+
+    Transparent parts become white, or black behind a light drawing. The picture keeps its
+    proportions: it is scaled down with antialiasing, or up, to fit, and its own background fills
+    the rest. It is inverted if its background is light and that of the training images dark, or
+    the other way round; `auto` takes the median of the outermost pixels for the background.
+
+    Returns:
+        Pixels: uint8 (height, width, channels); and how the picture was read.
+    """
+    mode = "RGB" if wanted.colour == "rgb" else "L"
+    opaque = _flatten(image).convert(mode)
+    border = _border(np.asarray(opaque))
+    background = BACKGROUND.get(polarity) or ("light" if border.mean() > MID_GREY else "dark")
+    pixels = np.asarray(_fit(opaque, wanted.shape, border)).reshape(wanted.shape)
+    if wanted.background == "mixed":
+        return pixels, "as it is"
+    read_as = "dark on light" if background == "light" else "light on dark"
+    if background == wanted.background:
+        return pixels, read_as
+    return 255 - pixels, f"{read_as}, inverted"
+
+
+def _fit(image: Image.Image, shape: tuple[int, int, int], around: np.ndarray) -> Image.Image:
+    height, width, _ = shape
+    scale = min(width / image.width, height / image.height)
+    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+    fitted = Image.new(image.mode, (width, height), tuple(around.astype(int).tolist()))
+    corner = (width - size[0]) // 2, (height - size[1]) // 2
+    fitted.paste(image.resize(size, Image.Resampling.BILINEAR), corner)
+    return fitted
+
+
+def _flatten(image: Image.Image) -> Image.Image:
+    """Puts a picture on a background where it is transparent; brings 16-bit grey to 8."""
+    if image.mode.startswith("I;16") or image.mode == "I":
+        return Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
+    if not image.has_transparency_data:
+        return image
+    rgba = image.convert("RGBA")
+    grey, alpha = np.asarray(rgba.convert("L")), np.asarray(rgba)[..., 3]
+    is_light = alpha.any() and np.average(grey, weights=alpha) > MID_GREY
+    paper = Image.new("RGBA", rgba.size, "black" if is_light else "white")
+    return Image.alpha_composite(paper, rgba)
+
+
+def _border(pixels: np.ndarray) -> np.ndarray:
+    """Median of the outermost ring, by channel: float (channels,)."""
+    image = np.atleast_3d(pixels)
+    sides = image[0], image[-1], image[:, 0], image[:, -1]
+    return np.median(np.concatenate(sides), axis=0)
+
+
+def _answer(file: Path, row: np.ndarray, labels: Sequence[str], read_as: str) -> Prediction:
+    likeliest = np.argsort(-row, kind="stable")[:TOP]
+    top = tuple((labels[index], float(row[index])) for index in likeliest)
+    return Prediction(str(file), *top[0], top, read_as)
