@@ -18,12 +18,12 @@ MEASURE = "export.checking:measure"
 
 @dataclass(frozen=True)
 class Speed:
-    """How fast a format is; see `export.verdict.Measurement`."""
+    """How fast a format is; see `export.verdict.FormatVerdict`."""
 
     runtime: str
-    p50_milliseconds: float
-    p95_milliseconds: float
-    load_milliseconds: float
+    latency_p50_ms: float
+    latency_p95_ms: float
+    load_ms: float
 
 
 def check(
@@ -65,11 +65,11 @@ def check(
 def measure(argument: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """The child's side: writes the answers and yields the times."""
     images = np.load(argument["images"])
-    predictor, load_milliseconds = _load_timed(argument)
+    predictor, load_ms = _load_timed(argument)
     np.save(argument["answers"], predictor.predict(images))
     times = _times(predictor, images[:1], argument["warmup_runs"], argument["timed_runs"])
     p50, p95 = np.percentile(times, [50, 95])
-    yield asdict(Speed(predictor.runtime, float(p50), float(p95), load_milliseconds))
+    yield asdict(Speed(predictor.runtime, float(p50), float(p95), load_ms))
 
 
 def _load_timed(argument: dict[str, Any]) -> tuple[Predictor, float]:

@@ -46,14 +46,14 @@ def input_spec(model: "keras.Model", batch: int | None) -> "tf.TensorSpec":
 def write_saved_model(model: "keras.Model", folder: Path, batch: int | None) -> None:
     """Writes a SavedModel whose only signature takes `image` and gives `probabilities`.
 
-    It appears under its name when it is whole, never before.
+    The archive tracks the variables that the signature uses; if it tracked the model as well, it
+    would store each twice. The folder appears under its name when it is whole, never before.
     """
     import keras
 
     unfinished = folder.with_name(folder.name + ".unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     archive = keras.export.ExportArchive()
-    archive.track(model)
     archive.add_endpoint(
         "serving_default",
         lambda image: {"probabilities": model(image, training=False)},

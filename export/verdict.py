@@ -29,49 +29,38 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Measurement:
-    """What a format did on the test split, in its own runtime.
+class FormatVerdict:
+    """What a format did on the test split, in its own runtime; nothing of it if it did not run.
 
     Attributes:
+        name: the format.
+        file: its file or folder in the export artifact.
+        checks: never empty; all must hold.
+        size_bytes: of all its files; none if there is none.
         runtime: name and version.
         accuracy: share of images whose label it gives.
-        difference_points: its accuracy less Keras', in percentage points.
+        accuracy_difference_points: its accuracy less Keras', in percentage points.
         agreement: share of images on which it predicts what Keras predicts.
         disagreements: images on which it does not, and Keras had no tie there.
         largest_difference: between any probability of its and Keras'.
-        p50_milliseconds: median time of one image.
-        p95_milliseconds: 95th percentile of the same.
-        load_milliseconds: from file to ready, without the import of the runtime.
+        latency_p50_ms: median time of one image.
+        latency_p95_ms: 95th percentile of the same.
+        load_ms: from file to ready, without the import of the runtime.
     """
 
-    runtime: str
-    accuracy: float
-    difference_points: float
-    agreement: float
-    disagreements: int
-    largest_difference: float
-    p50_milliseconds: float
-    p95_milliseconds: float
-    load_milliseconds: float
-
-
-@dataclass(frozen=True)
-class FormatVerdict:
-    """A format's row.
-
-    Attributes:
-        format_name: the format.
-        file: its file or folder in the export artifact.
-        size_bytes: of all its files; none if there is none.
-        measurement: none if the format could not be run.
-        checks: never empty; all must hold.
-    """
-
-    format_name: str
+    name: str
     file: str
-    size_bytes: int | None
-    measurement: Measurement | None
     checks: tuple[Check, ...]
+    size_bytes: int | None = None
+    runtime: str | None = None
+    accuracy: float | None = None
+    accuracy_difference_points: float | None = None
+    agreement: float | None = None
+    disagreements: int | None = None
+    largest_difference: float | None = None
+    latency_p50_ms: float | None = None
+    latency_p95_ms: float | None = None
+    load_ms: float | None = None
 
     @property
     def passed(self) -> bool:

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from export import comparison, contract, verdict
-from export.checking import check
+from export.checking import Speed, check
 from export.comparison import Comparison
 from export.formats import formats, size_bytes
-from export.verdict import Check, FormatVerdict, Measurement, Verdict
+from export.verdict import Check, FormatVerdict, Verdict
 from pipeline.config import Gate
 from pipeline.data.records import read_split
 from pipeline.errors import DamagedArtifactError, ExportError
@@ -63,27 +63,29 @@ class _Judge:
 
     def row(self, name: str) -> FormatVerdict:
         path = self._folder / formats()[name].path
-        try:
-            measurement, checks = self._measured(name, path)
-        except ExportError as error:
-            measurement, checks = None, (Check("runs", None, None, False, str(error)),)
         size = size_bytes(path) if path.exists() else None
-        return FormatVerdict(name, formats()[name].path, size, measurement, checks)
+        try:
+            figures, speed = self._measured(name, path)
+        except ExportError as error:
+            checks: tuple[Check, ...] = (Check("runs", None, None, False, str(error)),)
+            return FormatVerdict(name, path.name, checks, size)
+        checks = comparison.hold(figures, self._gate(name))
+        return FormatVerdict(name, path.name, checks, size, **asdict(figures), **asdict(speed))
 
-    def _measured(self, name: str, path: Path) -> tuple[Measurement, tuple[Check, ...]]:
+    def _gate(self, name: str) -> Gate:
+        return self._section.gates.get(name, formats()[name].gate)
+
+    def _measured(self, name: str, path: Path) -> tuple[Comparison, Speed]:
+        """Raises ExportError where the format gave no answers that could be compared."""
         if name in self._failures:
             raise ExportError(
                 f"it was not written: {self._failures[name]}; "
                 "`run_pipeline.py run --force export` tries again"
             )
         answers, speed = check(name, path, self._images, self._section)
-        gate = self._section.gates.get(name, formats()[name].gate)
-        figures = self._compared(answers, gate)
-        return Measurement(**asdict(figures), **asdict(speed)), comparison.hold(figures, gate)
-
-    def _compared(self, answers: np.ndarray, gate: Gate) -> Comparison:
+        margin = self._gate(name).tie_margin or 0.0
         try:
-            return comparison.compare(answers, self._keras, self._labels, gate.tie_margin or 0.0)
+            return comparison.compare(answers, self._keras, self._labels, margin), speed
         except ValueError as error:
             raise ExportError(str(error)) from error
 
@@ -102,11 +104,7 @@ def _stage_result(result: Verdict) -> StageResult:
     count = len(result.formats)
     summary = f"{count} formats give Keras' answers on {result.test_images:,} test images"
     if result.failed:
-        reasons = ". ".join(f"{row.format_name} {row.reason}" for row in result.failed)
+        reasons = ". ".join(f"{row.name}: {row.reason}" for row in result.failed)
         summary = f"{len(result.failed)} of {count} formats failed: {reasons}"
-    metrics = {
-        f"{row.format_name}.accuracy": row.measurement.accuracy
-        for row in result.formats
-        if row.measurement
-    }
+    metrics = {f"{row.name}.accuracy": row.accuracy for row in result.formats if row.accuracy}
     return StageResult(summary, {**metrics, "passed": int(result.passed)})
