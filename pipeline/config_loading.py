@@ -74,9 +74,10 @@ def with_values(config: PipelineConfig, values: Mapping[str, Any]) -> PipelineCo
     """
     if not values:
         return config
-    merged = config.model_dump(mode="json")
+    layer: dict[str, Any] = {}
     for key, value in values.items():
-        merged = _merge(merged, _nested(key.split("."), value))
+        layer = _merge(layer, _nested(key.split("."), value), is_one_layer=True)
+    merged = _merge(config.model_dump(mode="json"), layer)
     return _validate(merged, [Layer(config.name, merged)])
 
 

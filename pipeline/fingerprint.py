@@ -9,8 +9,11 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from functools import cache
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
+
+from pydantic.fields import FieldInfo
 
 from pipeline.config import DataSection, Location, PipelineConfig, Section
 from pipeline.errors import DataError
@@ -52,9 +55,14 @@ def key_of(values: Mapping[str, Any]) -> str:
 
 def _values(section: Section) -> dict[str, Any]:
     """The section as plain data, without the places of outside files."""
-    fields = type(section).model_fields
-    places = {n for n, f in fields.items() if any(isinstance(m, Location) for m in f.metadata)}
+    places = {name for name, field in type(section).model_fields.items() if _is_place(field)}
     return section.model_dump(mode="json", exclude=places)
+
+
+def _is_place(field: FieldInfo) -> bool:
+    """Whether the field, or a branch of its union, is annotated as a Location."""
+    branches = (getattr(b, "__metadata__", ()) for b in get_args(field.annotation))
+    return any(isinstance(m, Location) for m in chain(field.metadata, *branches))
 
 
 def outside_version(data: DataSection) -> str:
@@ -154,7 +162,7 @@ def _change(key: str, before: Any, after: Any) -> str:
     if kind == "config":
         return f"{rest} {_short(before)} → {_short(after)}"
     return {
-        "inputs": f"{rest} is new",
+        "inputs": f"{rest} is new" if after else f"{rest} is gone",
         "outside": "the data changed",
         "code": "the code changed",
         "seed": f"seed {before} → {after}",

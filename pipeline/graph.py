@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from export.formats import exporter
 from pipeline import plugins
-from pipeline.config import PipelineConfig
+from pipeline.config import Choice, PipelineConfig
 
 
 def _source(config: PipelineConfig) -> tuple[str, ...]:
@@ -16,7 +16,9 @@ def _source(config: PipelineConfig) -> tuple[str, ...]:
 
 
 def _preset(config: PipelineConfig) -> tuple[str, ...]:
-    return (f"{plugins.MODELS}.{config.model.preset}",)
+    searched = config.tune.space.get("model.preset") if config.tune.enabled else None
+    names = {config.model.preset, *(searched.choice if isinstance(searched, Choice) else ())}
+    return tuple(f"{plugins.MODELS}.{name}" for name in sorted(names))
 
 
 def _exporters(config: PipelineConfig) -> tuple[str, ...]:

@@ -133,6 +133,12 @@ def test_with_values_changes_only_the_keys_it_names():
     assert {key: after[key] for key in unchanged} == {key: before[key] for key in unchanged}
 
 
+def test_with_values_takes_another_preset_and_its_options_in_any_order():
+    config = load_config(MNIST, ["model.l2=0.25"])
+    changed = with_values(config, {"model.dropout": 0.1, "model.preset": "two_conv"})
+    assert (changed.model.preset, changed.model.dropout, changed.model.l2) == ("two_conv", 0.1, 0)
+
+
 def test_with_values_refuses_what_a_file_could_not_say():
     with pytest.raises(ConfigError, match=r"^mnist: train\.learning_rate is 11; it should be less"):
         with_values(load_config(MNIST), {"train.learning_rate": 11})
