@@ -1,0 +1,60 @@
+"""What children of the tests run; imported there by name, never here."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+from export import checking
+from export.conversion import Conversion
+from export.formats import formats
+from export.interface import FLOAT32, Interface, Tensor
+
+SOMETHING = Interface(Tensor("image", (1,), FLOAT32), Tensor("probabilities", (1,), FLOAT32))
+
+
+def noisy(argument):
+    os.write(1, b"a converter prints\n")
+    yield argument["answer"] + 1
+
+
+def yields_then_dies(argument):
+    yield from argument
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def starts_a_sleeper(argument):
+    subprocess.Popen(["sleep", argument])
+    yield "started"
+    time.sleep(60)
+
+
+def loses_float16(requests):
+    """Writes each format, but is killed whenever it comes to tflite_float16."""
+    for request in requests:
+        path = Path(request["folder"]) / formats()[request["format_name"]].path
+        path.write_text(f"process {os.getpid()}")
+        if request["format_name"] == "tflite_float16":
+            os.kill(os.getpid(), signal.SIGKILL)
+        yield asdict(Conversion(request["format_name"], SOMETHING))
+
+
+def hangs_at_float16(requests):
+    yield from loses_float16([r for r in requests if "float16" not in r["format_name"]])
+    if any("float16" in request["format_name"] for request in requests):
+        time.sleep(60)
+
+
+def fails_at_onnx(requests):
+    for request in requests:
+        name = request["format_name"]
+        failed = Conversion(name, None, "no such operator") if name == "onnx" else None
+        yield asdict(failed or Conversion(name, SOMETHING))
+
+
+def modules_after_measuring(argument):
+    for speed in checking.measure(argument):
+        yield {"speed": speed, "modules": sorted(sys.modules)}

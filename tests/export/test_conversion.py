@@ -1,0 +1,89 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from pydantic import TypeAdapter
+
+from export.conversion import convert, write_formats
+from export.formats import ExportRequest, formats
+
+TFLITE = ("tflite_float32", "tflite_float16", "tflite_int8")
+
+
+@pytest.fixture(autouse=True)
+def _children_are_importable(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+
+
+def requests(folder, names):
+    return [
+        ExportRequest(
+            format_name=name,
+            model=folder / "model.keras",
+            folder=folder,
+            calibration=folder / "calibration.npy",
+            promised=formats()[name].interface((4, 4, 1), 2),
+            workspace=folder,
+        )
+        for name in names
+    ]
+
+
+def test_a_converter_killed_on_one_format_costs_that_format_alone(tmp_path):
+    settled = []
+    done = convert(
+        requests(tmp_path, TFLITE), 60, settled.append, function="children:loses_float16"
+    )
+    assert done["tflite_float16"].failure == "the converter was killed by SIGKILL"
+    assert [done[name].failure for name in ("tflite_float32", "tflite_int8")] == ["", ""]
+    assert settled == list(TFLITE)
+
+
+def test_half_a_file_is_not_left_behind(tmp_path):
+    convert(requests(tmp_path, TFLITE), 60, function="children:loses_float16")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "tflite_float32.tflite",
+        "tflite_int8.tflite",
+    ]
+
+
+def test_a_format_that_was_done_before_the_crash_is_not_written_again(tmp_path):
+    convert(requests(tmp_path, TFLITE), 60, function="children:loses_float16")
+    first = (tmp_path / "tflite_float32.tflite").read_text()
+    assert first != (tmp_path / "tflite_int8.tflite").read_text()
+
+
+def test_a_converter_that_hangs_costs_that_format_alone(tmp_path):
+    done = convert(requests(tmp_path, TFLITE), 3, function="children:hangs_at_float16")
+    assert done["tflite_float16"].failure == "the converter took longer than 3 s"
+    assert [done[name].failure for name in ("tflite_float32", "tflite_int8")] == ["", ""]
+
+
+def test_a_format_fails_with_the_one_that_it_is_made_from(tmp_path):
+    names = ("saved_model", "onnx", "onnx_int8")
+    done = convert(requests(tmp_path, names), 60, function="children:fails_at_onnx")
+    assert done["saved_model"].failure == ""
+    assert done["onnx_int8"].failure == "it is made from onnx, which failed: no such operator"
+
+
+def plain(request):
+    return TypeAdapter(ExportRequest).dump_python(request, mode="json")
+
+
+def test_a_file_that_breaks_its_promise_fails(exported, tmp_path):
+    wrong = formats()["onnx"].interface((28, 28, 3), 4)
+    request = replace(exported.request("onnx", folder=tmp_path), promised=wrong)
+    (answer,) = write_formats([plain(request)])
+    assert answer["failure"].endswith(
+        "its input has shape ('N', 12, 10, 1), expected shape ('N', 28, 28, 3)"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_that_cannot_be_read_is_named(exported, tmp_path):
+    broken = tmp_path / "model.keras"
+    broken.write_bytes(b"no archive")
+    request = replace(exported.request("onnx", folder=tmp_path), model=broken)
+    (answer,) = write_formats([plain(request)])
+    assert answer["failure"].startswith("the converter raised ")
+    assert "model.keras" in answer["failure"]

@@ -1,0 +1,61 @@
+import numpy as np
+import pytest
+from ai_edge_litert.interpreter import Interpreter
+
+from export import tflite
+from export.formats import formats
+
+NAMES = [name for name in formats() if name.startswith("tflite")]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_signature_is_usable_by_name(exported, name):
+    runner = Interpreter(str(exported.path(name))).get_signature_runner()
+    (details,) = runner.get_input_details().values()
+    answer = runner(image=exported.images[:1].astype(details["dtype"]))
+    assert list(answer) == ["probabilities"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_tensors_are_named_as_the_signature_names_them(exported, name):
+    interpreter = Interpreter(str(exported.path(name)))
+    assert interpreter.get_input_details()[0]["name"] == "image"
+    assert interpreter.get_output_details()[0]["name"] == "probabilities"
+
+
+def test_int8_takes_pixels_as_they_are_though_calibration_saw_neither_0_nor_255(exported):
+    assert 0 < exported.images.min() < exported.images.max() < 255
+    interpreter = Interpreter(str(exported.path("tflite_int8")))
+    (taken,), (given,) = interpreter.get_input_details(), interpreter.get_output_details()
+    assert (taken["dtype"], taken["quantization"]) == (np.uint8, (1.0, 0))
+    assert (given["dtype"], given["quantization"]) == (np.uint8, (1 / 256, 0))
+
+
+def test_int8_holds_no_float_operator(exported):
+    interpreter = Interpreter(str(exported.path("tflite_int8")))
+    interpreter.allocate_tensors()
+    assert {tensor["dtype"].__name__ for tensor in interpreter.get_tensor_details()} <= {
+        "uint8",
+        "int8",
+        "int32",
+    }
+
+
+def test_the_extremes_are_shown_in_one_pixel_of_a_calibration_image(exported):
+    images = list(tflite._representative(exported.request("tflite_int8").calibration))
+    assert len(images) == len(exported.images) + 2
+    for (shown,), extreme in zip(images, (0, 255), strict=False):
+        changed = shown != exported.images[:1]
+        assert changed.sum() == 1
+        assert shown[changed] == extreme
+
+
+def test_smaller_formats_are_smaller(exported):
+    size = {name: exported.path(name).stat().st_size for name in NAMES}
+    assert size["tflite_float16"] < 0.8 * size["tflite_float32"]
+    assert size["tflite_int8"] < 0.8 * size["tflite_float16"]
+
+
+def test_a_file_without_the_expected_names_is_refused():
+    with pytest.raises(ValueError, match="no single tensor named"):
+        tflite._renamed(b"TFL3")
