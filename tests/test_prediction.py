@@ -1,0 +1,182 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from export import contract
+from export.contract import Contract, ImageInput
+from pipeline import prediction
+from pipeline.errors import ConfigError, DataError
+from pipeline.prediction import predict, prepare
+
+GREY = ImageInput((28, 28, 1), "grey", "dark")
+COLOUR = ImageInput((28, 28, 3), "rgb", "dark")
+
+
+class BrightestQuarter:
+    """Stands for a format: its class is the quarter of the image that is brightest."""
+
+    def predict(self, images):
+        quarters = images.reshape(len(images), 2, 14, 2, 14).mean(axis=(2, 4)).reshape(-1, 4)
+        return (quarters / quarters.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.fixture
+def export_folder(tmp_path, monkeypatch):
+    folder = tmp_path / "export"
+    folder.mkdir()
+    promise = contract.FormatContract("model.onnx", "N", None, None)
+    monkeypatch.setattr(
+        contract,
+        "read",
+        lambda _: Contract(
+            GREY,
+            contract.output(["top left", "top right", "bottom left", "bottom right"]),
+            {"onnx": promise},
+            {"tflite_int8": "the converter was killed by SIGKILL"},
+            "m",
+            "d",
+            {},
+        ),
+    )
+    exporter = type("Exporter", (), {"load": lambda *_: BrightestQuarter()})
+    monkeypatch.setattr(prediction, "exporter", lambda name: exporter)
+    return folder
+
+
+def drawing(size=28):
+    """A light square in the top right quarter, on black."""
+    pixels = np.zeros((size, size), np.uint8)
+    pixels[size // 8 : size // 3, 2 * size // 3 : 7 * size // 8] = 255
+    return pixels
+
+
+def save(path, pixels, **options):
+    Image.fromarray(pixels).save(path, **options)
+    return path
+
+
+def test_a_picture_gets_its_label_and_the_three_likeliest(export_folder, tmp_path):
+    file = save(tmp_path / "a.png", drawing())
+    (answer,) = predict([file], export_folder, "onnx")
+    assert answer.label == "top right"
+    assert answer.top[0] == ("top right", answer.probability)
+    assert len(answer.top) == 3
+    assert answer.polarity == "light on dark"
+    assert answer.as_json()["file"] == str(file)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg"])
+def test_a_large_dark_on_light_picture_is_inverted_and_says_so(export_folder, tmp_path, name):
+    file = save(tmp_path / name, 255 - drawing(400))
+    (answer,) = predict([file], export_folder, "onnx")
+    assert (answer.label, answer.polarity) == ("top right", "dark on light, inverted")
+
+
+def test_polarity_is_obeyed_against_what_the_border_says():
+    pixels, read_as = prepare(Image.fromarray(drawing()), GREY, "dark_on_light")
+    np.testing.assert_array_equal(pixels[..., 0], 255 - drawing())
+    assert read_as == "dark on light, inverted"
+    light = Image.fromarray(255 - drawing())
+    pixels, read_as = prepare(light, GREY, "light_on_dark")
+    np.testing.assert_array_equal(pixels[..., 0], 255 - drawing())
+    assert read_as == "light on dark"
+
+
+def test_a_picture_of_the_right_size_keeps_every_pixel():
+    pixels = np.random.default_rng(0).integers(0, 100, (28, 28)).astype(np.uint8)
+    np.testing.assert_array_equal(prepare(Image.fromarray(pixels), GREY, "auto")[0][..., 0], pixels)
+
+
+def test_scaling_down_averages_and_does_not_skip():
+    checkered = np.indices((280, 280)).sum(axis=0) % 2 * np.uint8(200)
+    pixels, _ = prepare(Image.fromarray(checkered.astype(np.uint8)), GREY, "light_on_dark")
+    assert np.abs(pixels[4:-4, 4:-4].astype(int) - 100).max() <= 2
+
+
+def test_proportions_are_kept_and_the_rest_is_filled_with_the_border():
+    wide = np.full((50, 100), 40, np.uint8)
+    wide[10:40, 10:90] = 240
+    pixels, _ = prepare(Image.fromarray(wide), GREY, "auto")
+    assert set(pixels[:7].ravel()) == set(pixels[21:].ravel()) == {40}
+    assert pixels[14, 14, 0] == 240
+
+
+def test_a_sliver_still_has_a_row():
+    pixels, _ = prepare(Image.new("L", (3000, 3), 255), GREY, "light_on_dark")
+    assert pixels.shape == (28, 28, 1)
+
+
+@pytest.mark.parametrize(
+    ("ink", "background"), [(0, "dark on light, inverted"), (255, "light on dark")]
+)
+def test_a_transparent_picture_lies_on_what_its_drawing_shows_on(ink, background):
+    pixels = np.full((28, 28, 4), ink, np.uint8)
+    pixels[..., 3] = drawing()
+    prepared, read_as = prepare(Image.fromarray(pixels), GREY, "auto")
+    np.testing.assert_array_equal(prepared[..., 0], drawing())
+    assert read_as == background
+
+
+def test_sixteen_bit_grey_is_scaled_and_not_cut_off():
+    deep = Image.fromarray(drawing().astype(np.uint16) * 128)
+    pixels, _ = prepare(deep, GREY, "auto")
+    assert pixels.max() == 255 * 128 // 257
+
+
+def test_colour_is_kept_for_a_colour_model_and_weighed_for_a_grey_one():
+    red = Image.new("RGB", (28, 28), (100, 0, 0))
+    assert prepare(red, COLOUR, "auto")[0][0, 0].tolist() == [100, 0, 0]
+    assert prepare(red, GREY, "auto")[0][0, 0].tolist() == [30]  # 0.299 of 100
+
+
+def test_a_photo_is_turned_as_its_camera_says(export_folder, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 3  # upside down
+    file = save(tmp_path / "a.jpg", np.rot90(drawing(280), 2).copy(), exif=exif)
+    assert predict([file], export_folder, "onnx")[0].label == "top right"
+
+
+def test_without_a_common_background_nothing_is_inverted():
+    mixed = ImageInput((28, 28, 1), "grey", "mixed")
+    light = 255 - drawing()
+    pixels, read_as = prepare(Image.fromarray(light), mixed, "auto")
+    np.testing.assert_array_equal(pixels[..., 0], light)
+    assert read_as == "as it is"
+
+
+def test_a_polarity_that_means_nothing_to_the_model_is_refused(export_folder, monkeypatch):
+    known = contract.read(export_folder)
+    mixed = Contract(
+        ImageInput((28, 28, 1), "grey", "mixed"), known.output, known.formats, {}, "m", "d", {}
+    )
+    monkeypatch.setattr(contract, "read", lambda _: mixed)
+    with pytest.raises(ConfigError, match="no common background"):
+        predict([], export_folder, "onnx", "dark_on_light")
+
+
+@pytest.mark.parametrize("content", [b"", b"plain text", b"\x89PNG\r\n\x1a\n broken"])
+def test_a_file_that_is_no_picture_is_named(export_folder, tmp_path, content):
+    (tmp_path / "bad.png").write_bytes(content)
+    with pytest.raises(DataError, match=r"bad\.png: cannot be read as PNG or JPEG"):
+        predict([tmp_path / "bad.png"], export_folder, "onnx")
+
+
+def test_half_a_picture_is_named(export_folder, tmp_path):
+    whole = save(tmp_path / "a.png", np.random.default_rng(0).integers(0, 255, (90, 90), np.uint8))
+    (tmp_path / "half.png").write_bytes(whole.read_bytes()[:3000])
+    with pytest.raises(DataError, match=r"half\.png"):
+        predict([tmp_path / "half.png"], export_folder, "onnx")
+
+
+def test_a_missing_file_is_named(export_folder, tmp_path):
+    with pytest.raises(DataError, match=r"none\.png: there is no such file"):
+        predict([tmp_path / "none.png"], export_folder, "onnx")
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("tflite_int8", "killed by SIGKILL"), ("coreml", "did not export it")],
+)
+def test_a_format_that_is_not_there_is_refused_with_the_reason(export_folder, name, reason):
+    with pytest.raises(ConfigError, match=f"--format {name}: .*{reason}.*Available: onnx"):
+        predict([], export_folder, name)
