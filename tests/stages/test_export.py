@@ -1,0 +1,171 @@
+import json
+from contextlib import nullcontext
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from export import contract
+from export.conversion import Conversion
+from export.formats import formats
+from pipeline.config import ExportSection, PipelineConfig
+from pipeline.data import description, records
+from pipeline.data.description import Description
+from pipeline.errors import ExportError
+from pipeline.sources import LabelledImages
+from pipeline.stages import StageContext, export
+
+SHAPE, CLASSES = (8, 8, 1), ("a", "b", "c")
+
+
+class Silent:
+    def task(self, description, total):
+        return nullcontext(self)
+
+    def advance(self, steps=1, note=""):
+        pass
+
+    def line(self, text):
+        pass
+
+
+def write_inputs(root):
+    ingest, train = root / "ingest" / "0123", root / "train" / "4567"
+    ingest.mkdir(parents=True)
+    train.mkdir(parents=True)
+    labels = np.repeat([0, 1, 2], [10, 20, 30])
+    counts = {"train": (10, 20, 30)}
+    description.write(ingest, Description(SHAPE, CLASSES, counts, (0.0,), (1.0,), "noise", {}, {}))
+    images = np.random.default_rng(0).integers(0, 50, (60, *SHAPE)).astype(np.uint8)
+    records.write_split(ingest, "train", LabelledImages(images, labels))
+    model = keras.Sequential(
+        [
+            keras.Input(SHAPE, name="image"),
+            keras.layers.Rescaling(1 / 255),
+            keras.layers.Conv2D(4, 3, activation="relu"),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(3, activation="softmax", name="probabilities"),
+        ]
+    )
+    model.save(train / "model.keras")
+    return {"ingest": ingest, "train": train}
+
+
+def context_for(root, inputs, names):
+    for folder in ("output", "scratch"):
+        (root / folder).mkdir()
+    section = ExportSection(formats=names, calibration_images=12)
+    config = PipelineConfig.model_construct(name="test", seed=5, export=section)
+    return StageContext(config, inputs, root / "output", root / "scratch", Silent())
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    return write_inputs(tmp_path_factory.mktemp("inputs"))
+
+
+@pytest.fixture(scope="module")
+def exported(inputs, tmp_path_factory):
+    """The stage, run for a format whose child shares nothing and one that needs another."""
+    context = context_for(tmp_path_factory.mktemp("run"), inputs, ("tflite_int8", "onnx_int8"))
+    return context, export.run(context)
+
+
+def test_it_publishes_what_was_asked_for_and_no_step_on_the_way(exported):
+    context, _ = exported
+    assert sorted(path.name for path in context.output.iterdir()) == [
+        "calibration.json",
+        "contract.json",
+        "labels.txt",
+        "model_int8.onnx",
+        "tflite_int8.tflite",
+    ]
+
+
+def test_the_contract_names_what_made_the_files(exported):
+    context, _ = exported
+    written = contract.read(context.output)
+    assert (written.model_key, written.data_key) == ("4567", "0123")
+    assert written.output.labels == CLASSES
+    assert written.input.background == "dark"
+    assert sorted(written.formats) == ["onnx_int8", "tflite_int8"]
+    assert written.failures == {}
+
+
+def test_calibration_records_which_images_and_keeps_the_classes_shares(exported):
+    context, _ = exported
+    record = json.loads((context.output / "calibration.json").read_text())
+    assert record["split"] == "train"
+    assert record["count_per_class"] == {"a": 2, "b": 4, "c": 6}
+    train = records.read_split(context.inputs["ingest"], "train")
+    used = np.load(context.scratch / "calibration.npy")
+    np.testing.assert_array_equal(used, train.images[record["indices"]])
+
+
+def test_the_summary_counts_formats_and_sizes(exported):
+    context, result = exported
+    size = (context.output / "tflite_int8.tflite").stat().st_size
+    assert result.metrics["tflite_int8.size_bytes"] == size
+    assert result.summary.startswith("2 formats, ")
+    assert f"{size / 1e3:.0f} kB (tflite_int8)" in result.summary
+
+
+def converts_only(names):
+    """Stands for `convert`: the named formats come out as promised, the others fail."""
+
+    def convert(requests, timeout_seconds, on_done):
+        done = {}
+        for request in requests:
+            name = request.format_name
+            if name in names:
+                request.path.write_bytes(b"x")
+                done[name] = Conversion(name, request.promised)
+            else:
+                done[name] = Conversion(name, None, "the converter was killed by SIGKILL")
+        return done
+
+    return convert
+
+
+def test_a_format_that_fails_is_named_and_the_others_are_published(inputs, tmp_path, monkeypatch):
+    monkeypatch.setattr(export, "convert", converts_only(["onnx"]))
+    context = context_for(tmp_path, inputs, ("onnx", "tflite_int8"))
+    result = export.run(context)
+    reason = "the converter was killed by SIGKILL"
+    assert contract.read(context.output).failures == {"tflite_int8": reason}
+    assert sorted(contract.read(context.output).formats) == ["onnx"]
+    assert f"tflite_int8: {reason}" in result.summary
+    assert result.metrics["failed"] == 1
+
+
+def test_a_run_without_one_good_format_publishes_nothing(inputs, tmp_path, monkeypatch):
+    monkeypatch.setattr(export, "convert", converts_only([]))
+    with pytest.raises(ExportError, match="no format could be written"):
+        export.run(context_for(tmp_path, inputs, ("onnx",)))
+
+
+def test_each_request_holds_the_promise_of_the_data_set(inputs, tmp_path, monkeypatch):
+    seen = {}
+    monkeypatch.setattr(
+        export,
+        "convert",
+        lambda requests, *_: (
+            seen.update({r.format_name: r for r in requests})
+            or converts_only(formats())(requests, 0, None)
+        ),
+    )
+    export.run(context_for(tmp_path, inputs, ("onnx_int8",)))
+    assert seen["onnx_int8"].promised.input.shape == ("N", *SHAPE)
+    assert seen["onnx_int8"].needs == {"onnx": Path(seen["onnx"].path)}
+    assert seen["onnx"].folder == (tmp_path / "scratch").resolve()
+    assert seen["onnx"].options == {"opset": 17}
+
+
+@pytest.mark.parametrize(
+    ("ring", "name"), [(0, "dark"), (63, "dark"), (128, "mixed"), (192, "light"), (255, "light")]
+)
+def test_the_background_is_what_the_outermost_pixels_are(ring, name):
+    images = np.full((3, 6, 6, 1), 255 - ring, np.uint8)
+    images[:, [0, -1]] = images[:, :, [0, -1]] = ring
+    assert export.background(images) == name

@@ -1,0 +1,198 @@
+from contextlib import nullcontext
+
+import keras
+import numpy as np
+import pytest
+
+from export import contract, verdict
+from export.formats import ExportRequest, exporter, formats
+from pipeline.config import ExportSection, Gate, PipelineConfig, VerifySection
+from pipeline.data import description, records
+from pipeline.data.description import Description
+from pipeline.errors import DamagedArtifactError
+from pipeline.sources import LabelledImages
+from pipeline.stages import StageContext, verify
+
+SHAPE, CLASSES = (8, 8, 1), ("a", "b", "c")
+WRITTEN = ("onnx", "tflite_float32")
+
+
+class Silent:
+    def task(self, description, total):
+        return nullcontext(self)
+
+    def advance(self, steps=1, note=""):
+        pass
+
+    def line(self, text):
+        pass
+
+
+def network(seed):
+    keras.utils.set_random_seed(seed)
+    return keras.Sequential(
+        [
+            keras.Input(SHAPE, name="image"),
+            keras.layers.Rescaling(1 / 255),
+            keras.layers.Flatten(),
+            keras.layers.Dense(3, activation="softmax", name="probabilities"),
+        ]
+    )
+
+
+def write_formats(model, folder):
+    folder.mkdir(parents=True)
+    model.save(folder / "model.keras")
+    for name in WRITTEN:
+        exporter(name).write(
+            ExportRequest(
+                format_name=name,
+                model=folder / "model.keras",
+                folder=folder,
+                calibration=folder / "none",
+                promised=formats()[name].interface(SHAPE, 3),
+                workspace=folder,
+                options=formats()[name].options().model_dump(),
+            )
+        )
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """Artifacts of all stages before: 40 test images, and the answers of the model exported."""
+    root = tmp_path_factory.mktemp("artifacts")
+    ingest, evaluate = root / "ingest", root / "evaluate"
+    ingest.mkdir()
+    evaluate.mkdir()
+    counts = {"test": (20, 10, 10)}
+    description.write(ingest, Description(SHAPE, CLASSES, counts, (0.0,), (1.0,), "noise", {}, {}))
+    images = np.random.default_rng(0).integers(0, 256, (40, *SHAPE)).astype(np.uint8)
+    labels = np.repeat([0, 1, 2], [20, 10, 10])
+    records.write_split(ingest, "test", LabelledImages(images, labels))
+    model = network(0)
+    np.save(evaluate / "probabilities.npy", model.predict(images, verbose=0))
+    write_formats(model, root / "export")
+    write_formats(network(7), root / "other")
+    interfaces = {n: exporter(n).inspect(n, root / "export" / formats()[n].path) for n in WRITTEN}
+    contract.write(
+        contract.Contract(
+            contract.image_input(SHAPE, "mixed"),
+            contract.output(CLASSES),
+            {name: contract.of_format(name, found) for name, found in interfaces.items()},
+            {"saved_model": "the converter was killed by SIGKILL"},
+            "m",
+            "d",
+            {},
+        ),
+        root / "export",
+    )
+    return root
+
+
+@pytest.fixture
+def run(root, tmp_path):
+    def run(*names, export_folder="export", **section):
+        for folder in ("output", "scratch"):
+            (tmp_path / folder).mkdir(exist_ok=True)
+        config = PipelineConfig.model_construct(
+            name="test",
+            export=ExportSection(formats=names),
+            verify=VerifySection(warmup_runs=1, timed_runs=5, **section),
+        )
+        inputs = {stage: root / stage for stage in ("ingest", "evaluate")}
+        inputs["export"] = root / export_folder
+        result = verify.run(
+            StageContext(config, inputs, tmp_path / "output", tmp_path / "scratch", Silent())
+        )
+        return result, verdict.read(tmp_path / "output" / "verdict.json")
+
+    return run
+
+
+def test_good_formats_pass_with_every_figure(run):
+    result, written = run(*WRITTEN)
+    assert written.passed
+    assert result.metrics["passed"] == 1
+    assert result.summary == "2 formats give Keras' answers on 40 test images"
+    for row in written.formats:
+        assert row.accuracy == written.keras_accuracy
+        assert (row.accuracy_difference_points, row.agreement, row.disagreements) == (0, 1, 0)
+        assert 0 <= row.largest_difference < 1e-5
+        assert 0 < row.latency_p50_ms <= row.latency_p95_ms
+        assert row.load_ms > 0
+    assert written.formats[1].runtime.startswith("LiteRT ")
+
+
+def test_keras_accuracy_is_that_of_the_evaluate_stage(run, root):
+    _, written = run("onnx")
+    labels = np.repeat([0, 1, 2], [20, 10, 10])
+    answers = np.load(root / "evaluate" / "probabilities.npy")
+    assert written.keras_accuracy == np.mean(answers.argmax(axis=1) == labels)
+    assert (written.test_images, written.threads, written.timed_runs) == (40, 1, 5)
+
+
+@pytest.fixture
+def other_weights(root):
+    """The export folder, with files of the same network with other weights."""
+    for file in (root / "export").iterdir():
+        if file.suffix in (".json", ".txt"):
+            (root / "other" / file.name).write_bytes(file.read_bytes())
+    return "other"
+
+
+def test_a_file_with_other_weights_fails_its_gate(run, other_weights):
+    result, written = run(*WRITTEN, export_folder=other_weights)
+    assert result.metrics["passed"] == 0
+    assert [row.passed for row in written.formats] == [False, False]
+    assert "predicts another class than Keras on " in written.formats[0].reason
+    assert result.summary.startswith("2 of 2 formats failed: onnx: predicts another class")
+
+
+def test_a_gate_in_the_config_replaces_the_formats_own(run, other_weights):
+    gates = {"onnx": Gate(max_accuracy_drop_points=100.0)}
+    _, written = run(*WRITTEN, export_folder=other_weights, gates=gates)
+    assert [row.passed for row in written.formats] == [True, False]
+    assert [check.name for check in written.formats[0].checks] == ["accuracy drop in points"]
+
+
+def test_a_missing_file_fails_with_a_reason_and_costs_no_other(run):
+    result, written = run("onnx", "tflite_int8")
+    good, missing = written.formats
+    assert good.passed
+    assert missing.reason == "tflite_int8.tflite is missing"
+    assert (missing.size_bytes, missing.accuracy, missing.latency_p50_ms) == (None, None, None)
+    assert result.metrics["passed"] == 0
+    assert "tflite_int8: tflite_int8.tflite is missing" in result.summary
+
+
+def test_a_format_that_was_not_written_fails_with_the_converters_reason(run):
+    _, written = run("saved_model")
+    assert "the converter was killed by SIGKILL" in written.formats[0].reason
+    assert "--force export" in written.formats[0].reason
+
+
+def test_a_file_that_its_runtime_refuses_fails_with_what_the_runtime_said(run, root):
+    broken = root / "broken"
+    broken.mkdir()
+    for file in (root / "export").iterdir():
+        (broken / file.name).write_bytes(file.read_bytes() if file.is_file() else b"")
+    (broken / "model.onnx").write_bytes(b"no model")
+    _, written = run("onnx", "tflite_float32", export_folder="broken")
+    assert "InvalidProtobuf" in written.formats[0].reason
+    assert written.formats[0].size_bytes == 8
+    assert written.formats[1].passed
+
+
+def test_a_check_that_hangs_fails_that_format(run):
+    _, written = run("onnx", timeout_seconds=0.01)
+    assert written.formats[0].reason == "its check took longer than 0.01 s"
+
+
+def test_answers_of_keras_to_other_images_are_refused(run, monkeypatch):
+    def shorter(folder, split):
+        whole = records.read_split(folder, split)
+        return whole.select(np.arange(39))
+
+    monkeypatch.setattr(verify, "read_split", shorter)
+    with pytest.raises(DamagedArtifactError, match="40 images, but the test split has 39"):
+        run("onnx")
