@@ -1,0 +1,54 @@
+"""Reads how training went, epoch by epoch, from history.csv."""
+
+import csv
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.errors import DataError
+
+
+@dataclass(frozen=True)
+class History:
+    """Columns of history.csv; nan where a value is missing.
+
+    Attributes:
+        epochs: number of each epoch, in order.
+        columns: values by name, each as long as `epochs`.
+    """
+
+    epochs: tuple[float, ...]
+    columns: Mapping[str, tuple[float, ...]]
+
+    def points(self, name: str) -> list[tuple[float, float]]:
+        """(epoch, value) wherever the column has a finite value; empty without the column."""
+        values = self.columns.get(name, ())
+        return [(x, y) for x, y in zip(self.epochs, values, strict=False) if math.isfinite(y)]
+
+    @property
+    def seconds(self) -> float:
+        return math.fsum(seconds for _, seconds in self.points("seconds"))
+
+
+def read(path: Path) -> History:
+    """Reads the file; without the column `epoch`, epochs count from 1.
+
+    Raises:
+        DataError: a value is no number, or the file cannot be read.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        names = rows[0].keys() if rows else ()
+        columns = {name: tuple(_number(row[name]) for row in rows) for name in names}
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{path}: no readable training history ({error}); make it again with --force train"
+        ) from error
+    epochs = columns.pop("epoch", tuple(map(float, range(1, len(rows) + 1))))
+    return History(epochs, columns)
+
+
+def _number(text: str | None) -> float:
+    return float(text) if text else math.nan

@@ -1,0 +1,185 @@
+"""Renders report.html: one page that holds all it shows and opens without a network."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from pipeline.evaluation import charts, pictures, wording
+from pipeline.evaluation.history import History
+from pipeline.evaluation.predictions import Predictions
+from pipeline.evaluation.provenance import Fact
+from pipeline.evaluation.summary import Summary
+
+TEMPLATE = "report.html.jinja"
+MOST_CONFUSIONS = 10
+LARGEST_MATRIX = 120
+DENSE_MATRIX = 16
+LEVELS = (0.005, 0.01, 0.02, 0.05, 0.1)
+"""Shares of a true class at which a cell of the confusion matrix gets a stronger colour."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What the report says of the data.
+
+    Attributes:
+        classes: names, in label order.
+        counts: images of each class, by split.
+        images: uint8 (count, height, width, channels), the test split.
+        origin: where the images come from, in words.
+        preview: a PNG of augmented samples, or None.
+    """
+
+    classes: Sequence[str]
+    counts: Mapping[str, Sequence[int]]
+    images: np.ndarray
+    origin: str
+    preview: bytes | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.images.shape[1:]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Whose report it is: names, and facts by heading on how the model was made."""
+
+    config: str
+    model: str
+    facts: Mapping[str, Sequence[Fact]]
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """A pair of classes that was mixed up."""
+
+    truth: str
+    prediction: str
+    count: int
+    share: float
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A wrong answer: the image as a `data:` URL, and what was said of it."""
+
+    index: int
+    url: str
+    truth: str
+    prediction: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """All that a report shows."""
+
+    summary: Summary
+    predictions: Predictions
+    history: History
+    dataset: Dataset
+    origin: Origin
+
+
+def render(evaluation: Evaluation, *, worst_mistakes: int, made: datetime) -> str:
+    """The page as HTML; two calls differ in the date alone.
+
+    Args:
+        evaluation: what to show.
+        worst_mistakes: how many wrong answers to show as pictures.
+        made: the moment to print as the report's date, in UTC.
+    """
+    summary, dataset = evaluation.summary, evaluation.dataset
+    return (
+        _environment()
+        .get_template(TEMPLATE)
+        .render(
+            summary=summary,
+            dataset=dataset,
+            origin=evaluation.origin,
+            made=made,
+            decimals=2 if summary.test_images >= 1000 else 1,
+            matrix=_matrix(summary.confusion),
+            confusions=most_confused(summary.confusion, dataset.classes),
+            curves=_curves(evaluation.history),
+            reliability=charts.reliability_diagram(summary.bins),
+            mistakes=_mistakes(evaluation, worst_mistakes),
+        )
+    )
+
+
+def most_confused(confusion: np.ndarray, classes: Sequence[str]) -> list[Confusion]:
+    """The most frequent mistakes, at most `MOST_CONFUSIONS`, most frequent first.
+
+    Args:
+        confusion: int64 (classes, classes), rows are the truth.
+        classes: names, in label order.
+    """
+    wrong = confusion - np.diag(np.diag(confusion))
+    order = np.argsort(-wrong, axis=None, kind="stable")[:MOST_CONFUSIONS]
+    pairs = (divmod(int(place), len(classes)) for place in order)
+    return [
+        Confusion(classes[i], classes[j], int(wrong[i, j]), float(wrong[i, j] / confusion[i].sum()))
+        for i, j in pairs
+        if wrong[i, j]
+    ]
+
+
+def _matrix(confusion: np.ndarray) -> list[list[tuple[int, int]]] | None:
+    """(count, level of colour) of each cell; None where there are too many classes to read."""
+    if len(confusion) > LARGEST_MATRIX:
+        return None
+    shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
+    levels = np.where(confusion > 0, 1 + np.searchsorted(LEVELS, shares, side="right"), 0)
+    return [
+        list(zip(*rows, strict=True))
+        for rows in zip(confusion.tolist(), levels.tolist(), strict=True)
+    ]
+
+
+def _curves(history: History) -> list[charts.Curves]:
+    wanted = (("Loss", "loss"), ("Accuracy", "accuracy"))
+    found = (charts.learning_curves(history, title, column) for title, column in wanted)
+    return [curves for curves in found if curves]
+
+
+def _mistakes(evaluation: Evaluation, count: int) -> list[Mistake]:
+    predictions, dataset = evaluation.predictions, evaluation.dataset
+    return [
+        Mistake(
+            index=int(i),
+            url=pictures.image_url(dataset.images[i]),
+            truth=dataset.classes[predictions.labels[i]],
+            prediction=dataset.classes[predictions.predicted[i]],
+            probability=float(predictions.confidences[i]),
+        )
+        for i in predictions.worst_mistakes(count)
+    ]
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    constants: dict[str, Any] = {
+        "levels": LEVELS,
+        "dense": DENSE_MATRIX,
+        "chart": charts,
+        "data_url": pictures.data_url,
+        "thin": wording.THIN_SPACE,
+        "tick_number": "{:g}".format,
+        "tick_percent": wording.tick_percent,
+    }
+    environment.globals.update(constants)
+    environment.filters.update(wording.FILTERS)
+    return environment

@@ -1,0 +1,96 @@
+"""Every figure that an evaluation gives, measured once from the predictions."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from pipeline.evaluation import calibration, metrics
+from pipeline.evaluation.predictions import Predictions
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The figures of one model on the test split.
+
+    Attributes:
+        interval: 95 % interval of the accuracy.
+        loss: mean cross-entropy, in nats.
+        confusion: int64 (classes, classes), rows are the truth.
+    """
+
+    test_images: int
+    correct: int
+    interval: metrics.Interval
+    loss: float
+    brier_score: float
+    bins: tuple[calibration.Bin, ...]
+    scores: metrics.ClassScores
+    confusion: np.ndarray
+
+    @property
+    def accuracy(self) -> float:
+        return self.correct / self.test_images
+
+    @property
+    def wrong(self) -> int:
+        return self.test_images - self.correct
+
+    @property
+    def expected_calibration_error(self) -> float:
+        return calibration.expected_calibration_error(self.bins)
+
+    @property
+    def maximum_calibration_error(self) -> float:
+        return calibration.maximum_calibration_error(self.bins)
+
+    def headline(self) -> dict[str, float | int]:
+        """The figures that stand for the whole, by name."""
+        return {
+            "test_images": self.test_images,
+            "accuracy": self.accuracy,
+            "accuracy_low": self.interval.low,
+            "accuracy_high": self.interval.high,
+            "loss": self.loss,
+            "expected_calibration_error": self.expected_calibration_error,
+            "maximum_calibration_error": self.maximum_calibration_error,
+            "brier_score": self.brier_score,
+            "macro_f1": self.scores.macro.f1,
+        }
+
+    def as_json(self, classes: Sequence[str]) -> dict[str, Any]:
+        """Everything, for metrics.json."""
+        scores = self.scores
+        columns = zip(
+            classes, scores.precision, scores.recall, scores.f1, scores.support, strict=True
+        )
+        names = ("name", "precision", "recall", "f1")
+        return {
+            **self.headline(),
+            "macro": scores.macro._asdict(),
+            "weighted": scores.weighted._asdict(),
+            "classes": [
+                dict(zip(names, (name, *map(float, ratios)), strict=True)) | {"support": int(count)}
+                for name, *ratios, count in columns
+            ],
+            "confusion_matrix": self.confusion.tolist(),
+            "calibration_bins": [asdict(b) | {"interval": b.interval._asdict()} for b in self.bins],
+        }
+
+
+def summarize(predictions: Predictions, calibration_bins: int) -> Summary:
+    labels, predicted = predictions.labels, predictions.predicted
+    correct, total = int(predictions.is_correct.sum()), len(predictions)
+    return Summary(
+        test_images=total,
+        correct=correct,
+        interval=metrics.wilson_interval(correct, total),
+        loss=float(predictions.losses.mean()),
+        brier_score=calibration.brier_score(predictions.probabilities, labels),
+        bins=calibration.reliability_bins(
+            predictions.confidences, predictions.is_correct, calibration_bins
+        ),
+        scores=metrics.class_scores(labels, predicted, predictions.num_classes),
+        confusion=metrics.confusion_matrix(labels, predicted, predictions.num_classes),
+    )

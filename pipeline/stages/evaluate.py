@@ -1,0 +1,98 @@
+"""evaluate: measures the trained model on the test split and writes the report."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from pipeline.data import description
+from pipeline.data.records import read_split
+from pipeline.errors import StageError
+from pipeline.evaluation import history, provenance, report
+from pipeline.evaluation.predictions import Predictions, write_csv
+from pipeline.evaluation.summary import Summary, summarize
+from pipeline.stages import StageContext, StageResult
+
+PREVIEW = "preview.png"
+
+
+def run(context: StageContext) -> StageResult:
+    """Publishes the report, all figures, and Keras' answers, which verify compares with.
+
+    Raises:
+        StageError: the model gives no number for an image.
+    """
+    config, output = context.config, context.output
+    ingest = context.inputs["ingest"]
+    test, dataset = read_split(ingest, "test"), description.read(ingest)
+    predictions = Predictions(test.labels, _probabilities(context, test.images))
+    summary = summarize(predictions, config.evaluate.calibration_bins)
+    np.save(output / "probabilities.npy", predictions.probabilities)
+    write_csv(predictions, dataset.classes, output / "predictions.csv")
+    _write_json(output / "metrics.json", summary.as_json(dataset.classes))
+    page = report.render(
+        _evaluation(context, summary, predictions, test.images),
+        worst_mistakes=config.evaluate.worst_mistakes,
+        made=datetime.now(UTC),
+    )
+    (output / "report.html").write_text(page, encoding="utf-8")
+    return StageResult(_words(summary), summary.headline())
+
+
+def _probabilities(context: StageContext, images: np.ndarray) -> np.ndarray:
+    """float32 (count, classes), batch by batch."""
+    path = context.inputs["train"] / "model.keras"
+    model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    size = context.config.evaluate.batch_size
+    with context.progress.task("evaluating", len(images)) as task:
+        parts = []
+        for start in range(0, len(images), size):
+            batch = images[start : start + size].astype(np.float32)
+            parts.append(np.asarray(model(batch, training=False)))
+            task.advance(len(batch))
+    return _finite(np.concatenate(parts), path)
+
+
+def _finite(probabilities: np.ndarray, path: Path) -> np.ndarray:
+    broken = np.flatnonzero(~np.isfinite(probabilities).all(axis=1))
+    if len(broken):
+        raise StageError(
+            f"{path}: gives no number for {len(broken):,} of {len(probabilities):,} test images, "
+            f"first for image {broken[0]}; train again with a lower train.learning_rate"
+        )
+    return probabilities
+
+
+def _evaluation(
+    context: StageContext, summary: Summary, predictions: Predictions, images: np.ndarray
+) -> report.Evaluation:
+    config, ingest = context.config, context.inputs["ingest"]
+    dataset = description.read(ingest)
+    preview = ingest / PREVIEW
+    return report.Evaluation(
+        summary=summary,
+        predictions=predictions,
+        history=history.read(context.inputs["train"] / "history.csv"),
+        dataset=report.Dataset(
+            classes=dataset.classes,
+            counts=dataset.counts,
+            images=images,
+            origin=dataset.origin,
+            preview=preview.read_bytes() if preview.is_file() else None,
+        ),
+        origin=report.Origin(config.name, config.model.preset, provenance.facts(context.inputs)),
+    )
+
+
+def _write_json(path: Path, values: object) -> None:
+    path.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _words(summary: Summary) -> str:
+    low, high = summary.interval
+    return (
+        f"accuracy {summary.accuracy:.2%} ({100 * low:.2f} to {100 * high:.2f}) "
+        f"on {summary.test_images:,} test images"
+    )
