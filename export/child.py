@@ -22,6 +22,8 @@ ROOT = Path(__file__).resolve().parent.parent
 POLL_SECONDS = 0.25
 # Keras imports these if it can, for layers and plots that no child uses: 2 s of its 7 s.
 UNUSED_BY_KERAS = ("sklearn", "matplotlib")
+# On the processor: a GPU may round to TF32, and its memory belongs to the process that trained.
+ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
 LOG_LINE = re.compile(r"^([IWEF]\d{4} |\d{4}-\d\d-\d\d |WARNING: |INFO: |\s|$)")
 
 
@@ -73,7 +75,7 @@ def _start(function: str) -> subprocess.Popen[str]:
         text=True,
         errors="replace",
         cwd=ROOT,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        env={**os.environ, **ENVIRONMENT},
         start_new_session=True,
     )
 

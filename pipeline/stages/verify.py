@@ -102,9 +102,11 @@ class _Judge:
 
 def _stage_result(result: Verdict) -> StageResult:
     count = len(result.formats)
-    summary = f"{count} formats give Keras' answers on {result.test_images:,} test images"
+    summary = f"{count} formats hold their gates on {result.test_images:,} test images"
     if result.failed:
         reasons = ". ".join(f"{row.name}: {row.reason}" for row in result.failed)
         summary = f"{len(result.failed)} of {count} formats failed: {reasons}"
-    metrics = {f"{row.name}.accuracy": row.accuracy for row in result.formats if row.accuracy}
+    metrics = {
+        f"{row.name}.accuracy": row.accuracy for row in result.formats if row.accuracy is not None
+    }
     return StageResult(summary, {**metrics, "passed": int(result.passed)})

@@ -113,7 +113,7 @@ def test_good_formats_pass_with_every_figure(run):
     result, written = run(*WRITTEN)
     assert written.passed
     assert result.metrics["passed"] == 1
-    assert result.summary == "2 formats give Keras' answers on 40 test images"
+    assert result.summary == "2 formats hold their gates on 40 test images"
     for row in written.formats:
         assert row.accuracy == written.keras_accuracy
         assert (row.accuracy_difference_points, row.agreement, row.disagreements) == (0, 1, 0)
