@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
@@ -13,6 +13,7 @@ from pipeline.runner import Step
 from pipeline.runs import Run
 
 if TYPE_CHECKING:
+    from export.verdict import FormatVerdict, Verdict
     from pipeline.prediction import Prediction
 
 EXACT = 0.005
@@ -58,7 +59,7 @@ def show_run(console: Console, run: Run) -> None:
         from export import verdict
 
         console.print()
-        show_formats(console, verdict.read(verify / "verdict.json"))
+        show_formats(console, verdict.read(verify / verdict.FILE_NAME))
     evaluate = run.artifact("evaluate")
     places = {"report": evaluate and evaluate / "report.html", "formats": export, "run": run.path}
     console.print()
@@ -67,25 +68,29 @@ def show_run(console: Console, run: Run) -> None:
             console.print(f"{name:<8} {_shown(path)}", markup=False, soft_wrap=True)
 
 
-def show_formats(console: Console, verdict: Any) -> None:
+def show_formats(console: Console, verdict: "Verdict") -> None:
     """One line a format: what it is, how it answers, whether it passed."""
-    names = ("format", "file", "size", "accuracy", "vs Keras", "agreement", "p50", "verdict")
+    names = ("format", "file", "size", "accuracy", "to Keras", "agreement", "p50", "verdict")
     table = _table(*names, right=(2, 3, 4, 5, 6))
-    for check in verdict.formats:
-        table.add_row(
-            check.name,
-            check.file,
-            _size(check.size_bytes),
-            _cell(check.accuracy, "{:.2%}"),
-            _points(check.accuracy_difference_points),
-            _cell(check.agreement, "{:.2%}"),
-            _cell(check.latency_p50_ms, "{:.2f} ms"),
-            "[green]pass[/]" if check.passed else "[red]fail[/]",
-        )
+    for row in verdict.formats:
+        table.add_row(row.name, row.file, _size(row.size_bytes), *_figures(row))
     console.print(table)
-    for check in verdict.formats:
-        if not check.passed:
-            console.print(f"[red]{check.name}[/]: {escape(check.reason)}", soft_wrap=True)
+    console.print(
+        f"[dim]{verdict.test_images:,} test images; Keras {verdict.keras_accuracy:.2%}; "
+        f"p50: one image, {_count(verdict.threads, 'thread')}"
+    )
+    for row in verdict.failed:
+        console.print(f"[red]{row.name}[/]  {escape(row.reason)}", soft_wrap=True)
+
+
+def _figures(row: "FormatVerdict") -> tuple[str, ...]:
+    return (
+        _shown_as("{:.2%}", row.accuracy),
+        _points(row.accuracy_difference_points),
+        _shown_as("{:.2%}", row.agreement),
+        _shown_as("{:.3f} ms", row.latency_p50_ms),
+        "[green]pass[/]" if row.passed else "[red]fail[/]",
+    )
 
 
 def show_predictions(console: Console, answers: Sequence["Prediction"]) -> None:
@@ -110,14 +115,17 @@ def _table(*columns: str, right: Sequence[int] = ()) -> Table:
     return table
 
 
-def _cell(value: float | None, pattern: str) -> str:
+def _shown_as(pattern: str, value: float | None) -> str:
     return "–" if value is None else pattern.format(value)
 
 
 def _points(value: float | None) -> str:
-    if value is None:
-        return "–"
-    return "0.00 pt" if abs(value) < EXACT else f"{value:+.2f} pt"
+    is_exact = value is not None and abs(value) < EXACT
+    return "0.00 pt" if is_exact else _shown_as("{:+.2f} pt", value)
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
 def _size(size_bytes: int | None) -> str:
