@@ -3,10 +3,12 @@
 import json
 import logging
 import os
+import shlex
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from difflib import get_close_matches
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +17,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from pipeline import graph, runs, tables
-from pipeline.config_loading import load_config
+from pipeline.config_loading import load_config, suggest
 from pipeline.errors import ConfigError, GateError, PipelineError
 from pipeline.plugins import ROOT
 from pipeline.progress import progress_on, quiet_libraries
@@ -33,9 +35,7 @@ app = typer.Typer(
     "files that proved on the whole test set that they answer as the model does.\n\n"
     "Without a command it runs the whole pipeline on configs/mnist.yaml.",
 )
-console = Console(highlight=False)
-
-StageName = StrEnum("StageName", {name: name for name in graph.NAMES})  # type: ignore[misc]
+console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 
 
 class Polarity(StrEnum):
@@ -56,6 +56,7 @@ OverridesArgument = Annotated[
     list[str] | None,
     typer.Argument(metavar="KEY=VALUE", help="Overrides, such as train.epochs=5."),
 ]
+StageOption = partial(typer.Option, metavar="STAGE")
 DEFAULT_ARTIFACTS = ROOT / "artifacts"
 
 
@@ -65,13 +66,21 @@ def main() -> None:
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     try:
-        app(args=_with_command(sys.argv[1:]), prog_name="run_pipeline.py")
+        arguments = _with_command(sys.argv[1:])
+        sys.exit(app(args=arguments, prog_name="run_pipeline.py", standalone_mode=False))
     except PipelineError as error:
-        for line in str(error).splitlines():
-            Console(stderr=True, highlight=False, soft_wrap=True).print(
-                f"[red]error[/]  {escape(line)}"
-            )
-        sys.exit(error.exit_code)
+        _fail(str(error), error.exit_code)
+    except typer.TyperException as error:
+        message = error.format_message().replace("Value error, ", "").rstrip(".")
+        _fail(f"{message}; see python run_pipeline.py {arguments[0]} --help", ConfigError.exit_code)
+
+
+def _fail(message: str, exit_code: int) -> None:
+    for line in message.splitlines():
+        Console(stderr=True, highlight=False, soft_wrap=True).print(
+            f"[red]error[/]  {escape(line)}"
+        )
+    sys.exit(exit_code)
 
 
 def _with_command(arguments: list[str]) -> list[str]:
@@ -80,9 +89,7 @@ def _with_command(arguments: list[str]) -> list[str]:
     if first in COMMANDS or first in ("--help", "-h"):
         return ["--help" if first == "-h" else first, *arguments[1:]]
     if first and "=" not in first and not first.startswith("-"):
-        near = get_close_matches(first, COMMANDS, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ConfigError(f"no command {first!r}.{hint} Available: {', '.join(COMMANDS)}")
+        raise ConfigError(f"no command {first!r}. {suggest(first, COMMANDS)}")
     return ["run", *arguments]
 
 
@@ -91,23 +98,27 @@ def run(
     overrides: OverridesArgument = None,
     config: ConfigOption = DEFAULT_CONFIG,
     artifacts: ArtifactsOption = DEFAULT_ARTIFACTS,
-    stage: Annotated[StageName | None, typer.Option(help="Run this stage alone.")] = None,
-    first: Annotated[StageName | None, typer.Option("--from", help="Start here.")] = None,
-    last: Annotated[StageName | None, typer.Option("--to", help="Stop after this stage.")] = None,
+    stage: Annotated[str | None, StageOption("--stage", help="Run this stage alone.")] = None,
+    first: Annotated[str | None, StageOption("--from", help="Start with this stage.")] = None,
+    last: Annotated[str | None, StageOption("--to", help="Stop after this stage.")] = None,
     force: Annotated[
-        list[StageName] | None, typer.Option(help="Run this stage even if nothing changed.")
+        list[str] | None, StageOption("--force", help="Run this stage even if nothing changed.")
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would run, and why; run nothing.")
     ] = False,
 ) -> None:
-    """Run the stages for which something has changed."""
+    """Run the stages for which something has changed.
+
+    Stages: ingest, tune, build, train, evaluate, export, verify.
+    """
     if stage and (first or last):
         raise ConfigError("--stage stands alone; drop it, or drop --from and --to")
     selection = Selection(
         first=stage or first or graph.NAMES[0],
         last=stage or last or graph.NAMES[-1],
         forced=frozenset(force or ()),
+        call=_call(config, artifacts, overrides or ()),
     )
     loaded = load_config(config, overrides or ())
     store = ArtifactStore(artifacts)
@@ -119,6 +130,16 @@ def run(
     recorded = runs.record_run(store, loaded, steps, started)
     tables.show_run(console, recorded)
     _end_by_verdict(steps)
+
+
+def _call(config: Path, artifacts: Path, overrides: Sequence[str]) -> str:
+    """The command that runs this config again, as a person would type it."""
+    words = ["python", sys.argv[0], "run"]
+    if config != DEFAULT_CONFIG:
+        words += ["-c", str(config)]
+    if artifacts != DEFAULT_ARTIFACTS:
+        words += ["--artifacts", str(artifacts)]
+    return shlex.join([*words, *overrides])
 
 
 def _watcher() -> Watcher:

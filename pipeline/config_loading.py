@@ -180,7 +180,7 @@ def _config_type(values: Mapping[str, Any], layers: Sequence[Layer]) -> type[Pip
             )
         if name not in plugins.names(package):
             where = f"{_origin((section, selector), layers)}: {section}.{selector}"
-            raise ConfigError(f"{where} is {name!r}. {_suggest(str(name), plugins.names(package))}")
+            raise ConfigError(f"{where} is {name!r}. {suggest(str(name), plugins.names(package))}")
         fields[section] = (plugins.load(package, name).Options, ...)
     return create_model("Config", __base__=PipelineConfig, **fields)
 
@@ -207,10 +207,10 @@ def _describe(error: Any, config_type: type[BaseModel], layers: Sequence[Layer])
         return f"{where} is missing"
     if kind == "extra_forbidden":
         known = _siblings(error, config_type)
-        return f"{where} is no known key. {_suggest(str(location[-1]), known)}"
+        return f"{where} is no known key. {suggest(str(location[-1]), known)}"
     if kind == "literal_error":
         expected = re.split(", | or ", error["ctx"]["expected"].replace("'", ""))
-        return f"{where} is {found}. {_suggest(str(error['input']), expected)}"
+        return f"{where} is {found}. {suggest(str(error['input']), expected)}"
     if kind == "value_error":
         return f"{where}: {error['ctx']['error']}"
     if kind in EXPECTED:
@@ -236,7 +236,8 @@ def _siblings(error: Any, config_type: type[BaseModel]) -> list[str]:
     return sorted(set(getattr(model, "model_fields", {})) - {"name"})
 
 
-def _suggest(name: str, available: Sequence[str]) -> str:
+def suggest(name: str, available: Sequence[str]) -> str:
+    """Words for an error: the nearest of the names that exist, and all of them."""
     near = get_close_matches(name, available, n=1, cutoff=0.5)
     hint = f"Did you mean {near[0]!r}? " if near else ""
     return f"{hint}Available: {', '.join(available) or 'none'}"

@@ -1,7 +1,8 @@
 """plan(): what would run, and why; execute(): runs it and publishes what each stage made."""
 
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from time import monotonic
@@ -9,11 +10,11 @@ from typing import Any
 
 from pipeline import environment, graph
 from pipeline.config import PipelineConfig
-from pipeline.config_loading import with_values
+from pipeline.config_loading import suggest, with_values
 from pipeline.errors import ConfigError, DamagedArtifactError, MissingArtifactError, StageError
 from pipeline.fingerprint import changes, ingredients, key_of
 from pipeline.graph import Stage
-from pipeline.progress import Progress, quiet_libraries
+from pipeline.progress import Progress
 from pipeline.stages import StageContext, StageResult
 from pipeline.store import Artifact, ArtifactStore
 from pipeline.yaml_reading import parse_yaml
@@ -23,15 +24,33 @@ FORCED = "forced"
 
 @dataclass(frozen=True)
 class Selection:
-    """Which stages may run: `first` to `last`; `forced` ones run even when nothing changed."""
+    """Which stages may run: `first` to `last`; `forced` ones run even when nothing changed.
+
+    Attributes:
+        call: what the user typed, without the stages; errors repeat it.
+    """
 
     first: str = graph.NAMES[0]
     last: str = graph.NAMES[-1]
     forced: frozenset[str] = frozenset()
+    call: str = "python run_pipeline.py run"
 
     def __post_init__(self) -> None:
+        for name in self.named:
+            if name not in graph.NAMES:
+                raise ConfigError(f"no stage {name!r}. {suggest(name, graph.NAMES)}")
         if graph.NAMES.index(self.first) > graph.NAMES.index(self.last):
             raise ConfigError(f"--from {self.first} comes after --to {self.last}; swap them")
+        for name in self.forced:
+            if not self.allows(name):
+                raise ConfigError(
+                    f"--force {name} lies outside of {self.first} to {self.last}; "
+                    "drop it, or let that stage run too"
+                )
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        return (self.first, self.last, *sorted(self.forced))
 
     def allows(self, stage: str) -> bool:
         names = graph.NAMES
@@ -71,35 +90,55 @@ def plan(config: PipelineConfig, store: ArtifactStore, selection: Selection) -> 
     """What each stage up to `selection.last` would do.
 
     Raises:
+        ConfigError: the selection names a stage that this config has not.
         DataError: outside data is missing or unreadable.
         MissingArtifactError: a stage outside the selection lacks its artifact.
     """
+    stages = graph.stages_of(config)
+    for name in selection.named:
+        if name not in {stage.name for stage in stages}:
+            raise ConfigError(f"{config.name} has no stage {name}; set {name}.enabled=true")
     steps: dict[str, Step] = {}
-    for stage in graph.stages_of(config):
+    for stage in stages:
         if graph.NAMES.index(stage.name) > graph.NAMES.index(selection.last):
             break
-        inputs = {name: steps[name].key for name in stage.inputs if name in steps}
-        values = ingredients(config, stage, inputs)
-        steps[stage.name] = _step(store, stage, values, selection)
+        inputs = {name: steps[name] for name in stage.inputs if name in steps}
+        values = ingredients(config, stage, {name: step.key for name, step in inputs.items()})
+        steps[stage.name] = _step(store, stage, values, inputs, selection)
     if selection.first != graph.NAMES[0]:
-        _require_inputs(config, steps, selection)
+        _require_inputs(steps, selection)
         steps = {name: step for name, step in steps.items() if _matters(name, steps, selection)}
     return tuple(steps.values())
 
 
 def _step(
-    store: ArtifactStore, stage: Stage, values: Mapping[str, Any], selection: Selection
+    store: ArtifactStore,
+    stage: Stage,
+    values: Mapping[str, Any],
+    inputs: Mapping[str, Step],
+    selection: Selection,
 ) -> Step:
     key = key_of(values)
     try:
         artifact = store.find(stage.name, key)
     except DamagedArtifactError as error:
         return Step(stage, values, key, None, f"damaged: {error}")
-    if stage.name in selection.forced and selection.allows(stage.name):
+    if stage.name in selection.forced:
         return Step(stage, values, key, None, FORCED)
-    if artifact:
-        return Step(stage, values, key, artifact, "nothing changed")
-    return Step(stage, values, key, None, _why(store.latest(stage.name), values))
+    if artifact is None:
+        return Step(stage, values, key, None, _why(store.latest(stage.name), values))
+    made = {name: step.artifact for name, step in inputs.items() if step.artifact}
+    return _unless_outdated(Step(stage, values, key, artifact, "nothing changed"), made)
+
+
+def _unless_outdated(step: Step, inputs: Mapping[str, Artifact]) -> Step:
+    """The step; it runs if an input was made anew since, under its old key, and came out other."""
+    if step.artifact is not None:
+        made_from = step.artifact.manifest["inputs"]
+        for name, artifact in inputs.items():
+            if made_from.get(name) != artifact.identity:
+                return replace(step, artifact=None, reason=f"{name} was made anew")
+    return step
 
 
 def _why(latest: Artifact | None, values: Mapping[str, Any]) -> str:
@@ -110,18 +149,18 @@ def _why(latest: Artifact | None, values: Mapping[str, Any]) -> str:
     return ", ".join(differences[:3]) + more
 
 
-def _require_inputs(
-    config: PipelineConfig, steps: Mapping[str, Step], selection: Selection
-) -> None:
+def _require_inputs(steps: Mapping[str, Step], selection: Selection) -> None:
     """Each stage before the selection whose artifact the selection reads must have it."""
-    for name, step in steps.items():
-        needed = _matters(name, steps, selection) and not selection.allows(name)
-        if needed and step.artifact is None:
-            raise MissingArtifactError(
-                f"{selection.first} needs the artifact of {name}, which is not there "
-                f"({step.reason}); make it with: python run_pipeline.py run "
-                f"-c configs/{config.name}.yaml --to {name}"
-            )
+    missing = [
+        name
+        for name, step in steps.items()
+        if step.artifact is None and _matters(name, steps, selection) and not selection.allows(name)
+    ]
+    if missing:
+        raise MissingArtifactError(
+            f"{selection.first} needs the artifact of {missing[-1]}, which is not there "
+            f"({steps[missing[-1]].reason}); make it with: {selection.call} --to {missing[-1]}"
+        )
 
 
 def _matters(name: str, steps: Mapping[str, Step], selection: Selection) -> bool:
@@ -152,26 +191,29 @@ def execute(
 def _carry_out(
     config: PipelineConfig, store: ArtifactStore, steps: Sequence[Step], watcher: Watcher
 ) -> tuple[Step, ...]:
+    done: dict[str, Step] = {}
     artifacts: dict[str, Artifact] = {}
-    for step in steps:
-        artifact = step.artifact or _make(config, store, step, artifacts, watcher)
+    for planned in steps:
+        inputs = {name: artifacts[name] for name in planned.stage.inputs if name in artifacts}
+        step = _unless_outdated(planned, inputs)
+        artifact = step.artifact or _make(config, store, step, inputs, watcher)
         artifacts[step.stage.name] = artifact
-    return tuple(replace(step, artifact=artifacts[step.stage.name]) for step in steps)
+        done[step.stage.name] = replace(step, artifact=artifact)
+    return tuple(done.values())
 
 
 def _make(
     config: PipelineConfig,
     store: ArtifactStore,
     step: Step,
-    artifacts: Mapping[str, Artifact],
+    inputs: Mapping[str, Artifact],
     watcher: Watcher,
 ) -> Artifact:
     name = step.stage.name
-    with store.lock(name, step.key):
-        made_meanwhile = _find_or_set_aside(store, step, watcher)
+    with _disk_trouble_is_a_stage_error(name), store.lock(name, step.key):
+        made_meanwhile = _find_or_set_aside(store, step, inputs, watcher)
         if made_meanwhile:
             return made_meanwhile
-        inputs = {n: artifacts[n] for n in step.stage.inputs if n in artifacts}
         _refuse_damaged(store, inputs)
         watcher.started(step)
         start = monotonic()
@@ -183,17 +225,26 @@ def _make(
                 scratch=store.scratch(name, step.key),
                 progress=watcher.progress,
             )
-            result = _run(name, context)
+            result = importlib.import_module(f"pipeline.stages.{name}").run(context)
             seconds = monotonic() - start
-            artifact = store.publish(folder, _manifest(step, context.config, result, seconds))
+            manifest = {
+                **_describe(step, inputs, result),
+                "seconds": round(seconds, 2),
+                "config": context.config.model_dump(mode="json"),
+                "environment": environment.describe(),
+            }
+            artifact = store.publish(folder, manifest)
         watcher.finished(step, artifact, seconds)
         return artifact
 
 
-def _find_or_set_aside(store: ArtifactStore, step: Step, watcher: Watcher) -> Artifact | None:
+def _find_or_set_aside(
+    store: ArtifactStore, step: Step, inputs: Mapping[str, Artifact], watcher: Watcher
+) -> Artifact | None:
     """What a rival published while we waited; a damaged artifact is moved out of the way."""
     try:
-        return None if step.reason == FORCED else store.find(step.stage.name, step.key)
+        found = None if step.reason == FORCED else store.find(step.stage.name, step.key)
+        return _unless_outdated(replace(step, artifact=found), inputs).artifact
     except DamagedArtifactError as error:
         place = store.set_aside(step.stage.name, step.key)
         watcher.warned(f"{error}; moved to {place}")
@@ -207,16 +258,13 @@ def _refuse_damaged(store: ArtifactStore, inputs: Mapping[str, Artifact]) -> Non
             raise DamagedArtifactError(f"{artifact.damage}; moved to {place}, made anew")
 
 
-def _run(name: str, context: StageContext) -> StageResult:
+@contextmanager
+def _disk_trouble_is_a_stage_error(stage: str) -> Iterator[None]:
     try:
-        with quiet_libraries():
-            module = importlib.import_module(f"pipeline.stages.{name}")
-        result = module.run(context)
+        yield
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        raise StageError(f"{name}: {where}{error.strerror or error}") from error
-    assert isinstance(result, StageResult)
-    return result
+        raise StageError(f"{stage}: {where}{error.strerror or error}") from error
 
 
 def _with_tuned_values(config: PipelineConfig, inputs: Mapping[str, Artifact]) -> PipelineConfig:
@@ -226,18 +274,13 @@ def _with_tuned_values(config: PipelineConfig, inputs: Mapping[str, Artifact]) -
     return with_values(config, parse_yaml(best.read_text(encoding="utf-8"), str(best)) or {})
 
 
-def _manifest(
-    step: Step, config: PipelineConfig, result: StageResult, seconds: float
-) -> dict[str, Any]:
+def _describe(step: Step, inputs: Mapping[str, Artifact], result: StageResult) -> dict[str, Any]:
     return {
         "stage": step.stage.name,
         "key": step.key,
         "created": datetime.now(UTC).isoformat(timespec="microseconds"),
-        "seconds": round(seconds, 2),
         "summary": result.summary,
         "metrics": dict(result.metrics),
-        "inputs": step.ingredients["inputs"],
+        "inputs": {name: artifact.identity for name, artifact in inputs.items()},
         "ingredients": step.ingredients,
-        "config": config.model_dump(mode="json"),
-        "environment": environment.describe(),
     }

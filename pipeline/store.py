@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -22,6 +22,16 @@ from filelock import FileLock
 from pipeline.errors import ConfigError, DamagedArtifactError
 
 MANIFEST = "manifest.json"
+MANIFEST_TYPES = {
+    "stage": str,
+    "key": str,
+    "created": str,
+    "summary": str,
+    "inputs": dict,
+    "files": dict,
+    "ingredients": dict,
+    "metrics": dict,
+}
 
 
 @dataclass(frozen=True)
@@ -38,6 +48,12 @@ class Artifact:
     @property
     def key(self) -> str:
         return str(self.manifest["key"])
+
+    @cached_property
+    def identity(self) -> dict[str, str]:
+        """Its key, and a fingerprint of its files: the same key can be made anew."""
+        files = json.dumps(self.manifest["files"], sort_keys=True)
+        return {"key": self.key, "content": hashlib.sha256(files.encode()).hexdigest()[:16]}
 
     @cached_property
     def damage(self) -> str | None:
@@ -144,11 +160,12 @@ class ArtifactStore:
         return Artifact(target, full)
 
     def set_aside(self, stage: str, key: str) -> Path:
-        """Moves an artifact that no longer counts to the quarantine."""
+        """Moves an artifact that no longer counts to the quarantine; a rival may be quicker."""
         moment = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
         target = self._hidden("quarantine") / f"{stage}-{key}-{moment}-{uuid4().hex[:4]}"
         target.parent.mkdir(parents=True, exist_ok=True)
-        (self.root / stage / key).rename(target)
+        with suppress(FileNotFoundError):
+            (self.root / stage / key).rename(target)
         return target
 
     def _hidden(self, name: str) -> Path:
@@ -189,9 +206,19 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-        complete = {"stage", "key", "created", "files", "ingredients", "metrics"} <= set(manifest)
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DamagedArtifactError(f"{path}: no readable manifest ({error})") from error
-    if not complete:
+    if not _is_manifest(manifest):
         raise DamagedArtifactError(f"{path}: not a manifest of this program")
     return dict(manifest)
+
+
+def _is_manifest(values: Any) -> bool:
+    return (
+        isinstance(values, dict)
+        and all(isinstance(values.get(key), kind) for key, kind in MANIFEST_TYPES.items())
+        and all(
+            isinstance(entry, dict) and {"size_bytes", "sha256"} <= set(entry)
+            for entry in values["files"].values()
+        )
+    )

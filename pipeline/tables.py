@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pipeline.prediction import Prediction
 
 EXACT = 0.005
+WIDE = 96
 
 
 def show_plan(console: Console, steps: Sequence[Step]) -> None:
@@ -70,10 +71,12 @@ def show_run(console: Console, run: Run) -> None:
 
 def show_formats(console: Console, verdict: "Verdict") -> None:
     """One line a format: what it is, how it answers, whether it passed."""
-    names = ("format", "file", "size", "accuracy", "to Keras", "agreement", "p50", "verdict")
-    table = _table(*names, right=(2, 3, 4, 5, 6))
+    names = ["format", "size", "accuracy", "to Keras", "agreement", "p50", "verdict"]
+    is_wide = console.width >= WIDE
+    table = _table(*names, *["file"] * is_wide, right=(1, 2, 3, 4, 5))
     for row in verdict.formats:
-        table.add_row(row.name, row.file, _size(row.size_bytes), *_figures(row))
+        cells = (row.name, _size(row.size_bytes), *_figures(row), *[row.file] * is_wide)
+        table.add_row(*cells)
     console.print(table)
     console.print(
         f"[dim]{verdict.test_images:,} test images; Keras {verdict.keras_accuracy:.2%}; "
@@ -135,7 +138,6 @@ def _size(size_bytes: int | None) -> str:
 
 
 def _shown(path: Path) -> str:
-    """The real path, relative to the working folder where it lies below it."""
-    resolved = path.resolve()
-    here = Path.cwd()
-    return str(resolved.relative_to(here)) if resolved.is_relative_to(here) else str(resolved)
+    """The path, relative to the working folder where it lies below it."""
+    absolute, here = path.absolute(), Path.cwd()
+    return str(absolute.relative_to(here) if absolute.is_relative_to(here) else absolute)
