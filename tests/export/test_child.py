@@ -54,7 +54,9 @@ def test_a_cancelled_child_ends():
 
 def test_what_a_child_started_is_killed_with_it():
     odd_time = "61.625"
+    start = time.monotonic()
     outcome = call("children:starts_a_sleeper", odd_time, timeout_seconds=3)
     assert outcome.values == ("started",)
+    assert time.monotonic() - start < 30
     time.sleep(0.1)
     assert odd_time not in subprocess.check_output(["ps", "-eo", "args"], text=True)
