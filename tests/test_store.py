@@ -1,0 +1,244 @@
+"""The store: an artifact is there as it was published, or it is not there at all."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from pipeline import store as store_module
+from pipeline.errors import ConfigError, DamagedArtifactError
+from pipeline.store import MANIFEST, ArtifactStore
+
+KEY = "0123456789abcdef"
+
+
+@pytest.fixture
+def store(tmp_path):
+    return ArtifactStore(tmp_path / "artifacts")
+
+
+def manifest(stage="train", key=KEY, created="2026-01-01T00:00:00.000000+00:00"):
+    return {
+        "stage": stage,
+        "key": key,
+        "created": created,
+        "summary": "made",
+        "inputs": {},
+        "ingredients": {},
+        "metrics": {},
+    }
+
+
+def publish(store, text="weights", **names):
+    values = manifest(**names)
+    with store.staging(values["stage"], values["key"]) as folder:
+        (folder / "logs").mkdir()
+        (folder / "model.keras").write_text(text)
+        (folder / "logs" / "history.csv").write_text("epoch\n1\n")
+        return store.publish(folder, values)
+
+
+def hidden_files(store, name):
+    return list((store.root / f".{name}").rglob("*"))
+
+
+def test_a_published_artifact_is_found_with_its_files(store):
+    published = publish(store)
+    found = store.find("train", KEY)
+    assert found.path == published.path == store.root / "train" / KEY
+    assert found.manifest == published.manifest
+    assert (found.stage, found.key, found.damage) == ("train", KEY, None)
+    assert found.manifest["files"]["model.keras"] == {
+        "size_bytes": 7,
+        "sha256": hashlib.sha256(b"weights").hexdigest(),
+    }
+    assert set(found.manifest["files"]) == {"model.keras", "logs/history.csv"}
+
+
+def test_what_was_never_published_is_not_found(store):
+    publish(store)
+    assert store.find("train", "f" * 16) is None
+    assert store.find("export", KEY) is None
+
+
+def test_a_folder_without_a_manifest_is_no_artifact(store):
+    publish(store).path.joinpath(MANIFEST).unlink()
+    with pytest.raises(DamagedArtifactError, match="no readable manifest"):
+        store.find("train", KEY)
+    assert store.latest("train") is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "5",
+        "[" * 100_000,
+        "{}",
+        json.dumps({**manifest(), "files": ["model.keras"]}),
+        json.dumps({**manifest(), "files": {"model.keras": 7}}),
+        json.dumps({**manifest(), "files": {"model.keras": {"size_bytes": 7}}}),
+        json.dumps({**manifest(), "files": {}, "ingredients": None}),
+    ],
+    ids=lambda text: text[:40],
+)
+def test_a_manifest_that_is_not_one_is_damage_and_no_crash(store, text):
+    path = publish(store).path / MANIFEST
+    path.write_text(text)
+    with pytest.raises(DamagedArtifactError, match=str(path)):
+        store.find("train", KEY)
+    assert store.latest("train") is None
+
+
+def test_an_artifact_in_the_wrong_place_is_damage(store):
+    published = publish(store)
+    published.path.rename(published.path.with_name("f" * 16))
+    with pytest.raises(DamagedArtifactError, match="holds the artifact of train"):
+        store.find("train", "f" * 16)
+
+
+def test_a_missing_file_or_another_size_is_noticed_when_it_is_found(store):
+    model = publish(store).path / "model.keras"
+    model.write_text("weights!")
+    with pytest.raises(
+        DamagedArtifactError, match=f"{model}: missing or not of its published size"
+    ):
+        store.find("train", KEY)
+    model.unlink()
+    with pytest.raises(DamagedArtifactError, match=f"{model}: missing"):
+        store.find("train", KEY)
+
+
+def test_a_changed_byte_is_noticed_when_the_files_are_read(store):
+    publish(store)
+    artifact = store.find("train", KEY)
+    (artifact.path / "model.keras").write_text("Weights")
+    assert store.find("train", KEY).damage == (
+        f"{artifact.path / 'model.keras'} is not the file that was published"
+    )
+    (artifact.path / "model.keras").unlink()
+    assert artifact.damage == f"{artifact.path / 'model.keras'} is missing"
+
+
+def test_the_identity_tells_two_contents_of_one_key_apart(store):
+    first, same = publish(store), publish(store)
+    other = publish(store, text="Weights")
+    assert first.identity == same.identity
+    assert first.identity["key"] == other.identity["key"]
+    assert first.identity["content"] != other.identity["content"]
+
+
+def test_set_aside_moves_an_artifact_whole_to_the_quarantine(store):
+    publish(store)
+    place = store.set_aside("train", KEY)
+    assert store.find("train", KEY) is None
+    assert place.parent == store.root / ".quarantine"
+    assert (place / "model.keras").read_text() == "weights"
+
+
+def test_what_a_rival_set_aside_first_is_no_error(store):
+    publish(store)
+    store.set_aside("train", KEY)
+    assert not store.set_aside("train", KEY).exists()
+
+
+def test_the_latest_artifact_of_a_stage_is_the_one_created_last(store):
+    publish(store, key="b" * 16, created="2026-01-02T00:00:00.000000+00:00")
+    publish(store, key="a" * 16, created="2026-01-03T00:00:00.000000+00:00")
+    publish(store, key="c" * 16, created="2026-01-01T00:00:00.000000+00:00")
+    assert store.latest("train").key == "a" * 16
+    assert store.latest("export") is None
+
+
+def test_a_staging_folder_is_gone_after_an_exception(store):
+    def fail_half_way():
+        with store.staging("train", KEY) as folder:
+            (folder / "half").write_text("a model")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail_half_way()
+    assert hidden_files(store, "staging") == []
+    assert store.find("train", KEY) is None
+
+
+def test_staging_folders_of_one_key_are_apart(store):
+    with store.staging("train", KEY) as first, store.staging("train", KEY) as second:
+        assert first != second
+
+
+def test_a_second_publisher_of_a_key_replaces_the_first_whole(store):
+    publish(store, text="first")
+    publish(store, text="second")
+    found = store.find("train", KEY)
+    assert (found.path / "model.keras").read_text() == "second"
+    assert found.damage is None
+    assert [
+        p.read_text() for p in hidden_files(store, "quarantine") if p.name == "model.keras"
+    ] == ["first"]
+
+
+def test_publishing_clears_the_scratch_folder_of_the_key_alone(store):
+    mine, other = store.scratch("train", KEY), store.scratch("train", "f" * 16)
+    (mine / "state").write_text("1")
+    assert store.scratch("train", KEY) == mine
+    publish(store)
+    assert not mine.exists()
+    assert other.exists()
+
+
+def test_files_reach_the_disk_before_the_manifest_and_that_before_the_rename(store, monkeypatch):
+    events = []
+    sync, rename = store_module._sync, Path.rename
+
+    def noted_sync(path):
+        events.append(path.name)
+        sync(path)
+
+    def noted_rename(path, target):
+        events.append("rename")
+        return rename(path, target)
+
+    monkeypatch.setattr(store_module, "_sync", noted_sync)
+    monkeypatch.setattr(Path, "rename", noted_rename)
+    publish(store)
+    files, after = events[:3], events[3:]
+    assert sorted(files) == ["history.csv", "logs", "model.keras"]
+    assert after[0] == MANIFEST
+    assert after[1].startswith(f"train-{KEY}-")
+    assert after[2:] == ["rename", "train"]
+
+
+@pytest.mark.parametrize("crashing", ["manifest", "rename"])
+def test_a_crash_while_publishing_leaves_no_artifact(store, monkeypatch, crashing):
+    def crash(*arguments):
+        raise OSError(28, "No space left on device")
+
+    if crashing == "manifest":
+        monkeypatch.setattr(store_module, "write_synced", crash)
+    else:
+        monkeypatch.setattr(Path, "rename", crash)
+    with pytest.raises(OSError, match="No space left"):
+        publish(store)
+    assert store.find("train", KEY) is None
+    assert hidden_files(store, "staging") == []
+
+
+def test_a_power_cut_before_the_rename_leaves_no_artifact(store, monkeypatch):
+    """Nothing is cleaned up then: the staging folder stays, and counts for nothing."""
+    monkeypatch.setattr(store_module.shutil, "rmtree", lambda *a, **k: None)
+    monkeypatch.setattr(Path, "rename", lambda *a: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        publish(store)
+    assert [p.name for p in hidden_files(store, "staging") if p.name == MANIFEST]
+    assert store.find("train", KEY) is None
+    assert store.latest("train") is None
+
+
+def test_an_artifacts_folder_that_is_a_file_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match=r"cannot be used for artifacts .*--artifacts"):
+        ArtifactStore(tmp_path / "file").prepare()
