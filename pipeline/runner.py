@@ -157,16 +157,20 @@ def _require_inputs(steps: Mapping[str, Step], selection: Selection) -> None:
         if step.artifact is None and _matters(name, steps, selection) and not selection.allows(name)
     ]
     if missing:
+        name = missing[-1]
         raise MissingArtifactError(
-            f"{selection.first} needs the artifact of {missing[-1]}, which is not there "
-            f"({steps[missing[-1]].reason}); make it with: {selection.call} --to {missing[-1]}"
+            f"{_readers(name, steps, selection)[0]} needs the artifact of {name}, which is not "
+            f"there ({steps[name].reason}); make it with: {selection.call} --to {name}"
         )
 
 
 def _matters(name: str, steps: Mapping[str, Step], selection: Selection) -> bool:
-    if selection.allows(name):
-        return True
-    return any(name in s.stage.inputs for n, s in steps.items() if selection.allows(n))
+    return selection.allows(name) or bool(_readers(name, steps, selection))
+
+
+def _readers(name: str, steps: Mapping[str, Step], selection: Selection) -> list[str]:
+    """The selected stages that read this stage's artifact."""
+    return [n for n, s in steps.items() if selection.allows(n) and name in s.stage.inputs]
 
 
 def execute(
@@ -179,10 +183,11 @@ def execute(
     Raises:
         PipelineError: a stage failed; what earlier stages published stays.
     """
-    store.prepare()
     for _ in graph.STAGES:
+        steps = plan(config, store, selection)
+        store.prepare()
         try:
-            return _carry_out(config, store, plan(config, store, selection), watcher)
+            return _carry_out(config, store, steps, watcher)
         except DamagedArtifactError as error:
             watcher.warned(str(error))
     raise StageError(f"{store.root}: artifacts keep getting damaged; check the disk")
