@@ -1,0 +1,39 @@
+import csv
+import math
+
+import numpy as np
+import pytest
+
+from pipeline.evaluation.predictions import Predictions, write_csv
+
+PREDICTIONS = Predictions(
+    np.array([0, 1, 0, 1]),
+    np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8], [0.5, 0.5]], np.float32),
+)
+
+
+def test_of_equal_probabilities_the_first_class_is_predicted():
+    assert PREDICTIONS.predicted.tolist() == [0, 0, 1, 0]
+
+
+def test_worst_mistakes_come_by_loss_and_leave_right_answers_out():
+    assert PREDICTIONS.worst_mistakes(9).tolist() == [2, 1, 3]
+    assert PREDICTIONS.worst_mistakes(1).tolist() == [2]
+    assert PREDICTIONS.worst_mistakes(0).tolist() == []
+
+
+def test_mistakes_of_equal_loss_keep_the_order_of_the_split():
+    twins = Predictions(np.array([1, 1]), np.array([[0.7, 0.3]] * 2, np.float32))
+    assert twins.worst_mistakes(2).tolist() == [0, 1]
+
+
+def test_the_csv_names_classes_and_keeps_awkward_ones_whole(tmp_path):
+    path = tmp_path / "predictions.csv"
+    write_csv(PREDICTIONS, ('a, "b"', "ä"), path)
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["index"] for row in rows] == ["0", "1", "2", "3"]
+    assert [row["label"] for row in rows] == ['a, "b"', "ä", 'a, "b"', "ä"]
+    assert rows[2]["prediction"] == "ä"
+    assert float(rows[2]["probability"]) == pytest.approx(0.8)
+    assert float(rows[2]["loss"]) == pytest.approx(-math.log(0.2), abs=1e-6)
