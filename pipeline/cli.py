@@ -31,6 +31,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="Takes labelled images to a trained Keras CNN and to SavedModel, TFLite and ONNX "
     "files that proved on the whole test set that they answer as the model does.\n\n"
     "Without a command it runs the whole pipeline on configs/mnist.yaml.",
@@ -86,8 +87,8 @@ def _fail(message: str, exit_code: int) -> None:
 def _with_command(arguments: list[str]) -> list[str]:
     """Puts `run` first where no command is named."""
     first = arguments[0] if arguments else ""
-    if first in COMMANDS or first in ("--help", "-h"):
-        return ["--help" if first == "-h" else first, *arguments[1:]]
+    if first in (*COMMANDS, "--help", "-h"):
+        return arguments
     if first and "=" not in first and not first.startswith("-"):
         raise ConfigError(f"no command {first!r}. {suggest(first, COMMANDS)}")
     return ["run", *arguments]
@@ -182,7 +183,7 @@ def list_runs(artifacts: ArtifactsOption = DEFAULT_ARTIFACTS) -> None:
 @app.command()
 def show(
     name: Annotated[
-        str | None, typer.Argument(metavar="[RUN]", help="A run; the latest if none.")
+        str | None, typer.Argument(metavar="RUN", help="A run; the latest if none.")
     ] = None,
     artifacts: ArtifactsOption = DEFAULT_ARTIFACTS,
 ) -> None:
@@ -194,7 +195,7 @@ def show(
 
 @app.command()
 def predict(
-    files: Annotated[list[Path], typer.Argument(help="PNG or JPEG files.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="PNG or JPEG files.")],
     format_name: Annotated[
         str, typer.Option("--format", help="The exported format that answers.")
     ] = "tflite_float32",

@@ -1,0 +1,263 @@
+"""The command line: exit codes, one line an error, and nothing written by a bad call."""
+
+import json
+import shlex
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from pipeline import cli, graph, runner
+from pipeline.errors import ExportError, StageError
+from pipeline.plugins import ROOT
+from pipeline.stages import StageResult
+
+MNIST = ROOT / "configs" / "mnist.yaml"
+
+
+@pytest.fixture
+def call(monkeypatch, capsys, tmp_path):
+    """Calls the command line; gives its exit code, standard output and standard error."""
+    monkeypatch.setenv("COLUMNS", "200")
+    folder = tmp_path / "artifacts"
+
+    def run(*arguments, artifacts=folder):
+        place = ["--artifacts", str(artifacts)] if artifacts else []
+        monkeypatch.setattr(sys, "argv", ["run_pipeline.py", *arguments, *place])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        captured = capsys.readouterr()
+        return SimpleNamespace(
+            code=caught.value.code or 0, out=captured.out, err=captured.err, folder=folder
+        )
+
+    return run
+
+
+@pytest.fixture
+def stages(monkeypatch):
+    """Stages that write one file; `stages[name]` replaces one."""
+    replaced = {}
+
+    def load(name):
+        stage = name.rpartition(".")[2]
+
+        def run(context):
+            (context.output / "best.yaml").write_text("{}")
+            return replaced.get(stage, lambda c: StageResult(f"{stage} [done]"))(context)
+
+        return SimpleNamespace(run=run)
+
+    monkeypatch.setattr(runner, "importlib", SimpleNamespace(import_module=load))
+    monkeypatch.setattr(cli.tables, "show_formats", lambda *a: None)
+    monkeypatch.setattr("export.verdict.read", lambda path: None)
+    return replaced
+
+
+BAD_CALLS = {
+    ("runn",): "no command 'runn'. Did you mean 'run'? Available: run, status, runs, show, predict",
+    ("xyz",): "no command 'xyz'. Available: run, status, runs, show, predict",
+    (
+        "run",
+        "--stage",
+        "exprot",
+    ): "no stage 'exprot'. Did you mean 'export'? Available: ingest, tune,",
+    (
+        "--from",
+        "x",
+    ): "no stage 'x'. Available: ingest, tune, build, train, evaluate, export, verify",
+    (
+        "--force",
+        "x",
+    ): "no stage 'x'. Available: ingest, tune, build, train, evaluate, export, verify",
+    ("--from", "export", "--to", "train"): "--from export comes after --to train; swap them",
+    (
+        "--stage",
+        "train",
+        "--to",
+        "verify",
+    ): "--stage stands alone; drop it, or drop --from and --to",
+    ("--stage", "export"): "export needs the artifact of train, which is not there (not made yet); "
+    "make it with: python run_pipeline.py run --artifacts ",
+    ("--bogus",): "No such option: --bogus; see python run_pipeline.py run --help",
+    (
+        "show",
+        "a",
+        "b",
+    ): "Got unexpected extra argument(s) (b); see python run_pipeline.py show --help",
+    ("predict",): "Missing argument 'FILE'; see python run_pipeline.py predict --help",
+    ("predict", "--polarity", "x", "a.png"): "Invalid value for '--polarity': 'x' is not one of "
+    "'auto', 'light_on_dark', 'dark_on_light'; see",
+    ("train.epoch=5",): "command line: train.epoch is no known key. Did you mean 'epochs'?",
+    ("train.epochs",): "no command 'train.epochs'. ",
+    ("run", "epochs"): "'epochs' is not an override; expected key=value, such as train.epochs=5",
+    ("-c", "nowhere.yaml"): "nowhere.yaml: no such config file. Check the path after -c.",
+    ("data.folder=nowhere",): "nowhere/train-images-idx3-ubyte.gz: no such file",
+    ("tune.enabled=false", "--stage", "tune"): "mnist has no stage tune; set tune.enabled=true",
+}
+
+
+@pytest.mark.parametrize("arguments", BAD_CALLS, ids=" ".join)
+def test_a_bad_call_ends_with_2_and_one_line_and_writes_nothing(call, arguments):
+    ended = call(*arguments)
+    assert ended.code == 2
+    assert ended.out == ""
+    (line,) = ended.err.splitlines()
+    assert line.startswith(f"error  {BAD_CALLS[arguments]}")
+    assert not ended.folder.exists()
+
+
+def test_each_mistake_in_a_config_has_its_own_line(call):
+    ended = call("train.epochs=0", "seed=x")
+    assert [line.split(": ")[1].split()[0] for line in ended.err.splitlines()] == [
+        "seed",
+        "train.epochs",
+    ]
+    assert ended.err.count("error  command line: ") == 2
+
+
+def test_an_artifacts_folder_that_is_a_file_is_refused(call, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    ended = call("run", artifacts=tmp_path / "file")
+    assert ended.code == 2
+    assert ended.err.startswith(f"error  {tmp_path / 'file'}: cannot be used for artifacts (")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_long_line_is_not_wrapped_when_it_goes_to_a_pipe(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "run_pipeline.py", "run", f"train.optimizer={'x' * 60}"],
+        cwd=ROOT,
+        env={"COLUMNS": "40"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line.endswith("Available: sgd, adam, adamw, rmsprop")
+
+
+def test_the_command_for_missing_inputs_repeats_the_call_and_works(call, tmp_path):
+    config = tmp_path / "my config.yaml"
+    config.write_text(f"extends: {MNIST}\n")
+    typed = ["-c", str(config), "--artifacts", str(tmp_path / "made"), "train.epochs=2"]
+    ended = call("run", "--stage", "export", *typed, artifacts=None)
+    command = shlex.split(ended.err.strip().partition("make it with: ")[2])
+    assert command == ["python", "run_pipeline.py", "run", *typed, "--to", "train"]
+    ended = call(*command[2:], "--dry-run", artifacts=None)
+    assert ended.code == 0
+    assert [line.split()[0] for line in ended.out.splitlines()[1:]] == [
+        "ingest",
+        "tune",
+        "build",
+        "train",
+    ]
+
+
+def test_a_dry_run_and_status_say_what_would_run_and_write_nothing(call):
+    for arguments in (["run", "--dry-run"], ["status"]):
+        ended = call(*arguments)
+        assert ended.code == 0
+        rows = [line.split() for line in ended.out.splitlines()]
+        assert rows[1:] == [[name, "runs", "not", "made", "yet"] for name in graph.NAMES]
+        assert not ended.folder.exists()
+
+
+def test_without_a_command_the_pipeline_runs(call):
+    assert call("--dry-run").out == call("run", "--dry-run").out
+
+
+def test_on_an_empty_folder_runs_says_how_to_make_one_and_show_is_an_error(call):
+    ended = call("runs")
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.startswith("No runs yet. ")
+    for arguments in (["show"], ["predict", "a.png"]):
+        ended = call(*arguments)
+        assert ended.code == 2
+        assert "no run yet" in ended.err
+        assert not ended.folder.exists()
+
+
+def test_a_run_says_why_each_stage_runs_and_what_it_made(call, stages):
+    ended = call("run")
+    assert (ended.code, ended.err) == (0, "")
+    lines = ended.out.splitlines()
+    assert [line.split()[0] for line in lines[0:14:2]] == list(graph.NAMES)
+    assert lines[0].split(maxsplit=1)[1] == "not made yet"
+    assert lines[1].strip().startswith("ingest [done] (")
+
+
+def test_a_run_is_recorded_with_links_and_shown(call, stages):
+    first = call("run", "--to", "build")
+    (run,) = (first.folder / "runs").iterdir()
+    assert run.name.endswith("-mnist")
+    assert (run / "build" / "manifest.json").is_file()
+    record = json.loads((run / "run.json").read_text())
+    assert [stage["stage"] for stage in record["stages"]] == ["ingest", "tune", "build"]
+    assert record["config"]["train"]["epochs"] == 8
+    assert call("show").out.count("[done]") == 3
+    assert call("show", run.name).code == 0
+    listed = call("runs").out
+    assert run.name in listed
+    assert "ingest, tune, build" in listed
+
+
+def test_runs_of_one_second_have_folders_of_their_own(call, stages):
+    for _ in range(3):
+        assert call("run", "--to", "ingest").code == 0
+    runs = call("runs").out.splitlines()[1:]
+    assert len({line.split()[0] for line in runs}) == 3
+
+
+def test_an_unknown_run_is_an_error_that_says_how_to_list_them(call, stages):
+    call("run", "--to", "ingest")
+    ended = call("show", "yesterday")
+    assert ended.code == 2
+    assert "no run 'yesterday'; `python run_pipeline.py runs` lists them" in ended.err
+
+
+@pytest.mark.parametrize("error", [StageError("train: [red]no"), ExportError("train: [red]no")])
+def test_a_stage_that_fails_ends_the_run_with_1_and_its_own_words(call, stages, error):
+    def fail(context):
+        raise error
+
+    stages["train"] = fail
+    ended = call("run")
+    assert (ended.code, ended.err) == (1, "error  train: [red]no\n")
+    assert "Traceback" not in ended.out
+
+
+@pytest.mark.parametrize("arguments", [["run"], ["run", "--stage", "verify"]])
+def test_a_gate_that_says_no_ends_the_run_with_3_each_time(call, stages, arguments):
+    stages["verify"] = lambda context: StageResult("onnx failed", {"passed": 0})
+    assert call("run").code == 3
+    ended = call(*arguments)
+    assert (ended.code, ended.err) == (3, "error  verify: onnx failed\n")
+
+
+def test_an_interrupt_ends_with_130_and_no_traceback(call, stages):
+    def interrupt(context):
+        raise KeyboardInterrupt
+
+    stages["train"] = interrupt
+    ended = call("run")
+    assert (ended.code, ended.err) == (130, "")
+
+
+@pytest.mark.parametrize("command", [[], *([name] for name in cli.COMMANDS)])
+def test_help_fits_80_columns(call, monkeypatch, command):
+    monkeypatch.setenv("COLUMNS", "80")
+    ended = call(*command, "--help", artifacts=None)
+    assert ended.code == 0
+    assert max(map(len, ended.out.splitlines())) <= 80
+    assert call(*command, "-h", artifacts=None).out == ended.out
+
+
+def test_help_names_every_command_and_every_stage(call):
+    text = call("--help", artifacts=None).out
+    assert [line.split()[0] for line in text.partition("Commands:\n")[2].splitlines()] == list(
+        cli.COMMANDS
+    )
+    assert f"Stages: {', '.join(graph.NAMES)}." in call("run", "--help", artifacts=None).out

@@ -1,0 +1,77 @@
+"""What answers at once stays light, and imports point in one direction."""
+
+import ast
+import subprocess
+import sys
+
+import pytest
+
+from export.formats import exporter, formats
+from pipeline import plugins
+from pipeline.plugins import ROOT
+
+HEAVY = {
+    "ai_edge_litert",
+    "keras",
+    "keras_tuner",
+    "matplotlib",
+    "numpy",
+    "onnx",
+    "onnxruntime",
+    "PIL",
+    "scipy",
+    "sklearn",
+    "tensorflow",
+    "tensorflow_datasets",
+}
+
+
+def imported_by(*arguments):
+    """The top-level packages that a fresh interpreter imports."""
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", *arguments], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
+    packages = {line.rpartition("|")[2].strip().partition(".")[0] for line in lines}
+    assert "pipeline" in packages
+    return packages
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["run", "--help"], ["status"], ["run", "--dry-run"], ["runs"]]
+)
+def test_what_runs_nothing_imports_no_heavy_library(arguments, tmp_path):
+    place = [] if "--help" in arguments else ["--artifacts", str(tmp_path / "artifacts")]
+    assert not imported_by("run_pipeline.py", *arguments, *place) & HEAVY
+
+
+def test_plug_ins_import_nothing_heavy_until_they_work():
+    names = [f"{p}.{n}" for p in (plugins.SOURCES, plugins.MODELS) for n in plugins.names(p)]
+    names += {exporter(name).__name__ for name in formats()}
+    assert len(names) > 5
+    assert not imported_by("-c", f"import {', '.join(names)}") & HEAVY
+
+
+def imports_of(path):
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "export").rglob("*.py")), ids=lambda p: p.stem)
+def test_exporters_do_not_import_stages(path):
+    wrong = [name for name in imports_of(path) if name.startswith("pipeline.stages")]
+    assert wrong == []
+
+
+CORE = sorted((ROOT / "pipeline").glob("*.py"))
+
+
+@pytest.mark.parametrize("path", CORE, ids=lambda p: p.stem)
+def test_the_core_imports_stages_only_for_what_they_take_and_give(path):
+    allowed = {"pipeline.stages.StageContext", "pipeline.stages.StageResult"}
+    stages = {name for name in imports_of(path) if name.startswith("pipeline.stages")}
+    assert stages <= allowed
