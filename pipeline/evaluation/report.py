@@ -105,7 +105,7 @@ def render(evaluation: Evaluation, *, worst_mistakes: int, made: datetime) -> st
             origin=evaluation.origin,
             made=made,
             decimals=2 if summary.test_images >= 1000 else 1,
-            matrix=_matrix(summary.confusion),
+            matrix=matrix_cells(summary.confusion),
             confusions=most_confused(summary.confusion, dataset.classes),
             curves=_curves(evaluation.history),
             reliability=charts.reliability_diagram(summary.bins),
@@ -131,7 +131,7 @@ def most_confused(confusion: np.ndarray, classes: Sequence[str]) -> list[Confusi
     ]
 
 
-def _matrix(confusion: np.ndarray) -> list[list[tuple[int, int]]] | None:
+def matrix_cells(confusion: np.ndarray) -> list[list[tuple[int, int]]] | None:
     """(count, level of colour) of each cell; None where there are too many classes to read."""
     if len(confusion) > LARGEST_MATRIX:
         return None

@@ -1,0 +1,171 @@
+import re
+from dataclasses import replace
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from pipeline.evaluation import report
+from pipeline.evaluation.history import History
+from pipeline.evaluation.predictions import Predictions
+from pipeline.evaluation.provenance import Fact
+from pipeline.evaluation.summary import summarize
+
+MADE = datetime(2026, 3, 3, 14, 2, tzinfo=UTC)
+HISTORY = History((1.0, 2.0), {"loss": (0.5, 0.25), "val_loss": (0.4, 0.3), "accuracy": (0.8, 0.9)})
+VOID = {"meta", "link", "img", "br"}
+
+
+class Page(HTMLParser):
+    """Collects tags, attributes and text, and refuses tags that do not match."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.open, self.tags, self.text = [], [], ""
+        self.feed(html)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if "style" not in self.open:
+            self.text += data
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def evaluation(num_classes=3, count=60, classes=None):
+    random = np.random.default_rng(0)
+    labels = np.arange(count) % num_classes
+    probabilities = random.dirichlet(np.ones(num_classes), count).astype(np.float32)
+    predictions = Predictions(labels, probabilities)
+    return report.Evaluation(
+        summary=summarize(predictions, 5),
+        predictions=predictions,
+        history=HISTORY,
+        dataset=report.Dataset(
+            classes=classes or [f"c{i}" for i in range(num_classes)],
+            counts={"train": [9] * num_classes, "test": np.bincount(labels).tolist()},
+            images=random.integers(0, 256, (count, 8, 8, 1), np.uint8),
+            origin="Made up.",
+            preview=b"\x89PNG",
+        ),
+        origin=report.Origin("mnist", "compact_cnn", {"Training": [Fact("device", "CPU")]}),
+    )
+
+
+def render(shown, worst_mistakes=4, made=MADE):
+    return report.render(shown, worst_mistakes=worst_mistakes, made=made)
+
+
+def test_the_page_has_every_part_in_order():
+    html = render(evaluation())
+    page = Page(html)
+    assert re.findall("<h2>(.*?)</h2>", html) == [
+        "Data",
+        "Confusions",
+        "Classes",
+        "Training",
+        "Calibration",
+        "Worst mistakes",
+        "How it was made",
+    ]
+    assert "3 March 2026, 14:02 UTC" in page.text
+    assert "compact_cnn" in page.text
+
+
+def test_the_page_asks_for_nothing_from_outside():
+    html = render(evaluation())
+    page = Page(html)
+    targets = [v for _, a in page.tags for k, v in a.items() if k in ("src", "href", "srcset")]
+    assert targets
+    assert all(target.startswith("data:") for target in targets)
+    assert not re.search(r"url\(|@import|//\w|<script|<iframe|<object", html)
+
+
+def test_every_picture_and_chart_has_words_for_those_who_cannot_see_it():
+    page = Page(render(evaluation()))
+    charts = [svg for svg in page.all("svg") if "aria-hidden" not in svg]
+    assert len(charts) == 3
+    assert all(chart["role"] == "img" and chart["aria-label"] for chart in charts)
+    assert all(image["alt"] for image in page.all("img"))
+
+
+def test_two_pages_differ_in_their_date_alone():
+    shown = evaluation()
+    later = render(shown, made=MADE.replace(year=2027))
+    assert render(shown) == render(shown)
+    assert later.replace("2027", "2026") == render(shown)
+
+
+def test_names_are_text_and_never_markup():
+    name = "<script>alert('x')</script>"
+    page = Page(render(evaluation(classes=[name, "b", "c"])))
+    assert page.all("script") == []
+    assert name in page.text
+
+
+def test_as_many_mistakes_are_shown_as_asked_for_worst_first():
+    shown = evaluation()
+    alts = [image["alt"] for image in Page(render(shown)).all("img")][1:]
+    worst = shown.predictions.worst_mistakes(4)
+    assert [int(re.search(r"image (\d+):", alt).group(1)) for alt in alts] == worst.tolist()
+
+
+def test_without_mistakes_there_is_no_such_part():
+    shown = evaluation()
+    perfect = Predictions(shown.predictions.labels, np.eye(3, dtype=np.float32)[np.arange(60) % 3])
+    html = render(replace(shown, predictions=perfect, summary=summarize(perfect, 5)))
+    assert "Worst mistakes" not in html
+    assert "Most frequent" not in html
+    assert "100.0" in Page(html).text
+
+
+def test_without_a_history_there_are_no_curves():
+    assert "<h2>Training</h2>" not in render(replace(evaluation(), history=History((), {})))
+
+
+def test_a_class_without_test_images_has_no_scores():
+    shown = evaluation()
+    labels = np.minimum(shown.predictions.labels, 1)
+    absent = Predictions(labels, shown.predictions.probabilities)
+    page = Page(render(replace(shown, predictions=absent, summary=summarize(absent, 5))))
+    assert page.text.count("–") == 3
+
+
+@pytest.mark.parametrize(("num_classes", "look"), [(10, "matrix"), (47, "matrix dense")])
+def test_a_large_matrix_is_set_tight(num_classes, look):
+    page = Page(render(evaluation(num_classes, 500)))
+    assert look in [table.get("class") for table in page.all("table")]
+    cells = [cell for cell in page.all("td") if cell.get("class") == "hit"]
+    assert len(cells) == num_classes
+
+
+def test_a_matrix_too_large_to_read_leaves_its_most_frequent_confusions():
+    page = Page(render(evaluation(130, 520)))
+    assert "matrix dense" not in [table.get("class") for table in page.all("table")]
+    assert "Most frequent" in page.text
+
+
+def test_the_most_frequent_confusions_come_first():
+    confusion = np.array([[8, 2, 0], [0, 5, 5], [0, 0, 0]])
+    found = report.most_confused(confusion, ("a", "b", "c"))
+    assert found == [report.Confusion("b", "c", 5, 0.5), report.Confusion("a", "b", 2, 0.2)]
+
+
+def test_the_colour_of_a_cell_grows_with_its_share_of_the_true_class():
+    # Of 1,000: 4 are under 0.5 %, 5 are not; of 10: 1 is 10 %.
+    confusion = np.array([[991, 4, 5], [1, 9, 0], [0, 0, 0]])
+    levels = [[level for _, level in row] for row in report.matrix_cells(confusion)]
+    assert levels == [[6, 1, 2], [6, 6, 0], [0, 0, 0]]
