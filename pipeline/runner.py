@@ -14,7 +14,7 @@ from pipeline.config_loading import suggest, with_values
 from pipeline.errors import ConfigError, DamagedArtifactError, MissingArtifactError, StageError
 from pipeline.fingerprint import changes, ingredients, key_of
 from pipeline.graph import Stage
-from pipeline.progress import Progress
+from pipeline.progress import Progress, quiet_libraries
 from pipeline.stages import StageContext, StageResult
 from pipeline.store import Artifact, ArtifactStore
 from pipeline.yaml_reading import parse_yaml
@@ -230,7 +230,9 @@ def _make(
                 scratch=store.scratch(name, step.key),
                 progress=watcher.progress,
             )
-            result = importlib.import_module(f"pipeline.stages.{name}").run(context)
+            with quiet_libraries():
+                module = importlib.import_module(f"pipeline.stages.{name}")
+            result = module.run(context)
             seconds = monotonic() - start
             manifest = {
                 **_describe(step, inputs, result),
