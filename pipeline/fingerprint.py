@@ -1,27 +1,17 @@
-"""Keys: 16 hex digits from all that decides an artifact's content.
+"""Keys: 16 hex digits from all that decides an artifact's content."""
 
-The code counts by its syntax tree, so that a comment or a docstring changes no key. The core
-(`pipeline/*.py`) decides when and where stages run, not what they make, and does not count.
-"""
-
-import ast
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from functools import cache
 from itertools import chain
-from pathlib import Path
 from typing import Any, get_args
 
 from pydantic.fields import FieldInfo
 
+from pipeline.code_version import code_version
 from pipeline.config import DataSection, Location, PipelineConfig, Section
 from pipeline.errors import DataError
 from pipeline.graph import Stage
-from pipeline.plugins import ROOT
-
-PACKAGES = ("pipeline", "export")
-RESOURCES = (".jinja", ".css", ".js")
 
 
 def ingredients(config: PipelineConfig, stage: Stage, inputs: Mapping[str, str]) -> dict[str, Any]:
@@ -80,74 +70,6 @@ def outside_version(data: DataSection) -> str:
             raise DataError(f"{path}: cannot be read ({error.strerror})") from error
         total.update(f"{path.name} {digest}\n".encode())
     return total.hexdigest()[:16]
-
-
-def code_version(modules: tuple[str, ...]) -> str:
-    """The fingerprint of these modules and of all project modules that they import."""
-    total = hashlib.sha256()
-    for name in sorted(_closure(modules)):
-        total.update(f"{name} {_digest(name)}\n".encode())
-    return total.hexdigest()[:16]
-
-
-def _closure(modules: tuple[str, ...]) -> set[str]:
-    found: set[str] = set()
-    waiting = list(modules)
-    while waiting:
-        name = waiting.pop()
-        if name not in found and _path(name) and not _is_core(name):
-            found.add(name)
-            waiting.extend(_imports(name))
-    return found
-
-
-def _is_core(name: str) -> bool:
-    path = _path(name)
-    return path is not None and path.parent == ROOT / "pipeline"
-
-
-@cache
-def _path(name: str) -> Path | None:
-    if name.partition(".")[0] not in PACKAGES:
-        return None
-    base = ROOT / name.replace(".", "/")
-    candidates = (base.with_suffix(".py"), base / "__init__.py")
-    return next((path for path in candidates if path.is_file()), None)
-
-
-@cache
-def _tree(name: str) -> ast.Module:
-    path = _path(name)
-    assert path is not None
-    return ast.parse(path.read_bytes())
-
-
-def _imports(name: str) -> Iterator[str]:
-    for node in ast.walk(_tree(name)):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
-
-
-@cache
-def _digest(name: str) -> str:
-    """The hash of a module's syntax tree without docstrings, and of its folder's templates."""
-    path = _path(name)
-    assert path is not None
-    digest = hashlib.sha256(ast.dump(_without_docstrings(_tree(name))).encode())
-    for resource in sorted(p for p in path.parent.iterdir() if p.suffix in RESOURCES):
-        digest.update(resource.read_bytes())
-    return digest.hexdigest()
-
-
-def _without_docstrings(tree: ast.Module) -> ast.Module:
-    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-    for node in ast.walk(tree):
-        if isinstance(node, documented) and ast.get_docstring(node, clean=False) is not None:
-            node.body = node.body[1:]
-    return tree
 
 
 def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

@@ -5,10 +5,12 @@ import re
 
 import pytest
 
-from pipeline import fingerprint, graph
+from pipeline import code_version as code_versions
+from pipeline import graph
+from pipeline.code_version import code_version
 from pipeline.config_loading import load_config
 from pipeline.errors import DataError
-from pipeline.fingerprint import changes, code_version, ingredients, key_of, outside_version
+from pipeline.fingerprint import changes, ingredients, key_of, outside_version
 from pipeline.plugins import ROOT
 
 MNIST = ROOT / "configs" / "mnist.yaml"
@@ -32,13 +34,13 @@ CODE = {
     "pipeline/models/small.py": "filters = 2\n",
     "pipeline/models/other.py": "filters = 3\n",
 }
-CACHES = ("_path", "_tree", "_digest")
+CACHES = ("_path", "_read")
 
 
 @pytest.fixture
 def version(tmp_path, monkeypatch):
     """Gives the version of a small project's train stage, after some files changed."""
-    monkeypatch.setattr(fingerprint, "ROOT", tmp_path)
+    monkeypatch.setattr(code_versions, "ROOT", tmp_path)
     for name, text in CODE.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
@@ -47,12 +49,12 @@ def version(tmp_path, monkeypatch):
         for name, text in texts.items():
             (tmp_path / name).write_text(text)
         for cache in CACHES:
-            getattr(fingerprint, cache).cache_clear()
+            getattr(code_versions, cache).cache_clear()
         return code_version(("pipeline.stages.train", "pipeline.models.small"))
 
     yield version_after
     for cache in CACHES:
-        getattr(fingerprint, cache).cache_clear()
+        getattr(code_versions, cache).cache_clear()
 
 
 def key(stage, *overrides, inputs=None):

@@ -1,0 +1,104 @@
+"""The fingerprint of code: of modules, and of all project modules that they import.
+
+The code counts by its syntax tree, so that a comment or a docstring changes nothing. The core
+(`pipeline/*.py`) decides when and where stages run, not what they make, and does not count.
+"""
+
+import ast
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pipeline.plugins import ROOT
+
+PACKAGES = ("pipeline", "export")
+RESOURCES = (".jinja", ".css", ".js")
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+SAYS_NOTHING = frozenset({"ctx", "type_comment", "type_ignores", "kind"})
+
+
+@dataclass(frozen=True)
+class Module:
+    """A module's own fingerprint, and the names that it imports."""
+
+    digest: str
+    imports: frozenset[str]
+
+
+def code_version(modules: tuple[str, ...]) -> str:
+    """16 hex digits for these modules and all project modules that they import."""
+    total = hashlib.sha256()
+    for name in sorted(_closure(modules)):
+        total.update(f"{name} {_read(name).digest}\n".encode())
+    return total.hexdigest()[:16]
+
+
+def _closure(modules: tuple[str, ...]) -> set[str]:
+    found: set[str] = set()
+    waiting = list(modules)
+    while waiting:
+        name = waiting.pop()
+        if name not in found and _counts(name):
+            found.add(name)
+            waiting.extend(_read(name).imports)
+    return found
+
+
+def _counts(name: str) -> bool:
+    path = _path(name)
+    return path is not None and path.parent != ROOT / "pipeline"
+
+
+@cache
+def _path(name: str) -> Path | None:
+    if name.partition(".")[0] not in PACKAGES:
+        return None
+    base = ROOT / name.replace(".", "/")
+    candidates = (base.with_suffix(".py"), base / "__init__.py")
+    return next((path for path in candidates if path.is_file()), None)
+
+
+@cache
+def _read(name: str) -> Module:
+    """Reads a module and the templates in its folder."""
+    path = _path(name)
+    assert path is not None
+    parts: list[str] = []
+    imports: set[str] = set()
+    _collect(ast.parse(path.read_bytes()), parts, imports)
+    digest = hashlib.sha256("\0".join(parts).encode())
+    for resource in sorted(p for p in path.parent.iterdir() if p.suffix in RESOURCES):
+        digest.update(resource.read_bytes())
+    return Module(digest.hexdigest(), frozenset(imports))
+
+
+def _collect(value: Any, parts: list[str], imports: set[str]) -> None:
+    """Writes a syntax tree without its docstrings, in one pass, and notes its imports."""
+    if isinstance(value, ast.AST):
+        parts.append(type(value).__name__)
+        for field in value._fields:
+            if field not in SAYS_NOTHING:
+                child = getattr(value, field)
+                is_documented = field == "body" and _is_documented(value)
+                _collect(child[1:] if is_documented else child, parts, imports)
+        _note_import(value, imports)
+    elif isinstance(value, list):
+        parts.append(str(len(value)))
+        for item in value:
+            _collect(item, parts, imports)
+    else:
+        parts.append(repr(value))
+
+
+def _is_documented(node: ast.AST) -> bool:
+    return isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None
+
+
+def _note_import(node: ast.AST, imports: set[str]) -> None:
+    if isinstance(node, ast.Import):
+        imports.update(alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom) and node.module:
+        imports.add(node.module)
+        imports.update(f"{node.module}.{alias.name}" for alias in node.names)
