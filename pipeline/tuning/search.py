@@ -2,6 +2,8 @@
 
 import contextlib
 import io
+import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,10 +74,32 @@ def create_oracle(section: TuneSection, seed: int) -> keras_tuner.Oracle:
     return kinds[section.algorithm](max_trials=section.max_trials, **shared)
 
 
-class Search(BaseTuner):
-    """Runs trials until the oracle has enough; goes on from the finished ones in its folder.
+class FinishedTrials:
+    """The scores of finished trials, a line of JSON each; a kill can tear only the last one."""
 
-    Under Hyperband each round trains afresh for its number of epochs.
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._scores: dict[str, float] = {}
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        for line in lines:
+            with contextlib.suppress(ValueError):
+                self._scores.update(json.loads(line))
+
+    def score(self, values: TrialValues, epochs: int, compute: Callable[[], float]) -> float:
+        """The score of an earlier trial with these values, or that of a new one."""
+        trial = json.dumps({"epochs": epochs, **values}, sort_keys=True)
+        if trial not in self._scores:
+            self._scores[trial] = compute()
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(f"\n{json.dumps({trial: self._scores[trial]})}")
+        return self._scores[trial]
+
+
+class Search(BaseTuner):
+    """Runs trials until the oracle has enough; under Hyperband each round trains afresh.
+
+    A search that was killed is searched again from its seed, with the scores of its finished
+    trials at hand. KerasTuner would go on from its own files, but it rewrites them in place.
     """
 
     def __init__(
@@ -91,14 +115,18 @@ class Search(BaseTuner):
         Args:
             section: the algorithm, the space and the budget.
             seed: decides which values are tried.
-            folder: holds KerasTuner's state; an earlier search there is continued.
+            folder: holds what outlives a kill; an earlier search there is continued.
             score: trains with some values for some epochs and gives the objective.
             ended: is told of each trial that ended, and the best so far.
         """
         self._section, self._score, self._ended = section, score, ended
+        self._finished = FinishedTrials(folder / "finished.jsonl")
         with contextlib.redirect_stdout(io.StringIO()):
             super().__init__(
-                create_oracle(section, seed), directory=str(folder), project_name=PROJECT
+                create_oracle(section, seed),
+                directory=str(folder),
+                project_name=PROJECT,
+                overwrite=True,
             )
         self.oracle.verbose = 0
 
@@ -117,9 +145,11 @@ class Search(BaseTuner):
         return self.trials()
 
     def run_trial(self, trial: Any, *arguments: Any, **options: Any) -> dict[str, float]:
-        values = trial.hyperparameters.values
-        epochs = values.get("tuner/epochs", self._section.epochs)
-        return {self._section.objective: self._score(_searched(values), epochs)}
+        tried = self._trial(0, trial)
+        score = self._finished.score(
+            tried.values, tried.epochs, lambda: self._score(tried.values, tried.epochs)
+        )
+        return {self._section.objective: score}
 
     def on_trial_end(self, trial: Any) -> None:
         super().on_trial_end(trial)
@@ -140,14 +170,18 @@ class Search(BaseTuner):
     def _trial(self, number: int, trial: Any) -> Trial:
         values = trial.hyperparameters.values
         epochs = int(values.get("tuner/epochs", self._section.epochs))
+        searched = {key: _own(d, values[key]) for key, d in self._section.space.items()}
         score = None if trial.score is None else float(trial.score)
-        return Trial(number, _searched(values), epochs, score)
+        return Trial(number, searched, epochs, score)
 
 
-def _searched(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Without what KerasTuner adds for itself."""
-    return {key: value for key, value in values.items() if not key.startswith("tuner/")}
+def _own(dimension: Dimension, value: Any) -> Any:
+    """The value as the config has it: KerasTuner turns true and false into 1 and 0."""
+    if isinstance(dimension, Choice):
+        return next(choice for choice in dimension.choice if choice == value)
+    return value
 
 
 def _last_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or ["no reason given"])[-1]
+    line = (str(error).strip().splitlines() or ["no reason given"])[-1]
+    return re.sub(r"^pipeline\.errors\.\w+: ", "", line)
