@@ -1,6 +1,7 @@
 """export: writes the trained model in every format asked for, with a contract and labels."""
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -29,6 +30,8 @@ def run(context: StageContext) -> StageResult:
     Raises:
         ExportError: no format at all could be written.
     """
+    shutil.rmtree(context.scratch)  # what a killed run left there may be half written
+    context.scratch.mkdir()
     dataset = description.read(context.inputs["ingest"])
     images = _calibration_images(context, dataset)
     calibration = context.scratch / "calibration.npy"

@@ -67,8 +67,9 @@ def inputs(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def exported(inputs, tmp_path_factory):
-    """The stage, run for a format whose child shares nothing and one that needs another."""
+    """The stage, run after a killed one, for a format that stands alone and one that does not."""
     context = context_for(tmp_path_factory.mktemp("run"), inputs, ("tflite_int8", "onnx_int8"))
+    (context.scratch / "saved_model_of_one").mkdir()
     return context, export.run(context)
 
 
