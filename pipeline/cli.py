@@ -65,6 +65,7 @@ def main() -> None:
     """Runs the command line and ends the process with its exit code."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     try:
         arguments = _with_command(sys.argv[1:])

@@ -78,11 +78,18 @@ class WriteHistory(keras.callbacks.Callback):
 
 
 class StopOnDivergence(keras.callbacks.Callback):
-    """Ends training when the loss is no longer a number."""
+    """Ends training when a loss is no longer a number."""
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        if not np.isfinite(logs["loss"]):
-            raise StageError(
-                f"train: the loss became {logs['loss']} at step {batch + 1} of an epoch; "
-                "lower train.learning_rate, or train with train.precision=float32"
-            )
+        _check_finite("the loss", logs["loss"], f"step {batch + 1} of an epoch")
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        _check_finite("the validation loss", logs["val_loss"], f"the end of epoch {epoch + 1}")
+
+
+def _check_finite(name: str, loss: float, moment: str) -> None:
+    if not np.isfinite(loss):
+        raise StageError(
+            f"train: {name} became {loss} at {moment}; "
+            "lower train.learning_rate, or train with train.precision=float32"
+        )

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -48,10 +49,8 @@ class Execution:
 
 
 def find_device() -> Device:
-    """The first GPU, with its memory set to grow on demand, or else the CPU."""
+    """The first GPU, or else the CPU."""
     gpus = tf.config.list_physical_devices("GPU")
-    for gpu in gpus:
-        tf.config.experimental.set_memory_growth(gpu, True)
     if gpus:
         details = tf.config.experimental.get_device_details(gpus[0])
         name = details.get("device_name", "GPU")
@@ -126,7 +125,7 @@ def decide_execution(
 
 
 class ProbeMemory:
-    """Ratios measured on this machine, kept in one small JSON file."""
+    """Ratios measured on this machine, kept in one small JSON file if it can be written."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -137,7 +136,8 @@ class ProbeMemory:
         known = self._read()
         if name not in known:
             known = {**known, name: round(measure(), 3)}
-            self._write(known)
+            with suppress(OSError):
+                self._write(known)
         return float(known[name])
 
     def _read(self) -> dict[str, float]:

@@ -1,0 +1,124 @@
+"""The stages train and tune on a hundred images of MNIST."""
+
+import csv
+import json
+from contextlib import contextmanager
+
+import keras
+import pytest
+
+from pipeline.config_loading import load_config, with_values
+from pipeline.plugins import ROOT
+from pipeline.stages import StageContext, build, ingest, train, tune
+from pipeline.yaml_reading import parse_yaml
+
+SMALL = (
+    "data.train_limit=120",
+    "data.test_limit=20",
+    "model.preset=two_conv",
+    "train.epochs=2",
+    "train.batch_size=40",
+    "train.jit_compile=false",
+    "train.precision=float32",
+    "tune.max_trials=2",
+    "tune.data_fraction=0.5",
+    "tune.space={train.learning_rate: {log: [1e-3, 1e-2]}, "
+    "model.batch_norm: {choice: [true, false]}}",
+)
+
+
+class SilentProgress:
+    def __init__(self):
+        self.lines, self.total, self.advanced = [], 0, 0
+
+    @contextmanager
+    def task(self, description, total):
+        self.total += total
+        yield self
+
+    def advance(self, steps=1, note=""):
+        self.advanced += steps
+
+    def line(self, text):
+        self.lines.append(text)
+
+
+@pytest.fixture(scope="module")
+def run_stage(tmp_path_factory):
+    """Runs a stage on the artifacts of those that ran before it."""
+    root = tmp_path_factory.mktemp("artifacts")
+    made = {}
+
+    def run(stage, *overrides, progress=None):
+        name = stage.__name__.rpartition(".")[2]
+        output = root / f"{name}-{len(list(root.iterdir()))}"
+        output.mkdir()
+        (root / "scratch" / output.name).mkdir(parents=True)
+        context = StageContext(
+            config=load_config(ROOT / "configs" / "mnist.yaml", [*SMALL, *overrides]),
+            inputs=dict(made),
+            output=output,
+            scratch=root / "scratch" / output.name,
+            progress=progress or SilentProgress(),
+        )
+        result = stage.run(context)
+        made[name] = output
+        return output, result
+
+    run(ingest)
+    run(build)
+    return run
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
+def test_train_publishes_a_float32_model_whatever_it_trained_in(run_stage, precision):
+    progress = SilentProgress()
+    folder, result = run_stage(train, f"train.precision={precision}", progress=progress)
+    model = keras.saving.load_model(folder / "model.keras", compile=False)
+    assert {layer.dtype_policy.name for layer in model.layers} == {"float32"}
+    assert result.metrics["precision"] == precision
+    assert result.metrics["device"].endswith(": as configured")
+    assert progress.lines[0].startswith(f"{precision} on ")
+    assert progress.advanced == progress.total == 2 * 3
+    with (folder / "history.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    best = min(rows, key=lambda row: float(row["val_loss"]))
+    assert result.metrics["best_epoch"] == int(best["epoch"])
+    assert result.metrics["val_accuracy"] == pytest.approx(float(best["val_accuracy"]), abs=1e-5)
+    assert len(list((folder / "tensorboard").rglob("events.out.tfevents.*"))) == 2
+
+
+def test_train_starts_from_the_weights_that_build_made(run_stage):
+    built, _ = run_stage(build, "seed=0")
+    start = keras.saving.load_model(built / "model.keras", compile=False).get_weights()
+    folder, _ = run_stage(train, "train.learning_rate=1e-9", "train.weight_decay=0")
+    after = keras.saving.load_model(folder / "model.keras", compile=False).get_weights()
+    for old, new in zip(start, after, strict=True):
+        assert abs(old - new).max() < 1e-6
+
+
+def test_tune_publishes_what_the_config_can_take_up(run_stage):
+    progress = SilentProgress()
+    folder, result = run_stage(tune, progress=progress)
+    best = parse_yaml((folder / "best.yaml").read_text(), "best.yaml")
+    with (folder / "trials.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["trial"] for row in rows] == ["1", "2"]
+    assert list(rows[0]) == [
+        "trial",
+        "val_accuracy",
+        "epochs",
+        "train.learning_rate",
+        "model.batch_norm",
+    ]
+    winner = max(rows, key=lambda row: float(row["val_accuracy"]))
+    assert float(winner["train.learning_rate"]) == best["train.learning_rate"]
+    assert type(best["model.batch_norm"]) is bool
+    config = with_values(load_config(ROOT / "configs" / "mnist.yaml", SMALL), best)
+    assert config.train.learning_rate == best["train.learning_rate"]
+    assert result.metrics["val_accuracy"] == pytest.approx(float(winner["val_accuracy"]), abs=1e-5)
+    assert result.summary.startswith("2 trials; best: train.learning_rate ")
+    assert progress.advanced == progress.total == 2
+    assert len(progress.lines) == 2
+    assert (folder / "trials.png").read_bytes().startswith(b"\x89PNG")
+    assert json.loads((folder / "keras_tuner" / "oracle.json").read_text())["seed"] == 1
