@@ -6,7 +6,7 @@ ingest → tune → build → train → evaluate → export → verify
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from export.formats import exporter
+from export.formats import exporter, with_needed
 from pipeline import plugins
 from pipeline.config import Choice, PipelineConfig
 
@@ -22,7 +22,7 @@ def _preset(config: PipelineConfig) -> tuple[str, ...]:
 
 
 def _exporters(config: PipelineConfig) -> tuple[str, ...]:
-    exporters = {exporter(name).__name__ for name in config.export.formats}
+    exporters = {exporter(name).__name__ for name in with_needed(config.export.formats)}
     return ("export.child", *sorted(exporters))
 
 
