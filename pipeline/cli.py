@@ -21,7 +21,7 @@ from pipeline.config_loading import load_config, suggest
 from pipeline.errors import ConfigError, GateError, PipelineError
 from pipeline.plugins import ROOT
 from pipeline.progress import progress_on, quiet_libraries
-from pipeline.runner import Selection, Step, Watcher, execute, plan
+from pipeline.runner import UNCHANGED, Selection, Step, Watcher, execute, plan
 from pipeline.store import Artifact, ArtifactStore
 
 DEFAULT_CONFIG = ROOT / "configs" / "mnist.yaml"
@@ -129,6 +129,8 @@ def run(
         return
     started = datetime.now(UTC)
     steps = execute(loaded, store, selection, _watcher())
+    if all(step.reason == UNCHANGED for step in steps):
+        console.print("Nothing changed: every artifact is up to date.")
     recorded = runs.record_run(store, loaded, steps, started)
     tables.show_run(console, recorded)
     _end_by_verdict(steps)

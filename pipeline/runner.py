@@ -20,6 +20,7 @@ from pipeline.store import Artifact, ArtifactStore
 from pipeline.yaml_reading import parse_yaml
 
 FORCED = "forced"
+UNCHANGED = "nothing changed"
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ def _step(
     if artifact is None:
         return Step(stage, values, key, None, _why(store.latest(stage.name), values))
     made = {name: step.artifact for name, step in inputs.items() if step.artifact}
-    return _unless_outdated(Step(stage, values, key, artifact, "nothing changed"), made)
+    return _unless_outdated(Step(stage, values, key, artifact, UNCHANGED), made)
 
 
 def _unless_outdated(step: Step, inputs: Mapping[str, Artifact]) -> Step:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pipeline.runner import Step
+from pipeline.runner import UNCHANGED, Step
 from pipeline.runs import Run
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def show_runs(console: Console, runs: Sequence[Run]) -> None:
         return
     table = _table("run", "seconds", "stages run", "last stage says", right=(1,))
     for run in runs:
-        made = [s["stage"] for s in run.record["stages"] if s["reason"] != "nothing changed"]
+        made = [s["stage"] for s in run.record["stages"] if s["reason"] != UNCHANGED]
         last = run.record["stages"][-1]
         says = f"{last['stage']}: {last['summary']}"
         table.add_row(
