@@ -1,7 +1,8 @@
 """Runs a function in a child process, so that its crash or hang is only an answer here.
 
-The child is `python -m export.child module:function`. It reads the argument as JSON from its
-standard input and writes each value that the function yields as one line of JSON.
+The child is `python -m export.child module:function parent`, the latter a process id. It reads the
+argument as JSON from its standard input and writes each value that the function yields as one line
+of JSON. It does not outlive its parent.
 """
 
 import importlib
@@ -11,6 +12,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,6 +22,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 POLL_SECONDS = 0.25
+ORPHAN_POLL_SECONDS = 0.5
 # Keras imports these if it can, for layers and plots that no child uses: 2 s of its 7 s.
 UNUSED_BY_KERAS = ("sklearn", "matplotlib")
 # On the processor: a GPU may round to TF32, and its memory belongs to the process that trained.
@@ -68,7 +71,7 @@ def call(
 
 def _start(function: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "export.child", function],
+        [sys.executable, "-m", "export.child", function, str(os.getpid())],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -118,8 +121,9 @@ def _cause(returncode: int, stderr: str) -> str:
     return f"{killed}: {last}" if last else killed
 
 
-def _serve(function: str) -> None:
+def _serve(function: str, parent: int) -> None:
     """The child's side. Libraries print to standard output, so it is sent to stderr instead."""
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     for unused in UNUSED_BY_KERAS:
         sys.modules[unused] = None  # type: ignore[assignment]  # as if it were not installed
     with os.fdopen(os.dup(sys.stdout.fileno()), "w") as answers:
@@ -130,5 +134,12 @@ def _serve(function: str) -> None:
             answers.flush()
 
 
+def _end_with(parent: int) -> None:
+    """Ends this process soon after its parent died, however that happened."""
+    while os.getppid() == parent:
+        time.sleep(ORPHAN_POLL_SECONDS)
+    os._exit(1)
+
+
 if __name__ == "__main__":
-    _serve(sys.argv[1])
+    _serve(sys.argv[1], int(sys.argv[2]))

@@ -32,11 +32,18 @@ def starts_a_sleeper(argument):
     time.sleep(60)
 
 
+def writes_its_id_and_sleeps(argument):
+    Path(argument).write_text(f"{os.getpid()}\n")
+    time.sleep(60)
+    yield "awake"
+
+
 def loses_float16(requests):
     """Writes each format, but is killed whenever it comes to tflite_float16."""
     for request in requests:
         path = Path(request["folder"]) / formats()[request["format_name"]].path
-        path.write_text(f"process {os.getpid()}")
+        with path.open("a") as file:
+            file.write("written\n")
         if request["format_name"] == "tflite_float16":
             os.kill(os.getpid(), signal.SIGKILL)
         yield asdict(Conversion(request["format_name"], SOMETHING))

@@ -1,10 +1,11 @@
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from export.child import call
+from export.child import ROOT, call
 
 
 @pytest.fixture(autouse=True)
@@ -60,3 +61,30 @@ def test_what_a_child_started_is_killed_with_it():
     assert time.monotonic() - start < 30
     time.sleep(0.1)
     assert odd_time not in subprocess.check_output(["ps", "-eo", "args"], text=True)
+
+
+def wait_until(claim, seconds):
+    deadline = time.monotonic() + seconds
+    while not claim() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return claim()
+
+
+def is_running(process_id):
+    state = subprocess.run(["ps", "-o", "stat=", "-p", process_id], capture_output=True, text=True)
+    return state.stdout.strip()[:1] not in ("", "Z")
+
+
+def test_a_child_ends_with_a_parent_that_is_killed(tmp_path):
+    file = tmp_path / "child"
+    code = (
+        "from export.child import call; "
+        f"call('children:writes_its_id_and_sleeps', {str(file)!r}, timeout_seconds=60)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
+    assert wait_until(lambda: file.exists() and file.read_text().endswith("\n"), 60)
+    child = file.read_text().strip()
+    assert is_running(child)
+    parent.kill()
+    parent.wait()
+    assert wait_until(lambda: not is_running(child), 10)
