@@ -37,7 +37,7 @@ def _records(data: LabelledImages) -> Iterator[bytes]:
     label.append(0)
     for pixels, index in zip(data.images, data.labels.tolist(), strict=True):
         image[0], label[0] = pixels.tobytes(), index
-        yield example.SerializeToString()
+        yield example.SerializeToString(deterministic=True)
 
 
 def read_split(folder: Path, split: str) -> LabelledImages:
