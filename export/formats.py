@@ -132,6 +132,14 @@ def size_bytes(path: Path) -> int:
     return sum(file.stat().st_size for file in files if file.is_file())
 
 
+def readable_size(size_bytes: int) -> str:
+    """For a person: `45 kB` or `1.2 MB`, of 1,000 and 1,000,000 bytes."""
+    kilobytes = round(size_bytes / 1000)
+    if kilobytes >= 1000:
+        return f"{size_bytes / 1e6:.1f} MB"
+    return f"{kilobytes} kB" if kilobytes else f"{size_bytes} B"
+
+
 def with_needed(names: Iterable[str]) -> tuple[str, ...]:
     """The formats, and those that they need, each after what it needs."""
     ordered: dict[str, None] = {}

@@ -10,7 +10,7 @@ import numpy as np
 from export import contract
 from export.contract import Background, Contract
 from export.conversion import Conversion, convert
-from export.formats import ExportRequest, formats, size_bytes, with_needed
+from export.formats import ExportRequest, formats, readable_size, size_bytes, with_needed
 from pipeline.data import description
 from pipeline.data.description import Description
 from pipeline.data.records import read_split
@@ -137,8 +137,8 @@ def _result(
     }
     least, most = min(sizes, key=sizes.__getitem__), max(sizes, key=sizes.__getitem__)
     summary = (
-        f"{len(sizes)} formats, {_readable(sizes[least])} ({least}) to "
-        f"{_readable(sizes[most])} ({most})"
+        f"{len(sizes)} formats, {readable_size(sizes[least])} ({least}) to "
+        f"{readable_size(sizes[most])} ({most})"
     )
     if failures:
         summary += f"; {len(failures)} failed. {_sentence(failures)}"
@@ -149,7 +149,3 @@ def _result(
 def _sentence(failures: Mapping[str, str]) -> str:
     reasons = ". ".join(f"{name}: {why}" for name, why in failures.items())
     return f"{reasons}. `run_pipeline.py run --force export` tries again."
-
-
-def _readable(size: int) -> str:
-    return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.0f} kB"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from export.child import call
-from export.formats import exporter, formats, size_bytes, with_needed
+from export.formats import exporter, formats, readable_size, size_bytes, with_needed
 from export.interface import contradiction
 
 NAMES = sorted(formats())
@@ -92,3 +92,12 @@ def test_the_size_of_a_folder_is_that_of_its_files(tmp_path):
     (tmp_path / "1" / "b").write_bytes(b"123")
     assert size_bytes(tmp_path) == 8
     assert size_bytes(tmp_path / "a") == 5
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [(0, "0 B"), (499, "499 B"), (1_499, "1 kB"), (79_512, "80 kB"), (999_499, "999 kB"),
+     (999_500, "1.0 MB"), (1_000_000, "1.0 MB"), (12_340_000, "12.3 MB")],
+)  # fmt: skip
+def test_a_size_is_told_in_powers_of_a_thousand(size, text):
+    assert readable_size(size) == text
