@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +13,6 @@ from export.interface import Interface, TensorType
 
 FILE_NAME = "contract.json"
 LABELS_FILE_NAME = "labels.txt"
-LIBRARIES = ("tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "ai-edge-litert")
 
 Background = Literal["dark", "light", "mixed"]
 
@@ -81,7 +79,7 @@ class Contract:
         failures: why a format that was asked for is not among them, by name.
         model_key: key of the train artifact.
         data_key: key of the ingest artifact.
-        versions: of the libraries that wrote the formats, by name.
+        versions: of the libraries that were there, by name; none of one that was not.
     """
 
     input: ImageInput
@@ -90,7 +88,7 @@ class Contract:
     failures: Mapping[str, str]
     model_key: str
     data_key: str
-    versions: Mapping[str, str]
+    versions: Mapping[str, str | None]
 
 
 _CONTRACT = TypeAdapter(Contract)
@@ -117,10 +115,6 @@ def of_format(name: str, interface: Interface) -> FormatContract:
         input=interface.input.type,
         output=interface.output.type,
     )
-
-
-def library_versions() -> dict[str, str]:
-    return {library: version(library) for library in LIBRARIES}
 
 
 def write(contract: Contract, folder: Path) -> None:

@@ -28,8 +28,13 @@ def describe() -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processor": processor(),
-        "libraries": {name: version(name) for name in LIBRARIES},
+        "libraries": library_versions(),
     }
+
+
+def library_versions() -> dict[str, str | None]:
+    """By name; none of a library that is not installed."""
+    return {name: version(name) for name in LIBRARIES}
 
 
 def version(distribution: str) -> str | None:

@@ -11,6 +11,7 @@ from export import contract
 from export.contract import Background, Contract
 from export.conversion import Conversion, convert
 from export.formats import ExportRequest, formats, readable_size, size_bytes, with_needed
+from pipeline import environment
 from pipeline.data import description
 from pipeline.data.description import Description
 from pipeline.data.records import read_split
@@ -123,7 +124,7 @@ def _contract(
         failures={name: c.failure for name, c in conversions.items() if c.failure},
         model_key=context.inputs["train"].name,
         data_key=context.inputs["ingest"].name,
-        versions=contract.library_versions(),
+        versions=environment.library_versions(),
     )
 
 

@@ -1,33 +1,24 @@
 import json
-from contextlib import nullcontext
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+from rich.console import Console
 
 from export import contract
 from export.conversion import Conversion
 from export.formats import formats
+from pipeline import environment
 from pipeline.config import ExportSection, PipelineConfig
 from pipeline.data import description, records
 from pipeline.data.description import Description
 from pipeline.errors import ExportError
+from pipeline.progress import LogProgress
 from pipeline.sources import LabelledImages
 from pipeline.stages import StageContext, export
 
 SHAPE, CLASSES = (8, 8, 1), ("a", "b", "c")
-
-
-class Silent:
-    def task(self, description, total):
-        return nullcontext(self)
-
-    def advance(self, steps=1, note=""):
-        pass
-
-    def line(self, text):
-        pass
 
 
 def write_inputs(root):
@@ -57,7 +48,8 @@ def context_for(root, inputs, names):
         (root / folder).mkdir()
     section = ExportSection(formats=names, calibration_images=12)
     config = PipelineConfig.model_construct(name="test", seed=5, export=section)
-    return StageContext(config, inputs, root / "output", root / "scratch", Silent())
+    progress = LogProgress(Console(quiet=True))
+    return StageContext(config, inputs, root / "output", root / "scratch", progress)
 
 
 @pytest.fixture(scope="module")
@@ -161,6 +153,15 @@ def test_each_request_holds_the_promise_of_the_data_set(inputs, tmp_path, monkey
     assert seen["onnx_int8"].needs == {"onnx": Path(seen["onnx"].path)}
     assert seen["onnx"].folder == (tmp_path / "scratch").resolve()
     assert seen["onnx"].options == {"opset": 17}
+
+
+def test_a_library_that_is_not_installed_has_no_version(inputs, tmp_path, monkeypatch):
+    monkeypatch.setattr(environment, "LIBRARIES", ("numpy", "no-such-library"))
+    monkeypatch.setattr(export, "convert", converts_only(["onnx"]))
+    context = context_for(tmp_path, inputs, ("onnx",))
+    export.run(context)
+    versions = {"numpy": np.__version__, "no-such-library": None}
+    assert contract.read(context.output).versions == versions
 
 
 @pytest.mark.parametrize(
