@@ -149,4 +149,4 @@ def _result(
 
 def _sentence(failures: Mapping[str, str]) -> str:
     reasons = ". ".join(f"{name}: {why}" for name, why in failures.items())
-    return f"{reasons}. `run_pipeline.py run --force export` tries again."
+    return f"{reasons}. Running the same command again tries again."

@@ -12,7 +12,7 @@ from export.formats import formats, size_bytes
 from export.verdict import Check, FormatVerdict, Verdict
 from pipeline.config import Gate
 from pipeline.data.records import read_split
-from pipeline.errors import DamagedArtifactError, ExportError
+from pipeline.errors import ExportError, StageError
 from pipeline.sources import LabelledImages
 from pipeline.stages import StageContext, StageResult
 
@@ -23,7 +23,7 @@ def run(context: StageContext) -> StageResult:
     One format is checked after another, so that none disturbs another's times.
 
     Raises:
-        DamagedArtifactError: Keras' answers are not those to the test split.
+        StageError: Keras' answers are not those to the test split.
     """
     test = read_split(context.inputs["ingest"], "test")
     keras = _keras_answers(context.inputs["evaluate"] / "probabilities.npy", len(test))
@@ -42,9 +42,9 @@ def run(context: StageContext) -> StageResult:
 def _keras_answers(path: Path, count: int) -> np.ndarray:
     answers = np.load(path)
     if len(answers) != count:
-        raise DamagedArtifactError(
+        raise StageError(
             f"{path}: answers to {len(answers):,} images, but the test split has {count:,}; "
-            "run with --force evaluate"
+            "run again with --force evaluate"
         )
     return answers
 
@@ -80,7 +80,7 @@ class _Judge:
         if name in self._failures:
             raise ExportError(
                 f"it was not written: {self._failures[name]}; "
-                "`run_pipeline.py run --force export` tries again"
+                "running the same command again tries again"
             )
         answers, speed = check(name, path, self._images, self._section)
         margin = self._gate(name).tie_margin or 0.0
@@ -101,12 +101,14 @@ class _Judge:
 
 
 def _stage_result(result: Verdict) -> StageResult:
+    """Counts as `failed` the formats that could not be checked, which may pass another time."""
     count = len(result.formats)
     summary = f"{count} formats hold their gates on {result.test_images:,} test images"
     if result.failed:
-        reasons = ". ".join(f"{row.name}: {row.reason}" for row in result.failed)
-        summary = f"{len(result.failed)} of {count} formats failed: {reasons}"
-    metrics = {
+        names = ", ".join(row.name for row in result.failed)
+        summary = f"{len(result.failed)} of {count} formats failed: {names}"
+    accuracies = {
         f"{row.name}.accuracy": row.accuracy for row in result.formats if row.accuracy is not None
     }
-    return StageResult(summary, {**metrics, "passed": int(result.passed)})
+    counts = {"passed": int(result.passed), "failed": count - len(accuracies)}
+    return StageResult(summary, {**accuracies, **counts})

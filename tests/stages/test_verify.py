@@ -1,31 +1,20 @@
-from contextlib import nullcontext
-
 import keras
 import numpy as np
 import pytest
+from rich.console import Console
 
 from export import contract, verdict
 from export.formats import ExportRequest, exporter, formats
 from pipeline.config import ExportSection, Gate, PipelineConfig, VerifySection
 from pipeline.data import description, records
 from pipeline.data.description import Description
-from pipeline.errors import DamagedArtifactError
+from pipeline.errors import StageError
+from pipeline.progress import LogProgress
 from pipeline.sources import LabelledImages
 from pipeline.stages import StageContext, verify
 
 SHAPE, CLASSES = (8, 8, 1), ("a", "b", "c")
 WRITTEN = ("onnx", "tflite_float32")
-
-
-class Silent:
-    def task(self, description, total):
-        return nullcontext(self)
-
-    def advance(self, steps=1, note=""):
-        pass
-
-    def line(self, text):
-        pass
 
 
 def network(seed):
@@ -101,8 +90,9 @@ def run(root, tmp_path):
         )
         inputs = {stage: root / stage for stage in ("ingest", "evaluate")}
         inputs["export"] = root / export_folder
+        progress = LogProgress(Console(quiet=True))
         result = verify.run(
-            StageContext(config, inputs, tmp_path / "output", tmp_path / "scratch", Silent())
+            StageContext(config, inputs, tmp_path / "output", tmp_path / "scratch", progress)
         )
         return result, verdict.read(tmp_path / "output" / "verdict.json")
 
@@ -112,7 +102,7 @@ def run(root, tmp_path):
 def test_good_formats_pass_with_every_figure(run):
     result, written = run(*WRITTEN)
     assert written.passed
-    assert result.metrics["passed"] == 1
+    assert (result.metrics["passed"], result.metrics["failed"]) == (1, 0)
     assert result.summary == "2 formats hold their gates on 40 test images"
     for row in written.formats:
         assert row.accuracy == written.keras_accuracy
@@ -142,10 +132,10 @@ def other_weights(root):
 
 def test_a_file_with_other_weights_fails_its_gate(run, other_weights):
     result, written = run(*WRITTEN, export_folder=other_weights)
-    assert result.metrics["passed"] == 0
+    assert (result.metrics["passed"], result.metrics["failed"]) == (0, 0)
     assert [row.passed for row in written.formats] == [False, False]
     assert "predicts another class than Keras on " in written.formats[0].reason
-    assert result.summary.startswith("2 of 2 formats failed: onnx: predicts another class")
+    assert result.summary == "2 of 2 formats failed: onnx, tflite_float32"
 
 
 def test_a_gate_in_the_config_replaces_the_formats_own(run, other_weights):
@@ -161,14 +151,15 @@ def test_a_missing_file_fails_with_a_reason_and_costs_no_other(run):
     assert good.passed
     assert missing.reason == "tflite_int8.tflite is missing"
     assert (missing.size_bytes, missing.accuracy, missing.latency_p50_ms) == (None, None, None)
-    assert result.metrics["passed"] == 0
-    assert "tflite_int8: tflite_int8.tflite is missing" in result.summary
+    assert (result.metrics["passed"], result.metrics["failed"]) == (0, 1)
+    assert result.summary == "1 of 2 formats failed: tflite_int8"
 
 
 def test_a_format_that_was_not_written_fails_with_the_converters_reason(run):
-    _, written = run("saved_model")
+    result, written = run("saved_model")
+    assert result.metrics["failed"] == 1
     assert "the converter was killed by SIGKILL" in written.formats[0].reason
-    assert "--force export" in written.formats[0].reason
+    assert "running the same command again tries again" in written.formats[0].reason
 
 
 def test_a_file_that_its_runtime_refuses_fails_with_what_the_runtime_said(run, root):
@@ -184,7 +175,8 @@ def test_a_file_that_its_runtime_refuses_fails_with_what_the_runtime_said(run, r
 
 
 def test_a_check_that_hangs_fails_that_format(run):
-    _, written = run("onnx", timeout_seconds=0.01)
+    result, written = run("onnx", timeout_seconds=0.01)
+    assert result.metrics["failed"] == 1
     assert written.formats[0].reason == "its check took longer than 0.01 s"
 
 
@@ -194,5 +186,6 @@ def test_answers_of_keras_to_other_images_are_refused(run, monkeypatch):
         return whole.select(np.arange(39))
 
     monkeypatch.setattr(verify, "read_split", shorter)
-    with pytest.raises(DamagedArtifactError, match="40 images, but the test split has 39"):
+    with pytest.raises(StageError, match=r"has 39.*--force evaluate") as raised:
         run("onnx")
+    assert raised.type is StageError
