@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.data import description
-from pipeline.errors import DamagedArtifactError
+from pipeline.errors import StageError
 from pipeline.sources import LabelledImages
 
 SHARD_BYTES = 64 * 2**20
@@ -44,7 +44,7 @@ def read_split(folder: Path, split: str) -> LabelledImages:
     """All images of a split, in the order that they were written.
 
     Raises:
-        DamagedArtifactError: the shards do not hold what `dataset.json` says.
+        StageError: the shards do not hold what `dataset.json` says.
     """
     described = description.read(folder)
     paths = sorted(str(path) for path in folder.glob(f"{split}-*.tfrecord"))
@@ -58,9 +58,9 @@ def read_split(folder: Path, split: str) -> LabelledImages:
         images[start:filled] = batch["image"].numpy().reshape(-1, *described.image_shape)
         labels[start:filled] = batch["label"].numpy()
     if filled != len(images):
-        raise DamagedArtifactError(
+        raise StageError(
             f"{folder}: its shards do not hold the {len(images):,} {split} images of "
-            f"{description.FILE_NAME}. Delete the folder and run ingest again."
+            f"{description.FILE_NAME}. Run again with --force ingest."
         )
     return LabelledImages(images, labels)
 

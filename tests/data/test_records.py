@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from pipeline.data import description, records
-from pipeline.errors import DamagedArtifactError
+from pipeline.errors import StageError
 from pipeline.sources import LabelledImages
 
 
@@ -55,8 +55,10 @@ def test_a_record_is_an_example_with_raw_pixels_and_a_label(tmp_path, data):
 def test_another_number_of_records_than_described_is_refused(tmp_path, data, count):
     records.write_split(tmp_path, "train", data)
     describe(tmp_path, data, count)
-    with pytest.raises(DamagedArtifactError, match=rf"do not hold the {count} train images"):
+    message = rf"do not hold the {count} train images.*--force ingest"
+    with pytest.raises(StageError, match=message) as raised:
         records.read_split(tmp_path, "train")
+    assert raised.type is StageError
 
 
 def test_other_splits_are_left_alone(tmp_path, data):
