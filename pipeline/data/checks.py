@@ -10,9 +10,11 @@ def check(data: SourceData) -> None:
     """Refuses images that no model could be trained or tested on.
 
     Raises:
-        DataError: a split is empty, the splits differ in image shape, a label has no class, or a
-            class has no training image.
+        DataError: there are no two classes, or a name of theirs is empty, stands twice or breaks
+            a line; a split is empty or no uint8 of one or three channels; the splits differ in
+            image shape; a label has no class, or a class has no training image.
     """
+    _check_classes(data.origin, data.classes)
     for split, part in (("training", data.train), ("test", data.test)):
         _check_split(f"{data.origin}: {split} split", part, data.classes)
     train_shape, test_shape = data.train.images.shape[1:], data.test.images.shape[1:]
@@ -29,9 +31,38 @@ def check(data: SourceData) -> None:
         )
 
 
+def _check_classes(origin: str, classes: tuple[str, ...]) -> None:
+    if len(classes) < 2:
+        raise DataError(
+            f"{origin}: the number of classes is {len(classes)}, expected 2 or more. "
+            "Add images of another class."
+        )
+    for label, name in enumerate(classes):
+        if not name.strip() or name.splitlines() != [name] or "\t" in name:
+            raise DataError(
+                f"{origin}: label {label} has the class name {name!r}, expected text without "
+                "tabs and line breaks. Rename the class."
+            )
+        if (first := classes.index(name)) != label:
+            raise DataError(
+                f"{origin}: labels {first} and {label} have one class name, {name!r}. "
+                "Rename one, or join their images."
+            )
+
+
 def _check_split(where: str, data: LabelledImages, classes: tuple[str, ...]) -> None:
     if not data.images.size:
         raise DataError(f"{where} has no pixels ({_times(data.images.shape)}). Add images to it.")
+    if data.images.dtype != np.uint8:
+        raise DataError(
+            f"{where} has pixels of type {data.images.dtype}, expected uint8. "
+            "Convert them to 0..255 in the source."
+        )
+    if data.images.ndim != 4 or data.images.shape[3] not in (1, 3):
+        raise DataError(
+            f"{where} has images of {_times(data.images.shape[1:])}, expected height×width×1 "
+            "or height×width×3. Convert them in the source."
+        )
     wrong = np.flatnonzero((data.labels < 0) | (data.labels >= len(classes)))
     if wrong.size:
         raise DataError(

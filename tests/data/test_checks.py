@@ -6,16 +6,18 @@ from pipeline.errors import DataError
 from pipeline.sources import LabelledImages, SourceData
 
 
-def part(labels, size=(4, 4, 1)):
-    return LabelledImages(np.zeros((len(labels), *size), np.uint8), np.array(labels, np.int64))
+def part(labels, size=(4, 4, 1), dtype=np.uint8):
+    return LabelledImages(np.zeros((len(labels), *size), dtype), np.array(labels, np.int64))
 
 
 def source(train, test, classes=("a", "b")):
     return SourceData(train, test, classes, "somewhere")
 
 
-def test_sound_data_pass():
-    check(source(part([0, 1, 1]), part([1])))
+@pytest.mark.parametrize("channels", [1, 3])
+def test_sound_data_pass(channels):
+    size = (4, 4, channels)
+    check(source(part([0, 1, 1], size), part([1], size), ("a cat", "$a_$")))
 
 
 @pytest.mark.parametrize(
@@ -28,8 +30,33 @@ def test_sound_data_pass():
         (source(part([-1, 1]), part([0])), "training split: label -1 at position 0"),
         (source(part([0, 1]), part([0], (4, 5, 1))), "4×4×1 but test images 4×5×1"),
         (source(part([1, 1]), part([0])), r"class 'a' \(label 0\) has no training image"),
+        (
+            source(part([0, 1]), part([0], dtype=np.float32)),
+            "test split has pixels of type float32, expected uint8",
+        ),
+        (source(part([0, 1], (4, 4, 4)), part([0])), "images of 4×4×4, expected height×width×1"),
+        (source(part([0, 1], (4, 4)), part([0])), "images of 4×4, expected height×width×1"),
     ],
 )
 def test_unsound_data_are_refused(data, message):
     with pytest.raises(DataError, match=message):
         check(data)
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        ((), "somewhere: the number of classes is 0, expected 2 or more"),
+        (("a",), "somewhere: the number of classes is 1, expected 2 or more"),
+        (("a", ""), "label 1 has the class name ''"),
+        (("a", " "), "label 1 has the class name ' '"),
+        (("a\nb", "c"), r"label 0 has the class name 'a\\nb', expected text without tabs"),
+        (("a", "b\r"), r"label 1 has the class name 'b\\r'"),
+        (("a", "b\tc"), r"label 1 has the class name 'b\\tc'"),
+        (("a", "b", "a"), "labels 0 and 2 have one class name, 'a'"),
+    ],
+)
+def test_class_names_that_no_list_could_hold_are_refused(classes, message):
+    labels = range(len(classes))
+    with pytest.raises(DataError, match=message):
+        check(source(part(labels), part(labels), classes))
