@@ -78,7 +78,7 @@ def _figure(mosaic: np.ndarray, names: list[str], caption: str) -> Figure:
     axes.text(1.05 * cell, above, caption, size=9, color=GREY)
     for row, name in enumerate(names):
         middle = mosaic.shape[0] * (row + 0.5) / len(names)
-        axes.text(above, middle, name, ha="right", va="center", size=10)
+        axes.text(above, middle, name, ha="right", va="center", size=10, parse_math=False)
     return figure
 
 

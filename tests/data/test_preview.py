@@ -53,3 +53,8 @@ def test_colour_images_are_drawn_in_colour(tmp_path, data):
     with Image.open(tmp_path / "preview.png") as picture:
         colours = {colour[:3] for _, colour in picture.getcolors(2**20)}
     assert (255, 0, 0) in colours
+
+
+def test_a_class_name_is_no_formula(tmp_path, data):
+    found = draw(tmp_path, data, OFF, classes=(r"$\alpha_$",) * 12)
+    assert (found[:, : found.shape[1] // 12] < 128).any()
