@@ -51,8 +51,21 @@ def load(options: Options) -> SourceData:
     train_images, train_labels, test_images, test_labels = options.outside_files()
     train = _read_split(train_images, train_labels)
     test = _read_split(test_images, test_labels)
+    if options.classes:
+        _check_labels(train_labels, train.labels, len(options.classes))
+        _check_labels(test_labels, test.labels, len(options.classes))
     classes = options.classes or _label_texts(train)
-    return SourceData(train, test, classes, f"IDX files in a folder '{options.folder.name}'")
+    origin = f"IDX files from the folder {options.folder.resolve().name}"
+    return SourceData(train, test, classes, origin)
+
+
+def _check_labels(path: Path, labels: "np.ndarray", num_classes: int) -> None:
+    wrong = (labels >= num_classes).nonzero()[0]
+    if wrong.size:
+        raise DataError(
+            f"{path}: label {labels[wrong[0]]} at position {wrong[0]:,}, expected "
+            f"0..{num_classes - 1}. Correct the label, or name its class in data.classes."
+        )
 
 
 def _find(folder: Path, name: str) -> Path:

@@ -1,6 +1,7 @@
 import gzip
 import struct
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -161,3 +162,22 @@ def test_files_without_any_image_are_read_as_empty(folder):
     rewrite(folder, NAMES[0], encode(np.zeros((0, 3, 2), np.uint8)))
     rewrite(folder, NAMES[1], encode(np.zeros(0, np.uint8)))
     assert len(load(folder).train) == 0
+
+
+def test_the_origin_names_the_folder_and_not_its_place(folder, monkeypatch):
+    assert load(folder).origin == f"IDX files from the folder {folder.name}"
+    monkeypatch.chdir(folder)
+    assert load(Path()).origin == f"IDX files from the folder {folder.name}"
+
+
+@pytest.mark.parametrize(
+    ("name", "labels", "message"),
+    [
+        (NAMES[1], [0, 0, 1, 3], r"train-labels.*label 3 at position 3, expected 0\.\.2"),
+        (NAMES[3], [4, 0], r"t10k-labels.*label 4 at position 0, expected 0\.\.2"),
+    ],
+)
+def test_a_label_without_a_name_is_told_with_its_file(folder, name, labels, message):
+    rewrite(folder, name, encode(np.array(labels, np.uint8)))
+    with pytest.raises(DataError, match=message):
+        load(folder, classes=("cat", "dog", "hen"))
