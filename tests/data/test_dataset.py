@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from pipeline.config import AugmentationSection
 from pipeline.data.dataset import BatchPlan, evaluation_batches, steps_per_epoch, training_batches
@@ -112,4 +111,3 @@ def test_batches_come_from_one_thread_in_order(data):
     options = training_batches(data, OFF, plan()).options()
     assert options.threading.private_threadpool_size == 1
     assert options.deterministic is True
-    assert isinstance(training_batches(data, OFF, plan()).element_spec[0], tf.TensorSpec)
