@@ -37,7 +37,13 @@ OutsidePath = Annotated[Path, AfterValidator(Path.expanduser), Location()]
 
 
 class DataSection(Section):
-    """Which images. The options of `source` stand beside these."""
+    """Which images. The options of `source` stand beside these.
+
+    Attributes:
+        median_filter: side in pixels of the square whose median replaces each pixel of training
+            and validation images; test images stay as they are, since no exported model filters.
+        drop_duplicates: keeps one of equal training images with equal labels.
+    """
 
     source: str
     validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 1 / 12
@@ -222,9 +228,6 @@ class ExportSection(Section):
             if self.formats.count(name) > 1:
                 raise ValueError(f"formats names {name} more than once")
         return self
-
-    def options(self, format_name: str) -> Any:
-        return getattr(self, format_name)
 
 
 class Gate(Section):

@@ -15,6 +15,7 @@ from pipeline.sources import LabelledImages, SourceData
 from pipeline.stages import StageContext, StageResult
 
 Splits = dict[str, LabelledImages]
+ALSO_IN_TEST = "also_in_test_kept"
 
 
 def run(context: StageContext) -> StageResult:
@@ -26,8 +27,7 @@ def run(context: StageContext) -> StageResult:
     config = context.config
     source = plugins.load(plugins.SOURCES, config.data.source).load(config.data)
     check(source)
-    train, test, counts = _clean(source, config.data)
-    splits = _split(train, test, config.data, config.seed)
+    splits, counts = _cleaned_splits(source, config.data, config.seed)
     described = _describe(source, splits, config.data, counts)
     for split, data in splits.items():
         write_split(context.output, split, data)
@@ -43,20 +43,23 @@ def run(context: StageContext) -> StageResult:
     return StageResult(_summary(described), {**sizes, "classes": described.num_classes})
 
 
-def _clean(
-    source: SourceData, section: DataSection
-) -> tuple[LabelledImages, LabelledImages, dict[str, int]]:
-    train, test, counts = source.train, source.test, {}
-    if section.median_filter is not None:
-        train, test = (_filtered(part, section.median_filter) for part in (train, test))
-        counts["median_filtered"] = len(train) + len(test)
+def _cleaned_splits(
+    source: SourceData, section: DataSection, seed: int
+) -> tuple[Splits, dict[str, int]]:
+    """Cleans training and validation images alone: a test is as good as its images are real."""
+    train, counts = source.train, {}
     if section.drop_duplicates:
         kept = cleaning.unique_indices(train)
         counts["duplicates_dropped"] = len(train) - len(kept)
         train = train.select(kept)
         counts["conflicting_labels_kept"] = cleaning.count_conflicts(train)
-        counts["also_in_test_kept"] = cleaning.count_leaked(train, test)
-    return train, test, counts
+    splits = _split(train, source.test, section, seed)
+    learned_from = [splits["train"], splits["validation"]]
+    counts[ALSO_IN_TEST] = sum(cleaning.count_leaked(part, splits["test"]) for part in learned_from)
+    if section.median_filter is not None:
+        splits |= {s: _filtered(splits[s], section.median_filter) for s in ("train", "validation")}
+        counts["training_and_validation_median_filtered"] = sum(map(len, learned_from))
+    return splits, counts
 
 
 def _filtered(data: LabelledImages, size: int) -> LabelledImages:
@@ -117,5 +120,14 @@ def _summary(described: description.Description) -> str:
     shape = "×".join(map(str, described.image_shape))
     return (
         f"{sizes[0]} training, {sizes[1]} validation and {sizes[2]} test images "
-        f"of {shape} in {described.num_classes} classes"
+        f"of {shape} in {described.num_classes} classes{_leak(described.cleaning[ALSO_IN_TEST])}"
     )
+
+
+def _leak(count: int) -> str:
+    if not count:
+        return ""
+    images = (
+        "1 training image also stands" if count == 1 else f"{count:,} training images also stand"
+    )
+    return f"; {images} in the test split"
