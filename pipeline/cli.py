@@ -18,7 +18,7 @@ from rich.markup import escape
 
 from pipeline import graph, runs, tables
 from pipeline.config_loading import load_config, suggest
-from pipeline.errors import ConfigError, GateError, PipelineError
+from pipeline.errors import ConfigError, GateError, PipelineError, StageError
 from pipeline.plugins import ROOT
 from pipeline.progress import progress_on, quiet_libraries
 from pipeline.runner import UNCHANGED, Selection, Step, Watcher, execute, plan
@@ -72,6 +72,8 @@ def main() -> None:
         sys.exit(app(args=arguments, prog_name="run_pipeline.py", standalone_mode=False))
     except PipelineError as error:
         _fail(str(error), error.exit_code)
+    except OSError as error:
+        _fail(f"{error.filename or 'disk'}: {error.strerror or error}", StageError.exit_code)
     except typer.TyperException as error:
         message = error.format_message().replace("Value error, ", "").rstrip(".")
         _fail(f"{message}; see python run_pipeline.py {arguments[0]} --help", ConfigError.exit_code)
@@ -90,12 +92,14 @@ def _with_command(arguments: list[str]) -> list[str]:
     first = arguments[0] if arguments else ""
     if first in (*COMMANDS, "--help", "-h"):
         return arguments
+    if first.endswith((".yaml", ".yml")):
+        raise ConfigError(f"{first} is a config file; name it with -c {first}")
     if first and "=" not in first and not first.startswith("-"):
         raise ConfigError(f"no command {first!r}. {suggest(first, COMMANDS)}")
     return ["run", *arguments]
 
 
-@app.command()
+@app.command(epilog=f"Stages: {', '.join(graph.NAMES)}.")
 def run(
     overrides: OverridesArgument = None,
     config: ConfigOption = DEFAULT_CONFIG,
@@ -110,10 +114,7 @@ def run(
         bool, typer.Option("--dry-run", help="Say what would run, and why; run nothing.")
     ] = False,
 ) -> None:
-    """Run the stages for which something has changed.
-
-    Stages: ingest, tune, build, train, evaluate, export, verify.
-    """
+    """Run the stages for which something has changed."""
     if stage and (first or last):
         raise ConfigError("--stage stands alone; drop it, or drop --from and --to")
     selection = Selection(
@@ -163,7 +164,7 @@ def _watcher() -> Watcher:
 def _end_by_verdict(steps: tuple[Step, ...]) -> None:
     for step in steps:
         if step.artifact and step.artifact.manifest["metrics"].get("passed", 1) == 0:
-            raise GateError(f"verify: {step.artifact.manifest['summary']}")
+            raise GateError(step.artifact.manifest["summary"])
 
 
 @app.command()
@@ -212,10 +213,7 @@ def predict(
     artifacts: ArtifactsOption = DEFAULT_ARTIFACTS,
 ) -> None:
     """Classify picture files with an exported format."""
-    found = runs.find_run(ArtifactStore(artifacts), run_name)
-    folder = found.artifact("export")
-    if folder is None:
-        raise ConfigError(f"{found.path}: this run exported nothing; name another with --run")
+    folder = runs.find_run(ArtifactStore(artifacts), run_name, "export").path / "export"
     with quiet_libraries():
         from pipeline.prediction import predict as classify
 

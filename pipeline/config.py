@@ -159,7 +159,7 @@ class Choice(Section):
     @model_validator(mode="after")
     def _choices_are_of_one_type(self) -> "Choice":
         types = {type(value).__name__ for value in self.choice}
-        if len(types) != 1:
+        if len(types) != 1 and types != {"int", "float"}:
             found = " and ".join(sorted(types)) or "no choice"
             raise ValueError(f"expected choices of one type, found {found}")
         return self

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -27,6 +27,11 @@ from pipeline.yaml_reading import parse_yaml
 
 PLUG_INS = {"data": ("source", plugins.SOURCES), "model": ("preset", plugins.MODELS)}
 SEARCHABLE = ("model", "train", "augmentation")
+SET_BY_TUNE = {
+    "train.epochs": "tune.epochs",
+    "train.precision": "the machine",
+    "train.jit_compile": "the machine",
+}
 MAX_EXTENDS = 10
 LONGEST_SHOWN = 80
 COMMAND_LINE = "command line"
@@ -101,7 +106,7 @@ def _read(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         near = get_close_matches(path.name, [p.name for p in path.parent.glob("*.yaml")], n=1)
-        hint = f" Did you mean {path.parent / near[0]}?" if near else " Check the path after -c."
+        hint = f" Did you mean {path.parent / near[0]}?" if near else " Check the path."
         raise ConfigError(f"{path}: no such config file.{hint}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read as UTF-8 text ({error})") from error
@@ -274,11 +279,24 @@ def _check_search_space(config: PipelineConfig, layers: Sequence[Layer]) -> None
             raise ConfigError(
                 f"{where}: {key} cannot be searched; expected a key of {_either(SEARCHABLE)}"
             )
-        for value in candidates(dimension):
+        if key in SET_BY_TUNE:
+            raise ConfigError(f"{where}: {key} cannot be searched; {SET_BY_TUNE[key]} decides it")
+        for values in _each_with(key, dimension, config):
             try:
-                with_values(config, {key: value})
+                with_values(config, values)
             except ConfigError as error:
                 raise ConfigError(f"{where}: {str(error).partition(': ')[2]}") from None
+
+
+def _each_with(key: str, dimension: Dimension, config: PipelineConfig) -> Iterator[dict[str, Any]]:
+    """Each candidate of a key; an option of the model with each preset that is searched too."""
+    presets = config.tune.space.get("model.preset")
+    for value in candidates(dimension):
+        if presets and key.startswith("model.") and key != "model.preset":
+            for preset in candidates(presets):
+                yield {"model.preset": preset, key: value}
+        else:
+            yield {key: value}
 
 
 def candidates(dimension: Dimension) -> tuple[Any, ...]:

@@ -10,6 +10,7 @@ from pydantic.fields import FieldInfo
 
 from pipeline.code_version import code_version
 from pipeline.config import DataSection, Location, PipelineConfig, Section
+from pipeline.environment import version
 from pipeline.errors import DataError
 from pipeline.graph import Stage
 
@@ -25,7 +26,7 @@ def ingredients(config: PipelineConfig, stage: Stage, inputs: Mapping[str, str])
     Raises:
         DataError: a file of the source is missing or cannot be read.
     """
-    sections = {name: _values(getattr(config, name)) for name in stage.sections}
+    sections = {name: _values(getattr(config, name)) for name in stage.reads}
     modules = (f"pipeline.stages.{stage.name}", *stage.plug_ins(config))
     result = {
         "stage": stage.name,
@@ -33,6 +34,7 @@ def ingredients(config: PipelineConfig, stage: Stage, inputs: Mapping[str, str])
         "config": sections,
         "inputs": dict(inputs),
         "code": code_version(modules),
+        "libraries": {name: version(name) for name in stage.libraries},
     }
     return result if inputs else {**result, "outside": outside_version(config.data)}
 
@@ -43,8 +45,10 @@ def key_of(values: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _values(section: Section) -> dict[str, Any]:
-    """The section as plain data, without the places of outside files."""
+def _values(section: Section | str) -> dict[str, Any] | str:
+    """A section, or the config's name, as plain data without the places of outside files."""
+    if isinstance(section, str):
+        return section
     places = {name for name, field in type(section).model_fields.items() if _is_place(field)}
     return section.model_dump(mode="json", exclude=places)
 
@@ -81,7 +85,7 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 
 def _change(key: str, before: Any, after: Any) -> str:
     kind, _, rest = key.partition(".")
-    if kind == "config":
+    if kind in ("config", "libraries"):
         return f"{rest} {_short(before)} → {_short(after)}"
     return {
         "inputs": f"{rest} is new" if after else f"{rest} is gone",

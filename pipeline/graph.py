@@ -22,8 +22,7 @@ def _preset(config: PipelineConfig) -> tuple[str, ...]:
 
 
 def _exporters(config: PipelineConfig) -> tuple[str, ...]:
-    exporters = {exporter(name).__name__ for name in with_needed(config.export.formats)}
-    return ("export.child", *sorted(exporters))
+    return tuple(sorted({exporter(n).__name__ for n in with_needed(config.export.formats)}))
 
 
 def _nothing(config: PipelineConfig) -> tuple[str, ...]:
@@ -37,44 +36,36 @@ class Stage:
     Attributes:
         name: also the name of its module in `pipeline.stages`.
         inputs: the stages whose artifacts it reads.
-        sections: the config sections that it reads; `seed` counts for every stage.
+        reads: the config sections that it reads; `seed` counts for every stage.
+        libraries: those whose version decides what it makes.
         plug_ins: modules that its own code reaches by name and not by import.
-        makes: what it does, in a few words for a person.
     """
 
     name: str
     inputs: tuple[str, ...]
-    sections: tuple[str, ...]
-    makes: str
+    reads: tuple[str, ...]
+    libraries: tuple[str, ...]
     plug_ins: Callable[[PipelineConfig], tuple[str, ...]] = _nothing
 
 
+KERAS = ("tensorflow", "keras")
+RUNTIMES = ("tensorflow", "ai-edge-litert", "onnxruntime")
+TRAINING = ("model", "train", "augmentation")
+
 STAGES = (
-    Stage("ingest", (), ("data", "augmentation"), "read and check images", _source),
+    Stage("ingest", (), ("data", "augmentation"), (), _source),
+    Stage("tune", ("ingest",), ("tune", *TRAINING), (*KERAS, "keras-tuner"), _preset),
+    Stage("build", ("ingest", "tune"), ("model",), KERAS, _preset),
+    Stage("train", ("ingest", "tune", "build"), TRAINING, KERAS, _preset),
+    Stage("evaluate", ("ingest", "train"), ("evaluate", "name"), KERAS),
     Stage(
-        "tune",
-        ("ingest",),
-        ("tune", "model", "train", "augmentation"),
-        "search for good settings",
-        _preset,
-    ),
-    Stage("build", ("ingest", "tune"), ("model",), "build the network", _preset),
-    Stage(
-        "train",
-        ("ingest", "tune", "build"),
-        ("model", "train", "augmentation"),
-        "train the network",
-        _preset,
-    ),
-    Stage("evaluate", ("ingest", "train"), ("evaluate",), "measure it on the test split"),
-    Stage("export", ("ingest", "train"), ("export",), "write every format", _exporters),
-    Stage(
-        "verify",
-        ("ingest", "train", "evaluate", "export"),
-        ("export", "verify"),
-        "check every format",
+        "export",
+        ("ingest", "train"),
+        ("export",),
+        (*KERAS, "tf2onnx", "onnx", "onnxruntime"),
         _exporters,
     ),
+    Stage("verify", ("ingest", "evaluate", "export"), ("export", "verify"), RUNTIMES, _exporters),
 )
 
 NAMES = tuple(stage.name for stage in STAGES)

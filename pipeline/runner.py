@@ -11,7 +11,13 @@ from typing import Any
 from pipeline import environment, graph
 from pipeline.config import PipelineConfig
 from pipeline.config_loading import suggest, with_values
-from pipeline.errors import ConfigError, DamagedArtifactError, MissingArtifactError, StageError
+from pipeline.errors import (
+    ConfigError,
+    DamagedArtifactError,
+    MissingArtifactError,
+    PipelineError,
+    StageError,
+)
 from pipeline.fingerprint import changes, ingredients, key_of
 from pipeline.graph import Stage
 from pipeline.progress import Progress, quiet_libraries
@@ -20,6 +26,7 @@ from pipeline.store import Artifact, ArtifactStore
 from pipeline.yaml_reading import parse_yaml
 
 FORCED = "forced"
+AGAIN = "a format failed last time"
 UNCHANGED = "nothing changed"
 
 
@@ -128,6 +135,8 @@ def _step(
         return Step(stage, values, key, None, FORCED)
     if artifact is None:
         return Step(stage, values, key, None, _why(store.latest(stage.name), values))
+    if artifact.manifest["metrics"].get("failed"):
+        return Step(stage, values, key, None, AGAIN)
     made = {name: step.artifact for name, step in inputs.items() if step.artifact}
     return _unless_outdated(Step(stage, values, key, artifact, UNCHANGED), made)
 
@@ -191,6 +200,9 @@ def execute(
             return _carry_out(config, store, steps, watcher)
         except DamagedArtifactError as error:
             watcher.warned(str(error))
+        except PipelineError:
+            store.tidy()
+            raise
     raise StageError(f"{store.root}: artifacts keep getting damaged; check the disk")
 
 
@@ -216,7 +228,11 @@ def _make(
     watcher: Watcher,
 ) -> Artifact:
     name = step.stage.name
-    with _disk_trouble_is_a_stage_error(name), store.lock(name, step.key):
+
+    def waiting() -> None:
+        watcher.warned(f"{name}: another run is making the same artifact; waiting for it")
+
+    with _disk_trouble_is_a_stage_error(name), store.lock(name, step.key, waiting):
         made_meanwhile = _find_or_set_aside(store, step, inputs, watcher)
         if made_meanwhile:
             return made_meanwhile
@@ -251,7 +267,7 @@ def _find_or_set_aside(
 ) -> Artifact | None:
     """What a rival published while we waited; a damaged artifact is moved out of the way."""
     try:
-        found = None if step.reason == FORCED else store.find(step.stage.name, step.key)
+        found = None if step.reason in (FORCED, AGAIN) else store.find(step.stage.name, step.key)
         return _unless_outdated(replace(step, artifact=found), inputs).artifact
     except DamagedArtifactError as error:
         place = store.set_aside(step.stage.name, step.key)

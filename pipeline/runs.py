@@ -85,15 +85,17 @@ def list_runs(store: ArtifactStore) -> list[Run]:
     return runs
 
 
-def find_run(store: ArtifactStore, name: str | None) -> Run:
-    """The run of this name, or the latest.
+def find_run(store: ArtifactStore, name: str | None, stage: str | None = None) -> Run:
+    """The run of this name, or the latest; one that has an artifact of the stage.
 
     Raises:
         ConfigError: there is none.
     """
-    runs = [run for run in list_runs(store) if name in (None, run.name)]
+    named = [run for run in list_runs(store) if name in (None, run.name)]
+    runs = [run for run in named if stage is None or run.artifact(stage)]
     if not runs:
         wanted = f"no run {name!r}" if name else "no run yet"
+        wanted += f" with an artifact of {stage}" if stage else ""
         raise ConfigError(
             f"{store.root}: {wanted}; `python run_pipeline.py runs` lists them, "
             "`python run_pipeline.py run` makes one"

@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from pipeline.errors import ConfigError, DamagedArtifactError
 
@@ -116,12 +116,33 @@ class ArtifactStore:
         return max(found, key=lambda a: str(a.manifest["created"]), default=None)
 
     @contextmanager
-    def lock(self, stage: str, key: str) -> Iterator[None]:
-        """Holds off other runs that make the same artifact."""
+    def lock(
+        self, stage: str, key: str, waiting: Callable[[], None] = lambda: None
+    ) -> Iterator[None]:
+        """Holds off other runs that make the same artifact; calls `waiting` if one is at it."""
         folder = self._hidden("locks")
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / f"{stage}-{key}.lock"):
+        path = folder / f"{stage}-{key}.lock"
+        lock = FileLock(path)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            waiting()
+            lock.acquire()
+        try:
             yield
+        finally:
+            path.unlink(missing_ok=True)
+            lock.release()
+
+    def tidy(self) -> None:
+        """Removes the folders that are empty, so that a run which made nothing leaves nothing."""
+        scratch = self._hidden("scratch")
+        names = ("staging", "locks", "scratch", "quarantine")
+        folders = (*scratch.glob("*/"), *map(self._hidden, names), self.root)
+        for folder in folders:
+            with suppress(OSError):
+                folder.rmdir()
 
     @contextmanager
     def staging(self, stage: str, key: str) -> Iterator[Path]:
@@ -152,10 +173,12 @@ class ArtifactStore:
         write_synced(folder / MANIFEST, full)
         _sync(folder)
         target.parent.mkdir(parents=True, exist_ok=True)
+        replaced = folder.with_name(f"{folder.name}-replaced")
         if target.exists():
-            self.set_aside(stage, key)
+            target.rename(replaced)
         folder.rename(target)
         _sync(target.parent)
+        shutil.rmtree(replaced, ignore_errors=True)
         shutil.rmtree(self._hidden("scratch") / f"{stage}-{key}", ignore_errors=True)
         return Artifact(target, full)
 

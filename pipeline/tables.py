@@ -40,7 +40,10 @@ def show_runs(console: Console, runs: Sequence[Run]) -> None:
         last = run.record["stages"][-1]
         says = f"{last['stage']}: {last['summary']}"
         table.add_row(
-            run.name, f"{run.record['seconds']:.0f}", ", ".join(made) or "none", escape(says)
+            escape(run.name),
+            f"{run.record['seconds']:.0f}",
+            ", ".join(made) or "none",
+            escape(says),
         )
     console.print(table)
 

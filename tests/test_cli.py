@@ -92,7 +92,7 @@ BAD_CALLS = {
     ("train.epoch=5",): "command line: train.epoch is no known key. Did you mean 'epochs'?",
     ("train.epochs",): "no command 'train.epochs'. ",
     ("run", "epochs"): "'epochs' is not an override; expected key=value, such as train.epochs=5",
-    ("-c", "nowhere.yaml"): "nowhere.yaml: no such config file. Check the path after -c.",
+    ("-c", "nowhere.yaml"): "nowhere.yaml: no such config file. Check the path.",
     ("data.folder=nowhere",): "nowhere/train-images-idx3-ubyte.gz: no such file",
     ("tune.enabled=false", "--stage", "tune"): "mnist has no stage tune; set tune.enabled=true",
 }
@@ -234,7 +234,7 @@ def test_a_gate_that_says_no_ends_the_run_with_3_each_time(call, stages, argumen
     stages["verify"] = lambda context: StageResult("onnx failed", {"passed": 0})
     assert call("run").code == 3
     ended = call(*arguments)
-    assert (ended.code, ended.err) == (3, "error  verify: onnx failed\n")
+    assert (ended.code, ended.err) == (3, "error  onnx failed\n")
 
 
 def test_an_interrupt_ends_with_130_and_no_traceback(call, stages):

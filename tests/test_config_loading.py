@@ -212,7 +212,15 @@ SPACE_ERRORS = [
     ("{train.learning_rate: {linear: [1e-4, 1e400]}}", ".train.learning_rate.linear[1]: inf is no"),
     ("{train.learning_rate: {lag: [0.1, 1]}}", ".train.learning_rate is {'lag': [0.1, 1]}; it"),
     ("{train.momentum: 0.5}", ".train.momentum is 0.5; it should be {log: [low, high]}"),
-    ("{train.epochs: {linear: [1, 2.5]}}", ": train.epochs is 2.5; it should be a whole number"),
+    (
+        "{train.batch_size: {linear: [1, 2.5]}}",
+        ": train.batch_size is 2.5; it should be a whole number",
+    ),
+    ("{train.epochs: {linear: [1, 2]}}", ": train.epochs cannot be searched; tune.epochs decides"),
+    (
+        "{model.preset: {choice: [two_conv, compact_cnn]}, model.filters: {choice: [8]}}",
+        ": model.filters is no known key",
+    ),
     ("{train.optimizer: {choice: [adam, adm]}}", ": train.optimizer is 'adm'. Did you mean"),
     ("{train.optimizer: {choice: []}}", ".train.optimizer: expected choices of one type"),
     ("{train.momentum: {choice: [0.5, a]}}", ".train.momentum: expected choices of one type"),
@@ -290,7 +298,7 @@ def test_a_missing_file_is_answered_with_the_nearest_name():
 
 
 def test_a_missing_file_with_no_near_name_points_to_the_option(tmp_path):
-    assert message_of(tmp_path / "x.yaml").endswith("no such config file. Check the path after -c.")
+    assert message_of(tmp_path / "x.yaml").endswith("no such config file. Check the path.")
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"seed: \xe9"])

@@ -37,8 +37,8 @@ class Project:
         (context.output / f"{stage}.txt").write_text(f"{stage} {self.text}")
         if stage == "tune":
             (context.output / "best.yaml").write_text("train.learning_rate: 0.005\n")
-        self.actions.get(stage, lambda c: None)(context)
-        return StageResult(f"{stage} done", {"figure": 1})
+        result = self.actions.get(stage, lambda c: None)(context)
+        return result or StageResult(f"{stage} done", {"figure": 1})
 
     def config(self, *overrides):
         return load_config(MNIST, overrides)
@@ -106,7 +106,7 @@ def test_a_changed_value_runs_what_depends_on_it_and_says_so(project):
     ]
     assert project.reasons["train"] == "train.epochs 5 → 10"
     assert project.reasons["evaluate"] == "train is new"
-    assert project.reasons["verify"] == "train is new, evaluate is new, export is new"
+    assert project.reasons["verify"] == "evaluate is new, export is new"
 
 
 def test_going_back_to_an_earlier_value_runs_nothing(project):
@@ -277,10 +277,10 @@ def test_scratch_outlives_a_failure_and_not_a_success(project):
 
 def test_a_stage_finds_its_inputs_and_what_tune_found(project):
     contexts = {}
-    project.actions = {name: lambda c, n=name: contexts.update({n: c}) for name in ALL}
+    project.actions = {name: lambda c, n=name: contexts.__setitem__(n, c) for name in ALL}
     project.run()
     assert {n: p.name for n, p in contexts["verify"].inputs.items()} == {
-        name: project.artifact(name).key for name in ("ingest", "train", "evaluate", "export")
+        name: project.artifact(name).key for name in ("ingest", "evaluate", "export")
     }
     assert contexts["train"].inputs["build"].joinpath("build.txt").read_text() == "build made"
     rates = {name: context.config.train.learning_rate for name, context in contexts.items()}
@@ -301,6 +301,24 @@ def test_a_manifest_says_what_made_the_artifact_and_from_what(project):
     assert manifest["seconds"] >= 0
 
 
+def test_a_stage_whose_formats_failed_runs_again(project):
+    project.actions["export"] = lambda context: StageResult("one failed", {"failed": 1})
+    project.run(last="export")
+    project.actions["export"] = lambda context: StageResult("all well", {"failed": 0})
+    assert project.run(last="export") == ["export"]
+    assert project.run(last="export") == []
+
+
+def test_a_run_that_makes_nothing_leaves_nothing(project):
+    def refuse(context):
+        raise DataError("bad images")
+
+    project.actions["ingest"] = refuse
+    with pytest.raises(DataError):
+        project.run()
+    assert not project.store.root.exists()
+
+
 def test_a_truncated_artifact_is_set_aside_said_aloud_and_rebuilt(project):
     project.run()
     path = project.artifact("train").path / "train.txt"
@@ -313,10 +331,10 @@ def test_a_truncated_artifact_is_set_aside_said_aloud_and_rebuilt(project):
 
 
 def test_an_input_with_a_changed_byte_is_set_aside_said_aloud_and_rebuilt(project):
-    project.run(last="export")
+    project.run(last="evaluate")
     path = project.artifact("train").path / "train.txt"
     path.write_text("trAin made")
-    assert project.run() == ["train", "verify"]
+    assert project.run() == ["train", "export", "verify"]
     (warning,) = project.warnings
     assert warning.startswith(f"{path} is not the file that was published; moved to ")
     assert path.read_text() == "train made"
@@ -344,7 +362,7 @@ def test_two_runs_at_once_make_each_artifact_once(project):
     def run():
         together.wait()
         try:
-            watcher = Watcher(None, lambda s: None, lambda s, a, t: None, failures.append)
+            watcher = Watcher(None, lambda s: None, lambda s, a, t: None, project.warnings.append)
             execute(project.config(), project.store, Selection(), watcher)
         except Exception as error:
             failures.append(error)
@@ -355,4 +373,5 @@ def test_two_runs_at_once_make_each_artifact_once(project):
     for thread in threads:
         thread.join()
     assert failures == []
+    assert all(w.endswith("is making the same artifact; waiting for it") for w in project.warnings)
     assert sorted(project.ran) == sorted(ALL)

@@ -13,7 +13,7 @@ class StageContext:
     """What a stage works with.
 
     Attributes:
-        config: the resolved config; what `tune` found is already applied for later stages.
+        config: the resolved config; for stages that read `tune`, with what it found.
         inputs: the folder of each input artifact, by stage name.
         output: an empty folder to fill; it is published when `run` returns.
         scratch: a folder that outlives a killed run of the same key.

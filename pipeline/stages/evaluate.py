@@ -82,8 +82,14 @@ def _evaluation(
             origin=dataset.origin,
             preview=preview.read_bytes() if preview.is_file() else None,
         ),
-        origin=report.Origin(config.name, config.model.preset, provenance.facts(context.inputs)),
+        origin=report.Origin(config.name, _preset(context), provenance.facts(context.inputs)),
     )
+
+
+def _preset(context: StageContext) -> str:
+    """The preset that was trained, which a search may have chosen."""
+    trained = provenance.read_manifest(context.inputs["train"]).get("config", {})
+    return str(trained.get("model", {}).get("preset", context.config.model.preset))
 
 
 def _write_json(path: Path, values: object) -> None:

@@ -104,10 +104,13 @@ def _choose_policy(device: Device, probe: Probe, memory: "ProbeMemory") -> tuple
 def _choose_jit(
     device: Device, policy: str, probe: Probe, memory: "ProbeMemory"
 ) -> tuple[bool, str]:
-    ratio = memory.ratio(
-        f"{device.name} {policy} XLA / no XLA",
-        lambda: probe(policy, True) / probe(policy, False),
-    )
+    try:
+        ratio = memory.ratio(
+            f"{device.name} {policy} XLA / no XLA",
+            lambda: probe(policy, True) / probe(policy, False),
+        )
+    except tf.errors.OpError as error:
+        return False, f"XLA cannot compile a step ({str(error).splitlines()[0]})"
     return ratio < WORTH_IT, f"a step with XLA takes {ratio:.2f} of the time without"
 
 
@@ -121,18 +124,20 @@ def decide_execution(
         num_classes,
         config.train.batch_size,
     )
-    return choose_execution(config.train, find_device(), probe, machine_memory())
+    memory = machine_memory(f"{config.model.preset} in batches of {config.train.batch_size}")
+    return choose_execution(config.train, find_device(), probe, memory)
 
 
 class ProbeMemory:
     """Ratios measured on this machine, kept in one small JSON file if it can be written."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, subject: str) -> None:
+        """Opens the file; ratios are remembered for the subject, such as a network."""
+        self._path, self._subject = path, subject
 
     def ratio(self, name: str, measure: Callable[[], float]) -> float:
         """The remembered ratio, or a new measurement."""
-        name = f"{name}, TensorFlow {tf.__version__}"
+        name = f"{self._subject}: {name}, TensorFlow {tf.__version__}"
         known = self._read()
         if name not in known:
             known = {**known, name: round(measure(), 3)}
@@ -154,10 +159,10 @@ class ProbeMemory:
         temporary.replace(self._path)
 
 
-def machine_memory() -> ProbeMemory:
+def machine_memory(subject: str) -> ProbeMemory:
     """The memory of this user on this machine."""
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return ProbeMemory(Path(cache) / "evenkeel" / "probes.json")
+    return ProbeMemory(Path(cache) / "evenkeel" / "probes.json", subject)
 
 
 def step_probe(

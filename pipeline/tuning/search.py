@@ -4,7 +4,7 @@ import contextlib
 import io
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import keras_tuner
 from keras_tuner.engine.base_tuner import BaseTuner
 
 from pipeline.config import Choice, Dimension, LogRange, TuneSection
-from pipeline.errors import StageError
+from pipeline.errors import ConfigError, DataError, StageError
 
 TrialValues = Mapping[str, Any]
 PROJECT = "keras_tuner"
@@ -41,7 +41,7 @@ def create_space(space: Mapping[str, Dimension]) -> keras_tuner.HyperParameters:
     parameters = keras_tuner.HyperParameters()
     for key, dimension in space.items():
         if isinstance(dimension, Choice):
-            parameters.Choice(key, list(dimension.choice))
+            parameters.Choice(key, _of_one_type(dimension.choice))
             continue
         is_log = isinstance(dimension, LogRange)
         low, high = dimension.log if isinstance(dimension, LogRange) else dimension.linear
@@ -49,6 +49,12 @@ def create_space(space: Mapping[str, Dimension]) -> keras_tuner.HyperParameters:
         declare = parameters.Int if is_whole else parameters.Float
         declare(key, low, high, sampling="log" if is_log else "linear")
     return parameters
+
+
+def _of_one_type(choices: Sequence[Any]) -> list[Any]:
+    """KerasTuner refuses whole numbers beside others; `_own` gives them back."""
+    is_mixed = len({type(choice) for choice in choices}) > 1
+    return [float(choice) for choice in choices] if is_mixed else list(choices)
 
 
 def create_oracle(section: TuneSection, seed: int) -> keras_tuner.Oracle:
@@ -138,6 +144,8 @@ class Search(BaseTuner):
         """
         try:
             self.search()
+        except keras_tuner.errors.FatalError as error:
+            raise error.__cause__ or error from None
         except RuntimeError as error:
             raise StageError(f"tune: three trials in a row failed: {_last_line(error)}") from error
         if self.best() is None:
@@ -146,9 +154,12 @@ class Search(BaseTuner):
 
     def run_trial(self, trial: Any, *arguments: Any, **options: Any) -> dict[str, float]:
         tried = self._trial(0, trial)
-        score = self._finished.score(
-            tried.values, tried.epochs, lambda: self._score(tried.values, tried.epochs)
-        )
+        try:
+            score = self._finished.score(
+                tried.values, tried.epochs, lambda: self._score(tried.values, tried.epochs)
+            )
+        except (ConfigError, DataError, OSError) as error:  # would fail every trial alike
+            raise keras_tuner.errors.FatalError(str(error)) from error
         return {self._section.objective: score}
 
     def on_trial_end(self, trial: Any) -> None:

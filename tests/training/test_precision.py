@@ -39,7 +39,7 @@ class Probe:
 
 @pytest.fixture
 def memory(tmp_path):
-    return ProbeMemory(tmp_path / "cache" / "probes.json")
+    return ProbeMemory(tmp_path / "cache" / "probes.json", "net")
 
 
 @pytest.mark.parametrize(
@@ -81,8 +81,8 @@ def test_what_the_config_says_is_obeyed_unmeasured(memory, policy, jit):
 def test_a_measurement_is_remembered_and_not_made_twice(tmp_path):
     path = tmp_path / "probes.json"
     first, second = Probe(bfloat16=0.5, xla=3.0), Probe(bfloat16=9.0, xla=0.1)
-    before = choose_execution(TrainSection(), BF16_CPU, first, ProbeMemory(path))
-    again = choose_execution(TrainSection(), BF16_CPU, second, ProbeMemory(path))
+    before = choose_execution(TrainSection(), BF16_CPU, first, ProbeMemory(path, "net"))
+    again = choose_execution(TrainSection(), BF16_CPU, second, ProbeMemory(path, "net"))
     assert again == before
     assert second.calls == []
     assert first.calls == [
@@ -103,21 +103,21 @@ def test_another_device_is_measured_for_itself(memory):
 def test_a_damaged_memory_is_measured_anew_and_mended(tmp_path, content):
     path = tmp_path / "probes.json"
     path.write_text(content)
-    assert ProbeMemory(path).ratio("a", lambda: 0.5) == 0.5
-    assert ProbeMemory(path).ratio("a", lambda: 0.9) == 0.5
+    assert ProbeMemory(path, "net").ratio("a", lambda: 0.5) == 0.5
+    assert ProbeMemory(path, "net").ratio("a", lambda: 0.9) == 0.5
     assert list(json.loads(path.read_text()).values()) == [0.5]
 
 
 def test_a_memory_that_cannot_be_written_only_forgets(tmp_path):
     (tmp_path / "file").write_text("")
-    memory = ProbeMemory(tmp_path / "file" / "probes.json")
+    memory = ProbeMemory(tmp_path / "file" / "probes.json", "net")
     assert memory.ratio("a", lambda: 0.5) == 0.5
     assert memory.ratio("a", lambda: 0.9) == 0.9
 
 
 def test_the_memory_lives_in_the_cache_of_the_user(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    machine_memory().ratio("a", lambda: 0.5)
+    machine_memory("net").ratio("a", lambda: 0.5)
     assert (tmp_path / "evenkeel" / "probes.json").is_file()
 
 
