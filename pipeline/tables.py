@@ -1,6 +1,5 @@
 """What commands show: plans, runs, formats, predictions."""
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from export.formats import readable_size
 from pipeline.runner import UNCHANGED, Step
 from pipeline.runs import Run
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 EXACT = 0.005
 WIDE = 96
+DASH = "–"
 
 
 def show_plan(console: Console, steps: Sequence[Step]) -> None:
@@ -78,7 +79,12 @@ def show_formats(console: Console, verdict: "Verdict") -> None:
     is_wide = console.width >= WIDE
     table = _table(*names, *["file"] * is_wide, right=(1, 2, 3, 4, 5))
     for row in verdict.formats:
-        cells = (row.name, _size(row.size_bytes), *_figures(row), *[row.file] * is_wide)
+        cells = (
+            row.name,
+            readable_size(row.size_bytes) if row.size_bytes is not None else DASH,
+            *_figures(row),
+            *[row.file] * is_wide,
+        )
         table.add_row(*cells)
     console.print(table)
     console.print(
@@ -122,7 +128,7 @@ def _table(*columns: str, right: Sequence[int] = ()) -> Table:
 
 
 def _shown_as(pattern: str, value: float | None) -> str:
-    return "–" if value is None else pattern.format(value)
+    return DASH if value is None else pattern.format(value)
 
 
 def _points(value: float | None) -> str:
@@ -132,12 +138,6 @@ def _points(value: float | None) -> str:
 
 def _count(number: int, word: str) -> str:
     return f"{number} {word}" if number == 1 else f"{number} {word}s"
-
-
-def _size(size_bytes: int | None) -> str:
-    if size_bytes is None:
-        return "–"
-    return f"{math.ceil(size_bytes / 1000):,} kB" if size_bytes >= 1000 else f"{size_bytes} B"
 
 
 def _shown(path: Path) -> str:
