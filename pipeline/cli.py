@@ -19,12 +19,14 @@ from rich.markup import escape
 from pipeline import graph, runs, tables
 from pipeline.config_loading import load_config, suggest
 from pipeline.errors import ConfigError, GateError, PipelineError, StageError
+from pipeline.interruption import Interrupted, interruptible
 from pipeline.plugins import ROOT
 from pipeline.progress import progress_on, quiet_libraries
 from pipeline.runner import UNCHANGED, Selection, Step, Watcher, execute, plan
 from pipeline.store import Artifact, ArtifactStore
 
 DEFAULT_CONFIG = ROOT / "configs" / "mnist.yaml"
+INTERRUPTED = 130
 COMMANDS = ("run", "status", "runs", "show", "predict")
 
 app = typer.Typer(
@@ -69,7 +71,10 @@ def main() -> None:
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     try:
         arguments = _with_command(sys.argv[1:])
-        sys.exit(app(args=arguments, prog_name="run_pipeline.py", standalone_mode=False))
+        with interruptible():
+            sys.exit(app(args=arguments, prog_name="run_pipeline.py", standalone_mode=False))
+    except Interrupted:
+        _fail("interrupted; the same command goes on from what is finished", INTERRUPTED)
     except PipelineError as error:
         _fail(str(error), error.exit_code)
     except OSError as error:
