@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -171,10 +172,7 @@ def _validate(values: Mapping[str, Any], layers: Sequence[Layer]) -> PipelineCon
 
 def _config_type(values: Mapping[str, Any], layers: Sequence[Layer]) -> type[PipelineConfig]:
     """PipelineConfig with the options of the chosen plug-ins in their sections."""
-    fields: dict[str, Any] = {
-        "export": (_export_type(), ...),
-        "verify": (_verify_type(), VerifySection()),
-    }
+    names: dict[str, str] = {}
     for section, (selector, package) in PLUG_INS.items():
         chosen = values.get(section)
         name = chosen.get(selector) if isinstance(chosen, dict) else None
@@ -186,8 +184,21 @@ def _config_type(values: Mapping[str, Any], layers: Sequence[Layer]) -> type[Pip
         if name not in plugins.names(package):
             where = f"{_origin((section, selector), layers)}: {section}.{selector}"
             raise ConfigError(f"{where} is {name!r}. {suggest(str(name), plugins.names(package))}")
-        fields[section] = (plugins.load(package, name).Options, ...)
-    return create_model("Config", __base__=PipelineConfig, **fields)
+        names[section] = name
+    return _type_with(**names)
+
+
+@cache
+def _type_with(data: str, model: str) -> type[PipelineConfig]:
+    """PipelineConfig with the options of this source and this preset."""
+    return create_model(
+        "Config",
+        __base__=PipelineConfig,
+        data=(plugins.load(plugins.SOURCES, data).Options, ...),
+        model=(plugins.load(plugins.MODELS, model).Options, ...),
+        export=(_export_type(), ...),
+        verify=(_verify_type(), VerifySection()),
+    )
 
 
 def _export_type() -> type[ExportSection]:

@@ -2,6 +2,7 @@
 
 import platform
 import subprocess
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ def library_versions() -> dict[str, str | None]:
     return {name: version(name) for name in LIBRARIES}
 
 
+@cache
 def version(distribution: str) -> str | None:
     try:
         return metadata.version(distribution)
