@@ -22,7 +22,8 @@ from pipeline.errors import ConfigError, GateError, PipelineError, StageError
 from pipeline.interruption import Interrupted, interruptible
 from pipeline.plugins import ROOT
 from pipeline.progress import progress_on, quiet_libraries
-from pipeline.runner import UNCHANGED, Selection, Step, Watcher, execute, plan
+from pipeline.runner import UNCHANGED, Step, Watcher, execute, plan
+from pipeline.selection import Selection
 from pipeline.store import Artifact, ArtifactStore
 
 DEFAULT_CONFIG = ROOT / "configs" / "mnist.yaml"

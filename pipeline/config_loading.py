@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
@@ -23,19 +22,24 @@ from pipeline.config import (
     PipelineConfig,
     VerifySection,
 )
+from pipeline.config_layers import (
+    PLUG_INS,
+    Layer,
+    file_layers,
+    merge,
+    nested,
+    origin,
+    override_layer,
+)
 from pipeline.errors import ConfigError
-from pipeline.yaml_reading import parse_yaml
 
-PLUG_INS = {"data": ("source", plugins.SOURCES), "model": ("preset", plugins.MODELS)}
 SEARCHABLE = ("model", "train", "augmentation")
 SET_BY_TUNE = {
     "train.epochs": "tune.epochs",
     "train.precision": "the machine",
     "train.jit_compile": "the machine",
 }
-MAX_EXTENDS = 10
 LONGEST_SHOWN = 80
-COMMAND_LINE = "command line"
 EXPECTED = {
     "int_type": "a whole number",
     "float_type": "a number",
@@ -47,26 +51,18 @@ EXPECTED = {
 }
 
 
-@dataclass(frozen=True)
-class Layer:
-    """One config file, or the overrides of the command line, and the name to blame it by."""
-
-    name: str
-    values: Mapping[str, Any]
-
-
 def load_config(path: Path, overrides: Sequence[str] = ()) -> PipelineConfig:
     """Reads a config file and what it extends, applies overrides, and checks everything.
 
     Raises:
         ConfigError: one line for each thing wrong: where, what was found, what was expected.
     """
-    layers = [*_file_layers(path), _override_layer(overrides)]
+    layers = [*file_layers(path), override_layer(overrides)]
     merged: dict[str, Any] = {}
     for layer in layers:
-        merged = _merge(merged, layer.values)
+        merged = merge(merged, layer.values)
     if "name" in merged:
-        raise ConfigError(f"{_origin(('name',), layers)}: remove `name`; it is the file's own name")
+        raise ConfigError(f"{origin(('name',), layers)}: remove `name`; it is the file's own name")
     config = _validate({**merged, "name": path.stem}, layers)
     _check_search_space(config, layers)
     return config
@@ -82,79 +78,9 @@ def with_values(config: PipelineConfig, values: Mapping[str, Any]) -> PipelineCo
         return config
     layer: dict[str, Any] = {}
     for key, value in values.items():
-        layer = _merge(layer, _nested(key.split("."), value), is_one_layer=True)
-    merged = _merge(config.model_dump(mode="json"), layer)
+        layer = merge(layer, nested(key.split("."), value), is_one_layer=True)
+    merged = merge(config.model_dump(mode="json"), layer)
     return _validate(merged, [Layer(config.name, merged)])
-
-
-def _file_layers(path: Path, seen: tuple[Path, ...] = ()) -> list[Layer]:
-    """The layers of a file, its farthest ancestor first."""
-    if path.resolve() in seen or len(seen) > MAX_EXTENDS:
-        raise ConfigError(f"{path}: `extends` goes in a circle; remove one of its links")
-    values = parse_yaml(_read(path), str(path))
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path}: expected `section:` lines, found {type(values).__name__}")
-    parent = values.pop("extends", None)
-    if parent is None:
-        return [Layer(str(path), values)]
-    if not isinstance(parent, str):
-        raise ConfigError(f"{path}: extends is {parent!r}; expected the path of a YAML file")
-    return [*_file_layers(path.parent / parent, (*seen, path.resolve())), Layer(str(path), values)]
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        near = get_close_matches(path.name, [p.name for p in path.parent.glob("*.yaml")], n=1)
-        hint = f" Did you mean {path.parent / near[0]}?" if near else " Check the path."
-        raise ConfigError(f"{path}: no such config file.{hint}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read as UTF-8 text ({error})") from error
-
-
-def _override_layer(overrides: Sequence[str]) -> Layer:
-    merged: dict[str, Any] = {}
-    for text in overrides:
-        key, equals, value = text.partition("=")
-        if not equals or not re.fullmatch(r"[A-Za-z_]\w*(\.\w+)*", key):
-            raise ConfigError(
-                f"{text!r} is not an override; expected key=value, such as train.epochs=5"
-            )
-        parsed = parse_yaml(value, f"{COMMAND_LINE}: {key}")
-        merged = _merge(merged, _nested(key.split("."), parsed), is_one_layer=True)
-    return Layer(COMMAND_LINE, merged)
-
-
-def _nested(keys: Sequence[str], value: Any) -> dict[str, Any]:
-    """`{"a": {"b": value}}` for the keys a, b; keys of a search space stay whole."""
-    if list(keys[:2]) == ["tune", "space"] and len(keys) > 3:
-        keys = ["tune", "space", ".".join(keys[2:])]
-    for key in reversed(keys):
-        value = {key: value}
-    return dict(value)
-
-
-def _merge(
-    base: Mapping[str, Any], top: Mapping[str, Any], *, is_one_layer: bool = False
-) -> dict[str, Any]:
-    """Mappings merge; a later layer that names another plug-in or a search space starts afresh."""
-    merged = dict(base)
-    for key, value in top.items():
-        old: Any = merged.get(key)
-        both = isinstance(old, dict) and isinstance(value, dict)
-        if both and (is_one_layer or not _replaces(key, old, value)):
-            merged[key] = _merge(old, value, is_one_layer=is_one_layer)
-        else:
-            merged[key] = value
-    return merged
-
-
-def _replaces(section: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-    if section == "space":
-        return True
-    selector = PLUG_INS.get(section, ("", ""))[0]
-    return selector in new and old.get(selector) not in (None, new[selector])
 
 
 def _validate(values: Mapping[str, Any], layers: Sequence[Layer]) -> PipelineConfig:
@@ -178,11 +104,11 @@ def _config_type(values: Mapping[str, Any], layers: Sequence[Layer]) -> type[Pip
         name = chosen.get(selector) if isinstance(chosen, dict) else None
         if name is None:
             raise ConfigError(
-                f"{_origin((section, selector), layers)}: {section}.{selector} is missing. "
+                f"{origin((section, selector), layers)}: {section}.{selector} is missing. "
                 f"Available: {', '.join(plugins.names(package))}"
             )
         if name not in plugins.names(package):
-            where = f"{_origin((section, selector), layers)}: {section}.{selector}"
+            where = f"{origin((section, selector), layers)}: {section}.{selector}"
             raise ConfigError(f"{where} is {name!r}. {suggest(str(name), plugins.names(package))}")
         names[section] = name
     return _type_with(**names)
@@ -217,7 +143,7 @@ def _verify_type() -> type[VerifySection]:
 def _describe(error: Any, config_type: type[BaseModel], layers: Sequence[Layer]) -> str:
     """One line: file, key, what is wrong with it and what would be right."""
     location = tuple(part for part in error["loc"] if not _is_branch(part))
-    where = f"{_origin(location, layers)}: {_dotted(location)}"
+    where = f"{origin(location, layers)}: {_dotted(location)}"
     kind, found = error["type"], _shown(error["input"])
     if kind == "missing":
         return f"{where} is missing"
@@ -264,28 +190,10 @@ def _dotted(location: Sequence[str | int]) -> str:
     return text.removeprefix(".")
 
 
-def _origin(location: Sequence[str | int], layers: Sequence[Layer]) -> str:
-    """The last layer that sets the key, or the nearest section around it that any layer sets."""
-    for length in range(len(location), 0, -1):
-        for layer in reversed(layers):
-            if _has(layer.values, location[:length]):
-                return layer.name
-    return next(layer.name for layer in reversed(layers) if layer.name != COMMAND_LINE)
-
-
-def _has(values: Any, location: Sequence[str | int]) -> bool:
-    for part in location:
-        try:
-            values = values[part]
-        except (KeyError, IndexError, TypeError):
-            return False
-    return True
-
-
 def _check_search_space(config: PipelineConfig, layers: Sequence[Layer]) -> None:
     """Puts each end and each choice of the search space into the config once."""
     for key, dimension in config.tune.space.items():
-        where = f"{_origin(('tune', 'space', key), layers)}: tune.space"
+        where = f"{origin(('tune', 'space', key), layers)}: tune.space"
         if key.partition(".")[0] not in SEARCHABLE:
             raise ConfigError(
                 f"{where}: {key} cannot be searched; expected a key of {_either(SEARCHABLE)}"

@@ -10,7 +10,7 @@ from typing import Any
 
 from pipeline import environment, graph
 from pipeline.config import PipelineConfig
-from pipeline.config_loading import suggest, with_values
+from pipeline.config_loading import with_values
 from pipeline.errors import (
     ConfigError,
     DamagedArtifactError,
@@ -21,6 +21,7 @@ from pipeline.errors import (
 from pipeline.fingerprint import changes, ingredients, key_of
 from pipeline.graph import Stage
 from pipeline.progress import Progress, quiet_libraries
+from pipeline.selection import Selection
 from pipeline.stages import StageContext, StageResult
 from pipeline.store import Artifact, ArtifactStore
 from pipeline.yaml_reading import parse_yaml
@@ -28,41 +29,6 @@ from pipeline.yaml_reading import parse_yaml
 FORCED = "forced"
 AGAIN = "a format failed last time"
 UNCHANGED = "nothing changed"
-
-
-@dataclass(frozen=True)
-class Selection:
-    """Which stages may run: `first` to `last`; `forced` ones run even when nothing changed.
-
-    Attributes:
-        call: what the user typed, without the stages; errors repeat it.
-    """
-
-    first: str = graph.NAMES[0]
-    last: str = graph.NAMES[-1]
-    forced: frozenset[str] = frozenset()
-    call: str = "python run_pipeline.py run"
-
-    def __post_init__(self) -> None:
-        for name in self.named:
-            if name not in graph.NAMES:
-                raise ConfigError(f"no stage {name!r}. {suggest(name, graph.NAMES)}")
-        if graph.NAMES.index(self.first) > graph.NAMES.index(self.last):
-            raise ConfigError(f"--from {self.first} comes after --to {self.last}; swap them")
-        for name in self.forced:
-            if not self.allows(name):
-                raise ConfigError(
-                    f"--force {name} lies outside of {self.first} to {self.last}; "
-                    "drop it, or let that stage run too"
-                )
-
-    @property
-    def named(self) -> tuple[str, ...]:
-        return (self.first, self.last, *sorted(self.forced))
-
-    def allows(self, stage: str) -> bool:
-        names = graph.NAMES
-        return names.index(self.first) <= names.index(stage) <= names.index(self.last)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from pipeline import graph, runner
 from pipeline.config_loading import load_config
 from pipeline.errors import ConfigError, DataError, MissingArtifactError, StageError
 from pipeline.plugins import ROOT
-from pipeline.runner import Selection, Watcher, execute, plan
+from pipeline.runner import Watcher, execute, plan
+from pipeline.selection import Selection
 from pipeline.stages import StageResult
 from pipeline.store import ArtifactStore
 

@@ -1,0 +1,112 @@
+"""The layers of a config: files, each over the one it extends, and the command line on top."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from pipeline import plugins
+from pipeline.errors import ConfigError
+from pipeline.yaml_reading import parse_yaml
+
+PLUG_INS = {"data": ("source", plugins.SOURCES), "model": ("preset", plugins.MODELS)}
+MAX_EXTENDS = 10
+COMMAND_LINE = "command line"
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One config file, or the overrides of the command line, and the name to blame it by."""
+
+    name: str
+    values: Mapping[str, Any]
+
+
+def file_layers(path: Path, seen: tuple[Path, ...] = ()) -> list[Layer]:
+    """The layers of a file, its farthest ancestor first."""
+    if path.resolve() in seen or len(seen) > MAX_EXTENDS:
+        raise ConfigError(f"{path}: `extends` goes in a circle; remove one of its links")
+    values = parse_yaml(_read(path), str(path))
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: expected `section:` lines, found {type(values).__name__}")
+    parent = values.pop("extends", None)
+    if parent is None:
+        return [Layer(str(path), values)]
+    if not isinstance(parent, str):
+        raise ConfigError(f"{path}: extends is {parent!r}; expected the path of a YAML file")
+    return [*file_layers(path.parent / parent, (*seen, path.resolve())), Layer(str(path), values)]
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        near = get_close_matches(path.name, [p.name for p in path.parent.glob("*.yaml")], n=1)
+        hint = f" Did you mean {path.parent / near[0]}?" if near else " Check the path."
+        raise ConfigError(f"{path}: no such config file.{hint}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read as UTF-8 text ({error})") from error
+
+
+def override_layer(overrides: Sequence[str]) -> Layer:
+    merged: dict[str, Any] = {}
+    for text in overrides:
+        key, equals, value = text.partition("=")
+        if not equals or not re.fullmatch(r"[A-Za-z_]\w*(\.\w+)*", key):
+            raise ConfigError(
+                f"{text!r} is not an override; expected key=value, such as train.epochs=5"
+            )
+        parsed = parse_yaml(value, f"{COMMAND_LINE}: {key}")
+        merged = merge(merged, nested(key.split("."), parsed), is_one_layer=True)
+    return Layer(COMMAND_LINE, merged)
+
+
+def nested(keys: Sequence[str], value: Any) -> dict[str, Any]:
+    """`{"a": {"b": value}}` for the keys a, b; keys of a search space stay whole."""
+    if list(keys[:2]) == ["tune", "space"] and len(keys) > 3:
+        keys = ["tune", "space", ".".join(keys[2:])]
+    for key in reversed(keys):
+        value = {key: value}
+    return dict(value)
+
+
+def merge(
+    base: Mapping[str, Any], top: Mapping[str, Any], *, is_one_layer: bool = False
+) -> dict[str, Any]:
+    """Mappings merge; a later layer that names another plug-in or a search space starts afresh."""
+    merged = dict(base)
+    for key, value in top.items():
+        old: Any = merged.get(key)
+        both = isinstance(old, dict) and isinstance(value, dict)
+        if both and (is_one_layer or not _replaces(key, old, value)):
+            merged[key] = merge(old, value, is_one_layer=is_one_layer)
+        else:
+            merged[key] = value
+    return merged
+
+
+def _replaces(section: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    if section == "space":
+        return True
+    selector = PLUG_INS.get(section, ("", ""))[0]
+    return selector in new and old.get(selector) not in (None, new[selector])
+
+
+def origin(location: Sequence[str | int], layers: Sequence[Layer]) -> str:
+    """The last layer that sets the key, or the nearest section around it that any layer sets."""
+    for length in range(len(location), 0, -1):
+        for layer in reversed(layers):
+            if _has(layer.values, location[:length]):
+                return layer.name
+    return next(layer.name for layer in reversed(layers) if layer.name != COMMAND_LINE)
+
+
+def _has(values: Any, location: Sequence[str | int]) -> bool:
+    for part in location:
+        try:
+            values = values[part]
+        except (KeyError, IndexError, TypeError):
+            return False
+    return True
