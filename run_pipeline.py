@@ -5,7 +5,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from pipeline.cli import main
+try:
+    from pipeline.cli import main
+except ModuleNotFoundError as error:
+    sys.exit(f"error  {error.name} is not installed; run it as .venv/bin/python run_pipeline.py")
 
 if __name__ == "__main__":
     main()

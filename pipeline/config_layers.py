@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import plugins
+from pipeline.config import DataSection, ModelSection
 from pipeline.errors import ConfigError
 from pipeline.yaml_reading import parse_yaml
 
 PLUG_INS = {"data": ("source", plugins.SOURCES), "model": ("preset", plugins.MODELS)}
+SHARED = {"data": set(DataSection.model_fields), "model": set(ModelSection.model_fields)}
 MAX_EXTENDS = 10
 COMMAND_LINE = "command line"
 
@@ -24,28 +26,32 @@ class Layer:
     values: Mapping[str, Any]
 
 
-def file_layers(path: Path, seen: tuple[Path, ...] = ()) -> list[Layer]:
+def file_layers(path: Path, seen: tuple[Path, ...] = (), named_by: str = "") -> list[Layer]:
     """The layers of a file, its farthest ancestor first."""
     if path.resolve() in seen or len(seen) > MAX_EXTENDS:
         raise ConfigError(f"{path}: `extends` goes in a circle; remove one of its links")
-    values = parse_yaml(_read(path), str(path))
+    values = parse_yaml(_read(path, named_by), str(path))
     if not isinstance(values, dict):
-        raise ConfigError(f"{path}: expected `section:` lines, found {type(values).__name__}")
+        found = "nothing" if values is None else repr(values)[:40]
+        raise ConfigError(f"{path}: expected `section:` lines, found {found}")
     parent = values.pop("extends", None)
     if parent is None:
         return [Layer(str(path), values)]
     if not isinstance(parent, str):
         raise ConfigError(f"{path}: extends is {parent!r}; expected the path of a YAML file")
-    return [*file_layers(path.parent / parent, (*seen, path.resolve())), Layer(str(path), values)]
+    ancestors = file_layers(
+        path.parent / parent, (*seen, path.resolve()), f"{path}: extends {parent}: "
+    )
+    return [*ancestors, Layer(str(path), values)]
 
 
-def _read(path: Path) -> str:
+def _read(path: Path, named_by: str) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         near = get_close_matches(path.name, [p.name for p in path.parent.glob("*.yaml")], n=1)
         hint = f" Did you mean {path.parent / near[0]}?" if near else " Check the path."
-        raise ConfigError(f"{path}: no such config file.{hint}") from None
+        raise ConfigError(f"{named_by}{path}: no such config file.{hint}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read as UTF-8 text ({error})") from error
 
@@ -75,23 +81,26 @@ def nested(keys: Sequence[str], value: Any) -> dict[str, Any]:
 def merge(
     base: Mapping[str, Any], top: Mapping[str, Any], *, is_one_layer: bool = False
 ) -> dict[str, Any]:
-    """Mappings merge; a later layer that names another plug-in or a search space starts afresh."""
+    """Mappings merge; a later layer that names another plug-in drops the options of the old."""
     merged = dict(base)
     for key, value in top.items():
         old: Any = merged.get(key)
-        both = isinstance(old, dict) and isinstance(value, dict)
-        if both and (is_one_layer or not _replaces(key, old, value)):
-            merged[key] = merge(old, value, is_one_layer=is_one_layer)
+        if isinstance(old, dict) and isinstance(value, dict):
+            kept = old if is_one_layer else _kept(key, old, value)
+            merged[key] = merge(kept, value, is_one_layer=is_one_layer)
         else:
             merged[key] = value
     return merged
 
 
-def _replaces(section: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+def _kept(section: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a later layer keeps of a section: nothing of a search space, most of all others."""
     if section == "space":
-        return True
+        return {}
     selector = PLUG_INS.get(section, ("", ""))[0]
-    return selector in new and old.get(selector) not in (None, new[selector])
+    if selector in new and old.get(selector) not in (None, new[selector]):
+        return {key: value for key, value in old.items() if key in SHARED[section]}
+    return old
 
 
 def origin(location: Sequence[str | int], layers: Sequence[Layer]) -> str:

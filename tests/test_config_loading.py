@@ -74,6 +74,13 @@ def test_a_list_is_replaced_and_not_merged(write):
     assert config.export.formats == ("tflite_int8",)
 
 
+def test_naming_another_source_keeps_what_every_source_has():
+    config = load_config(
+        ROOT / "configs" / "smoke.yaml", ["data.source=tfds", "data.dataset=mnist"]
+    )
+    assert (config.data.source, config.data.train_limit) == ("tfds", 2000)
+
+
 def test_naming_another_preset_drops_the_inherited_options(write):
     write(MINIMAL.replace("compact_cnn", "compact_cnn, filters: 8, l2: 0.25"), "base.yaml")
     other = load_config(write("extends: base.yaml\nmodel: {preset: two_conv}"))
@@ -289,7 +296,9 @@ def test_extends_must_name_a_file(write):
 def test_a_missing_parent_is_named_with_its_path(write):
     path = write("extends: sme.yaml")
     missing = path.parent / "sme.yaml"
-    assert message_of(path) == f"{missing}: no such config file. Did you mean {path}?"
+    assert message_of(path) == (
+        f"{path}: extends sme.yaml: {missing}: no such config file. Did you mean {path}?"
+    )
 
 
 def test_a_missing_file_is_answered_with_the_nearest_name():

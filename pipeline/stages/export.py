@@ -138,7 +138,7 @@ def _result(
     }
     least, most = min(sizes, key=sizes.__getitem__), max(sizes, key=sizes.__getitem__)
     summary = (
-        f"{len(sizes)} formats, {readable_size(sizes[least])} ({least}) to "
+        f"{len(sizes)} format{'s' * (len(sizes) > 1)}, {readable_size(sizes[least])} ({least}) to "
         f"{readable_size(sizes[most])} ({most})"
     )
     if failures:

@@ -103,7 +103,8 @@ class _Judge:
 def _stage_result(result: Verdict) -> StageResult:
     """Counts as `failed` the formats that could not be checked, which may pass another time."""
     count = len(result.formats)
-    summary = f"{count} formats hold their gates on {result.test_images:,} test images"
+    held = "1 format holds its gate" if count == 1 else f"{count} formats hold their gates"
+    summary = f"{held} on {result.test_images:,} test images"
     if result.failed:
         names = ", ".join(row.name for row in result.failed)
         summary = f"{len(result.failed)} of {count} formats failed: {names}"

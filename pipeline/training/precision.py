@@ -98,7 +98,7 @@ def _choose_policy(device: Device, probe: Probe, memory: "ProbeMemory") -> tuple
         lambda: probe("mixed_bfloat16", False) / probe("float32", False),
     )
     policy = "mixed_bfloat16" if ratio < WORTH_IT else "float32"
-    return policy, f"a bfloat16 step takes {ratio:.2f} of the time of a float32 step"
+    return policy, f"a bfloat16 step takes {ratio:.2f} times as long as a float32 step"
 
 
 def _choose_jit(
@@ -111,7 +111,7 @@ def _choose_jit(
         )
     except tf.errors.OpError as error:
         return False, f"XLA cannot compile a step ({str(error).splitlines()[0]})"
-    return ratio < WORTH_IT, f"a step with XLA takes {ratio:.2f} of the time without"
+    return ratio < WORTH_IT, f"a step with XLA takes {ratio:.2f} times as long as without"
 
 
 def decide_execution(
