@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pipeline.prediction import Prediction
 
 EXACT = 0.005
-WIDE = 96
+WIDE = 118
 DASH = "–"
 
 
@@ -74,22 +74,18 @@ def show_run(console: Console, run: Run) -> None:
 
 
 def show_formats(console: Console, verdict: "Verdict") -> None:
-    """One line a format: what it is, how it answers, whether it passed."""
-    names = ["format", "size", "accuracy", "to Keras", "agreement", "p50", "verdict"]
-    is_wide = console.width >= WIDE
-    table = _table(*names, *["file"] * is_wide, right=(1, 2, 3, 4, 5))
+    """One line a format: what it is, how it answers, how fast, whether it passed."""
+    names = ("format", "size", "accuracy", "to Keras", "agreement", "p50", "verdict")
+    more = ("p95", "load", "file") if console.width >= WIDE else ()
+    table = _table(*names, *more, right=(1, 2, 3, 4, 5, 7, 8))
     for row in verdict.formats:
-        cells = (
-            row.name,
-            readable_size(row.size_bytes) if row.size_bytes is not None else DASH,
-            *_figures(row),
-            *[row.file] * is_wide,
-        )
-        table.add_row(*cells)
+        table.add_row(*_figures(row), *_more_figures(row)[: len(more)])
     console.print(table)
     console.print(
-        f"[dim]{verdict.test_images:,} test images; Keras {verdict.keras_accuracy:.2%}; "
-        f"p50: one image, {_count(verdict.threads, 'thread')}"
+        f"[dim]{verdict.test_images:,} test images; Keras {verdict.keras_accuracy:.2%}; p50 of "
+        f"{_count(verdict.timed_runs, 'run')} on one image, {_count(verdict.threads, 'thread')}, "
+        f"after {verdict.warmup_runs} to warm up",
+        soft_wrap=True,
     )
     for row in verdict.failed:
         console.print(f"[red]{row.name}[/]  {escape(row.reason)}", soft_wrap=True)
@@ -97,11 +93,21 @@ def show_formats(console: Console, verdict: "Verdict") -> None:
 
 def _figures(row: "FormatVerdict") -> tuple[str, ...]:
     return (
+        row.name,
+        DASH if row.size_bytes is None else readable_size(row.size_bytes),
         _shown_as("{:.2%}", row.accuracy),
         _points(row.accuracy_difference_points),
         _shown_as("{:.2%}", row.agreement),
         _shown_as("{:.3f} ms", row.latency_p50_ms),
         "[green]pass[/]" if row.passed else "[red]fail[/]",
+    )
+
+
+def _more_figures(row: "FormatVerdict") -> tuple[str, ...]:
+    return (
+        _shown_as("{:.3f} ms", row.latency_p95_ms),
+        _shown_as("{:.1f} ms", row.load_ms),
+        row.file,
     )
 
 

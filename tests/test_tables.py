@@ -1,0 +1,53 @@
+"""The table that ends every run, on formats that passed, failed and never ran."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from export.verdict import Check, FormatVerdict, Verdict
+from pipeline import tables
+
+HELD = Check("ties apart", 0, 0, True, "")
+MISSED = Check("accuracy", 0.9, 0.3, False, "loses 0.90 points, at most 0.30 are allowed")
+NOT_RUN = Check("runs", None, None, False, "its check was killed by SIGKILL")
+ROWS = (
+    FormatVerdict(
+        "onnx", "model.onnx", (HELD,), 314_000, "r", 0.995, 0.001, 1.0, 0, 0.0, 0.1, 0.25, 3
+    ),
+    FormatVerdict(
+        "tflite_int8", "i.tflite", (MISSED,), 90_000, "r", 0.986, -0.9, 0.99, 9, 0.4, 0.04, 0.1, 1
+    ),
+    FormatVerdict("saved_model", "saved_model", (NOT_RUN,)),
+)
+
+
+def shown(width):
+    console = Console(file=io.StringIO(), width=width)
+    tables.show_formats(console, Verdict(10_000, 0.995, 1, 20, 200, ROWS))
+    return [line.rstrip() for line in console.file.getvalue().splitlines()]
+
+
+def test_a_wide_terminal_shows_every_figure_of_a_format():
+    header, passed, failed, not_run, *rest = shown(120)
+    names = ["format", "size", "accuracy", "to", "Keras", "agreement", "p50", "verdict"]
+    assert header.split() == [*names, "p95", "load", "file"]
+    assert " ".join(passed.split()) == (
+        "onnx 314 kB 99.50% 0.00 pt 100.00% 0.100 ms pass 0.250 ms 3.0 ms model.onnx"
+    )
+    assert "-0.90 pt" in failed
+    assert "fail" in failed
+    assert not_run.split() == ["saved_model", *"–––––", "fail", "–", "–", "saved_model"]
+    assert rest == [
+        "10,000 test images; Keras 99.50%; p50 of 200 runs on one image, 1 thread, "
+        "after 20 to warm up",
+        "tflite_int8  loses 0.90 points, at most 0.30 are allowed",
+        "saved_model  its check was killed by SIGKILL",
+    ]
+
+
+@pytest.mark.parametrize("width", [80, 117])
+def test_a_narrow_terminal_folds_nothing(width):
+    header, *rows = shown(width)
+    assert header.split()[-1] == "verdict"
+    assert [row.split()[0] for row in rows[:3]] == ["onnx", "tflite_int8", "saved_model"]
