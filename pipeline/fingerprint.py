@@ -13,6 +13,7 @@ from pipeline.config import DataSection, Location, PipelineConfig, Section
 from pipeline.environment import version
 from pipeline.errors import DataError
 from pipeline.graph import Stage
+from pipeline.store import sha256
 
 
 def ingredients(config: PipelineConfig, stage: Stage, inputs: Mapping[str, str]) -> dict[str, Any]:
@@ -68,8 +69,7 @@ def outside_version(data: DataSection) -> str:
     total = hashlib.sha256()
     for path in data.outside_files():
         try:
-            with path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            digest = sha256(path)
         except OSError as error:
             raise DataError(f"{path}: cannot be read ({error.strerror})") from error
         total.update(f"{path.name} {digest}\n".encode())

@@ -122,7 +122,7 @@ def _why(latest: Artifact | None, values: Mapping[str, Any]) -> str:
         return "not made yet"
     differences = changes(latest.manifest["ingredients"], values)
     more = f" and {len(differences) - 3} more" if len(differences) > 3 else ""
-    return ", ".join(differences[:3]) + more
+    return ", ".join(differences[:3]) + more or "a setting is new"
 
 
 def _require_inputs(steps: Mapping[str, Step], selection: Selection) -> None:

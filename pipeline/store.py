@@ -132,15 +132,15 @@ class ArtifactStore:
         try:
             yield
         finally:
+            with suppress(OSError):  # what a killed run may go on from stays: it is not empty
+                self._scratch(stage, key).rmdir()
             path.unlink(missing_ok=True)
             lock.release()
 
     def tidy(self) -> None:
-        """Removes the folders that are empty, so that a run which made nothing leaves nothing."""
-        scratch = self._hidden("scratch")
+        """Removes empty folders, so that a run which made nothing leaves nothing."""
         names = ("staging", "locks", "scratch", "quarantine")
-        folders = (*scratch.glob("*/"), *map(self._hidden, names), self.root)
-        for folder in folders:
+        for folder in (*map(self._hidden, names), self.root):
             with suppress(OSError):
                 folder.rmdir()
 
@@ -156,7 +156,7 @@ class ArtifactStore:
 
     def scratch(self, stage: str, key: str) -> Path:
         """A folder that outlives a killed run of this key."""
-        folder = self._hidden("scratch") / f"{stage}-{key}"
+        folder = self._scratch(stage, key)
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
@@ -179,7 +179,7 @@ class ArtifactStore:
         folder.rename(target)
         _sync(target.parent)
         shutil.rmtree(replaced, ignore_errors=True)
-        shutil.rmtree(self._hidden("scratch") / f"{stage}-{key}", ignore_errors=True)
+        shutil.rmtree(self._scratch(stage, key), ignore_errors=True)
         return Artifact(target, full)
 
     def set_aside(self, stage: str, key: str) -> Path:
@@ -190,6 +190,9 @@ class ArtifactStore:
         with suppress(FileNotFoundError):
             (self.root / stage / key).rename(target)
         return target
+
+    def _scratch(self, stage: str, key: str) -> Path:
+        return self._hidden("scratch") / f"{stage}-{key}"
 
     def _hidden(self, name: str) -> Path:
         return self.root / f".{name}"

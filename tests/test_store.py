@@ -170,6 +170,15 @@ def test_staging_folders_of_one_key_are_apart(store):
         assert first != second
 
 
+def test_tidying_leaves_the_empty_scratch_of_a_run_that_is_at_work(store):
+    with store.lock("train", KEY):
+        scratch = store.scratch("train", KEY)
+        store.tidy()
+        assert scratch.is_dir()
+    store.tidy()
+    assert not store.root.exists()
+
+
 def test_a_second_publisher_of_a_key_replaces_the_first_whole(store):
     publish(store, text="first")
     publish(store, text="second")

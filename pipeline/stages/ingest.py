@@ -1,8 +1,5 @@
 """Reads images from a source, checks and cleans them, and writes them as TFRecord shards."""
 
-import hashlib
-from pathlib import Path
-
 import numpy as np
 
 from pipeline import plugins
@@ -13,6 +10,7 @@ from pipeline.data.records import write_split
 from pipeline.data.splits import split_validation, stratified_sample
 from pipeline.sources import LabelledImages, SourceData
 from pipeline.stages import StageContext, StageResult
+from pipeline.store import sha256
 
 Splits = dict[str, LabelledImages]
 ALSO_IN_TEST = "also_in_test_kept"
@@ -93,7 +91,7 @@ def _describe(
         pixel_mean=mean,
         pixel_deviation=deviation,
         origin=source.origin,
-        source_sha256={path.name: _sha256(path) for path in section.outside_files()},
+        source_sha256={path.name: sha256(path) for path in section.outside_files()},
         cleaning=cleaning_counts,
     )
 
@@ -108,11 +106,6 @@ def _pixel_statistics(images: np.ndarray) -> tuple[tuple[float, ...], tuple[floa
     mean = images.sum(axis=(0, 1, 2), dtype=np.uint64) / count
     squares = np.einsum("nhwc,nhwc->c", images, images, dtype=np.uint64) / count
     return tuple(mean.tolist()), tuple(np.sqrt(squares - mean**2).tolist())
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _summary(described: description.Description) -> str:

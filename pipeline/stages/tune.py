@@ -12,7 +12,6 @@ from pipeline.config_loading import with_values
 from pipeline.data import description
 from pipeline.data.records import read_split
 from pipeline.data.splits import stratified_sample
-from pipeline.sources import LabelledImages
 from pipeline.stages import StageContext, StageResult
 from pipeline.training.callbacks import KeepBest, StopOnDivergence
 from pipeline.training.fitting import Splits, fit
@@ -55,8 +54,7 @@ def _read(context: StageContext) -> tuple[Splits, tuple[int, int, int]]:
     train = read_split(folder, "train")
     count = max(1, round(context.config.tune.data_fraction * len(train)))
     chosen = stratified_sample(train.labels, count, context.config.seed)
-    part = LabelledImages(train.images[chosen], train.labels[chosen])
-    splits = Splits(part, read_split(folder, "validation"), dataset.num_classes)
+    splits = Splits(train.select(chosen), read_split(folder, "validation"), dataset.num_classes)
     return splits, dataset.image_shape
 
 
