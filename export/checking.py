@@ -64,21 +64,22 @@ def check(
 
 def measure(argument: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """The child's side: writes the answers and yields the times."""
-    images = np.load(argument["images"])
-    predictor, load_ms = _load_timed(argument)
-    np.save(argument["answers"], predictor.predict(images))
+    name, path = argument["format_name"], Path(argument["path"])
+    ends = exporter(name).inspect(name, path)
+    images = ends.input.type.encode(np.load(argument["images"]))
+    predictor, load_ms = _load_timed(name, path, argument["threads"])
+    np.save(argument["answers"], ends.output.type.decode(predictor.run(images)))
     times = _times(predictor, images[:1], argument["warmup_runs"], argument["timed_runs"])
     p50, p95 = np.percentile(times, [50, 95])
     yield asdict(Speed(predictor.runtime, float(p50), float(p95), load_ms))
 
 
-def _load_timed(argument: dict[str, Any]) -> tuple[Predictor, float]:
+def _load_timed(format_name: str, path: Path, threads: int) -> tuple[Predictor, float]:
     """Loads twice: the first time imports the runtime, which an app does once for all models."""
-    call = argument["format_name"], Path(argument["path"]), argument["threads"]
-    load = exporter(argument["format_name"]).load
-    load(*call)
+    load = exporter(format_name).load
+    load(format_name, path, threads)
     start = time.perf_counter()
-    return load(*call), 1e3 * (time.perf_counter() - start)
+    return load(format_name, path, threads), 1e3 * (time.perf_counter() - start)
 
 
 def _times(

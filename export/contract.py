@@ -1,4 +1,7 @@
-"""`contract.json`: what a user of any format must feed it and will get, for programs to read."""
+"""`contract.json`: what a user of any format must feed it and will get, for programs to read.
+
+Every format carries the same text inside it; its exporter's `read_contract` gives it back.
+"""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -18,6 +21,21 @@ Background = Literal["dark", "light", "mixed"]
 
 
 @dataclass(frozen=True)
+class Resize:
+    """How `predict` and the examples bring a picture to the model's size.
+
+    Attributes:
+        method: how pixels between pixels are found.
+        antialias: whether shrinking averages over all pixels.
+        fit: `pad` keeps the proportions and fills the rest with the picture's own border.
+    """
+
+    method: Literal["bilinear"] = "bilinear"
+    antialias: bool = True
+    fit: Literal["pad"] = "pad"
+
+
+@dataclass(frozen=True)
 class ImageInput:
     """The input of every format.
 
@@ -27,6 +45,7 @@ class ImageInput:
         layout: order of the dimensions, the batch first.
         colour: `grey` or `rgb`.
         background: what surrounds the subject in the training images.
+        resize: how a picture of another size is brought to this one.
     """
 
     shape: tuple[int, int, int]
@@ -35,6 +54,7 @@ class ImageInput:
     name: str = "image"
     value_range: tuple[int, int] = (0, 255)
     layout: str = "NHWC"
+    resize: Resize = Resize()
 
 
 @dataclass(frozen=True)
@@ -75,8 +95,7 @@ class Contract:
     Attributes:
         input: what all formats take.
         output: what all formats give.
-        formats: those that were written, by name.
-        failures: why a format that was asked for is not among them, by name.
+        formats: those that were asked for, by name.
         model_key: key of the train artifact.
         data_key: key of the ingest artifact.
         versions: of the libraries that were there, by name; none of one that was not.
@@ -85,7 +104,6 @@ class Contract:
     input: ImageInput
     output: ProbabilitiesOutput
     formats: Mapping[str, FormatContract]
-    failures: Mapping[str, str]
     model_key: str
     data_key: str
     versions: Mapping[str, str | None]
@@ -100,11 +118,11 @@ def image_input(shape: tuple[int, int, int], background: Background) -> ImageInp
 
 def output(labels: Sequence[str]) -> ProbabilitiesOutput:
     return ProbabilitiesOutput(
-        tuple(labels), hashlib.sha256(_labels_text(labels).encode()).hexdigest()
+        tuple(labels), hashlib.sha256(labels_text(labels).encode()).hexdigest()
     )
 
 
-def _labels_text(labels: Sequence[str]) -> str:
+def labels_text(labels: Sequence[str]) -> str:
     return "".join(f"{label}\n" for label in labels)
 
 
@@ -117,10 +135,23 @@ def of_format(name: str, interface: Interface) -> FormatContract:
     )
 
 
+def to_json(contract: Contract) -> str:
+    return _CONTRACT.dump_json(contract).decode()
+
+
+def from_json(text: str) -> Contract:
+    """Reads a contract.
+
+    Raises:
+        pydantic.ValidationError: the text is none.
+    """
+    return _CONTRACT.validate_json(text)
+
+
 def write(contract: Contract, folder: Path) -> None:
     """Writes `contract.json` and `labels.txt`."""
     (folder / FILE_NAME).write_bytes(_CONTRACT.dump_json(contract, indent=2) + b"\n")
-    (folder / LABELS_FILE_NAME).write_text(_labels_text(contract.output.labels), "utf-8")
+    (folder / LABELS_FILE_NAME).write_text(labels_text(contract.output.labels), "utf-8")
 
 
 def read(folder: Path) -> Contract:
@@ -130,4 +161,4 @@ def read(folder: Path) -> Contract:
         FileNotFoundError: the folder has none.
         pydantic.ValidationError: the file is no contract.
     """
-    return _CONTRACT.validate_json((folder / FILE_NAME).read_bytes())
+    return from_json((folder / FILE_NAME).read_text("utf-8"))

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 
 from export import child
 from export.formats import ExportRequest, exporter, formats
-from export.interface import Interface, contradiction
+from export.interface import contradiction
 from pipeline.errors import ExportError
 
 CHILDREN = 2
@@ -26,12 +26,10 @@ class Conversion:
 
     Attributes:
         format_name: the format.
-        interface: what the file takes and gives, as read back from it; none if it failed.
         failure: why there is no file; empty if there is.
     """
 
     format_name: str
-    interface: Interface | None
     failure: str = ""
 
 
@@ -125,13 +123,13 @@ def _blocked(
         for need in formats()[name].needs:
             if need in earlier and (why := earlier[need].result()[need].failure):
                 reason = f"it is made from {need}, which failed: {why}"
-                blocked[name] = Conversion(name, None, reason)
+                blocked[name] = Conversion(name, reason)
     return blocked
 
 
 def _failed(request: ExportRequest, why: str) -> Conversion:
     _discard(request.path)
-    return Conversion(request.format_name, None, f"the converter {why or 'gave no answer'}")
+    return Conversion(request.format_name, f"the converter {why or 'gave no answer'}")
 
 
 def _discard(path: Path) -> None:
@@ -156,7 +154,7 @@ def _write(request: ExportRequest) -> Conversion:
     except Exception as error:  # a converter may raise anything, and others wait for this process
         traceback.print_exc()
         return _failed(request, f"raised {type(error).__name__}: {_first_line(error)}")
-    return Conversion(request.format_name, interface)
+    return Conversion(request.format_name)
 
 
 def _first_line(error: Exception) -> str:

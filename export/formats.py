@@ -15,8 +15,18 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-class NoOptions(Section):
-    """For formats that have nothing to choose."""
+class FormatOptions(Section):
+    """What can be chosen for a format, and how numbers come in and go out as a result."""
+
+    @property
+    def input_type(self) -> TensorType:
+        """How it takes pixels 0..255."""
+        return FLOAT32
+
+    @property
+    def output_type(self) -> TensorType:
+        """How it gives probabilities 0..1."""
+        return FLOAT32
 
 
 @dataclass(frozen=True)
@@ -31,26 +41,44 @@ class Format:
         child: name of the process that writes it; formats of one name share its start-up time.
         needs: names of formats that must be written before this one.
         batch: the number of images that it takes at once; `N` is any.
-        input_type: how it takes pixels 0..255.
-        output_type: how it gives probabilities 0..1.
+        tolerance: how far a probability may lie from the one this very file gave elsewhere.
     """
 
     name: str
     path: str
     gate: Gate
-    options: type[Section] = NoOptions
+    options: type[FormatOptions] = FormatOptions
     child: str = "graph"
     needs: tuple[str, ...] = ()
     batch: int | str = "N"
-    input_type: TensorType = FLOAT32
-    output_type: TensorType = FLOAT32
+    tolerance: float = 1e-5
 
-    def interface(self, image_shape: tuple[int, ...], num_classes: int) -> Interface:
-        """What a file of this format must take and give."""
+    def interface(
+        self, image_shape: tuple[int, ...], num_classes: int, options: FormatOptions | None = None
+    ) -> Interface:
+        """What a file of this format must take and give, by default with its default options."""
+        chosen = options or self.options()
         return Interface(
-            Tensor("image", (self.batch, *image_shape), self.input_type),
-            Tensor("probabilities", (self.batch, num_classes), self.output_type),
+            Tensor("image", (self.batch, *image_shape), chosen.input_type),
+            Tensor("probabilities", (self.batch, num_classes), chosen.output_type),
         )
+
+
+@dataclass(frozen=True)
+class Materials:
+    """What every format of one export is made from.
+
+    Attributes:
+        model: the trained `model.keras`.
+        calibration: `.npy` of uint8 (count, height, width, channels) training images.
+        contract: the text of `contract.json`, which each file carries inside it.
+        workspace: a folder for what is written on the way.
+    """
+
+    model: Path
+    calibration: Path
+    contract: str
+    workspace: Path
 
 
 @dataclass(frozen=True)
@@ -59,21 +87,17 @@ class ExportRequest:
 
     Attributes:
         format_name: the format to write.
-        model: the trained float32 `model.keras`.
+        materials: what it is made from.
         folder: where the format goes, under its `path`.
-        calibration: `.npy` of uint8 (count, height, width, channels) training images.
-        options: the values of `export.<format_name>`, as plain data.
         promised: what the file must take and give.
-        workspace: a folder for what is written on the way, shared by formats of one export.
+        options: the values of `export.<format_name>`, as plain data.
         needs: where the formats are that this one needs, by name.
     """
 
     format_name: str
-    model: Path
+    materials: Materials
     folder: Path
-    calibration: Path
     promised: Interface
-    workspace: Path
     options: Mapping[str, Any] = field(default_factory=dict)
     needs: Mapping[str, Path] = field(default_factory=dict)
 
@@ -83,16 +107,19 @@ class ExportRequest:
 
 
 class Predictor(Protocol):
-    """A format loaded in the runtime that its user will use."""
+    """A format loaded in the runtime that its user will use.
+
+    It takes and gives numbers as they are stored; see `export.interface.TensorType`.
+    """
 
     runtime: str
 
-    def predict(self, images: "np.ndarray") -> "np.ndarray":
-        """Gives float32 (count, classes) probabilities for uint8 (count, h, w, c) images."""
+    def run(self, images: "np.ndarray") -> "np.ndarray":
+        """Gives (count, classes) stored probabilities for (count, h, w, c) stored pixels."""
         ...
 
     def prepare_one(self, image: "np.ndarray") -> Any:
-        """Turns one uint8 (1, h, w, c) image into what `run_prepared` takes."""
+        """Turns stored pixels of one image, (1, h, w, c), into what `run_prepared` takes."""
         ...
 
     def run_prepared(self, prepared: Any) -> None:
@@ -124,6 +151,24 @@ def exporter(format_name: str) -> Any:
         if any(f.name == format_name for f in module.FORMATS):
             return module
     raise KeyError(format_name)
+
+
+def answers(format_name: str, path: Path, images: "np.ndarray", threads: int = 1) -> "np.ndarray":
+    """Loads a format and asks it.
+
+    Args:
+        format_name: the format.
+        path: its file or folder.
+        images: uint8 (count, height, width, channels).
+        threads: that its runtime may use.
+
+    Returns:
+        Probabilities: float32 (count, classes).
+    """
+    module = exporter(format_name)
+    ends = module.inspect(format_name, path)
+    predictor = module.load(format_name, path, threads)
+    return ends.output.type.decode(predictor.run(ends.input.type.encode(images)))
 
 
 def size_bytes(path: Path) -> int:

@@ -1,6 +1,10 @@
 """What a model takes and what it gives: names, shapes, and how numbers are stored."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass(frozen=True)
@@ -10,6 +14,25 @@ class TensorType:
     dtype: str = "float32"
     scale: float | None = None
     zero_point: int | None = None
+
+    def encode(self, values: "np.ndarray") -> "np.ndarray":
+        """Turns real numbers into what is stored; those out of its range become its ends."""
+        import numpy as np
+
+        if self.scale is None:
+            return values.astype(self.dtype)
+        ends = np.iinfo(self.dtype)
+        stored = np.rint(np.asarray(values, np.float32) / self.scale) + (self.zero_point or 0)
+        return stored.clip(ends.min, ends.max).astype(self.dtype)
+
+    def decode(self, stored: "np.ndarray") -> "np.ndarray":
+        """Turns what is stored into real numbers, float32."""
+        import numpy as np
+
+        if self.scale is None:
+            return stored.astype(np.float32)
+        zero_point = np.float32(self.zero_point or 0)
+        return (stored.astype(np.float32) - zero_point) * np.float32(self.scale)
 
 
 FLOAT32 = TensorType()

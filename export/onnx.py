@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from export.formats import ExportRequest, Format, Predictor
+from export.formats import ExportRequest, Format, FormatOptions, Predictor
 from export.interface import Interface, Tensor, TensorType
 from export.keras_model import input_spec, load_float32
-from pipeline.config import Gate, Section
+from pipeline.config import Gate
 
 if TYPE_CHECKING:
     import numpy as np
     import onnx
 
 
-class OnnxOptions(Section):
+class OnnxOptions(FormatOptions):
     """`opset` 17 is read by ONNX Runtime since 1.12 and by every onnxruntime-web in use."""
 
     opset: Annotated[int, Field(ge=13, le=18)] = 17
@@ -31,17 +31,33 @@ FORMATS = (
         Gate(max_accuracy_drop_points=0.3),
         child="onnx_int8",
         needs=("onnx",),
+        tolerance=1e-2,
     ),
 )
 QUANTISED_OPS = ["Conv", "Gemm", "MatMul", "MaxPool", "Relu", "Reshape", "Transpose"]
 BATCH = 500
 
 
+CONTRACT = "evenkeel.contract"
+
+
 def write(request: ExportRequest) -> None:
+    import onnx
+
     if request.format_name == "onnx":
         _write_float32(request)
     else:
         _write_int8(request)
+    model = onnx.load(request.path)
+    onnx.helper.set_model_props(model, {CONTRACT: request.materials.contract})
+    onnx.save(model, request.path)
+
+
+def read_contract(path: Path) -> str:
+    import onnx
+
+    properties = onnx.load(path).metadata_props
+    return next(entry.value for entry in properties if entry.key == CONTRACT)
 
 
 def _write_float32(request: ExportRequest) -> None:
@@ -49,7 +65,7 @@ def _write_float32(request: ExportRequest) -> None:
     import tensorflow as tf
     import tf2onnx
 
-    model = load_float32(request.model)
+    model = load_float32(request.materials.model)
     function = tf.function(lambda image: {"probabilities": model(image, training=False)})
     converted, _ = tf2onnx.convert.from_function(
         function, input_signature=[input_spec(model, None)], opset=request.options["opset"]
@@ -123,12 +139,12 @@ def _write_int8(request: ExportRequest) -> None:
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    prepared = request.workspace / "prepared.onnx"
+    prepared = request.materials.workspace / "prepared.onnx"
     quant_pre_process(request.needs["onnx"], prepared, skip_symbolic_shape=True)
     quantize_static(
         prepared,
         request.path,
-        CalibrationReader(request.calibration),
+        CalibrationReader(request.materials.calibration),
         quant_format=QuantFormat.QDQ,
         op_types_to_quantize=QUANTISED_OPS,
         per_channel=True,
@@ -188,7 +204,7 @@ class OnnxPredictor:
         self.runtime = f"ONNX Runtime {onnxruntime.__version__}"
         self._session = session
 
-    def predict(self, images: "np.ndarray") -> "np.ndarray":
+    def run(self, images: "np.ndarray") -> "np.ndarray":
         import numpy as np
 
         starts = range(0, len(images), BATCH)
@@ -198,7 +214,7 @@ class OnnxPredictor:
         return self._session.run(["probabilities"], self.prepare_one(images))[0]
 
     def prepare_one(self, image: "np.ndarray") -> Any:
-        return {"image": image.astype("float32")}
+        return {"image": image}
 
     def run_prepared(self, prepared: Any) -> None:
         self._session.run(["probabilities"], prepared)

@@ -13,13 +13,22 @@ if TYPE_CHECKING:
 
 FORMATS = (Format("saved_model", "saved_model", Gate(tie_margin=1e-4)),)
 VERSION = "1"
+# The folder that SavedModel leaves to its users; TensorFlow and TF Serving copy it as it is.
+CONTRACT = f"{VERSION}/assets.extra/contract.json"
 SIGNATURE = "serving_default"
 BATCH = 500
 
 
 def write(request: ExportRequest) -> None:
     request.path.mkdir(parents=True, exist_ok=True)
-    write_saved_model(load_float32(request.model), request.path / VERSION, None)
+    write_saved_model(load_float32(request.materials.model), request.path / VERSION, None)
+    contract = request.path / CONTRACT
+    contract.parent.mkdir()
+    contract.write_text(request.materials.contract, "utf-8")
+
+
+def read_contract(path: Path) -> str:
+    return (path / CONTRACT).read_text("utf-8")
 
 
 def inspect(format_name: str, path: Path) -> Interface:
@@ -58,7 +67,7 @@ class SavedModelPredictor:
         self._model = model
         self._call = model.signatures[SIGNATURE]
 
-    def predict(self, images: "np.ndarray") -> "np.ndarray":
+    def run(self, images: "np.ndarray") -> "np.ndarray":
         import numpy as np
 
         starts = range(0, len(images), BATCH)
@@ -70,7 +79,7 @@ class SavedModelPredictor:
     def prepare_one(self, image: "np.ndarray") -> Any:
         import tensorflow as tf
 
-        return tf.constant(image, tf.float32)
+        return tf.constant(image)
 
     def run_prepared(self, prepared: Any) -> None:
         self._call(image=prepared)["probabilities"].numpy()

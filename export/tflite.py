@@ -1,13 +1,13 @@
 """TFLite in float32, float16, with dynamic range, and in whole int8; batch of 1."""
 
-import struct
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from export.formats import ExportRequest, Format, Predictor
-from export.interface import Interface, Tensor, TensorType
+from export import tflite_file
+from export.formats import ExportRequest, Format, FormatOptions, Predictor
+from export.interface import FLOAT32, Interface, Tensor, TensorType
 from export.keras_model import load_float32, write_saved_model
 from pipeline.config import Gate
 
@@ -15,26 +15,43 @@ if TYPE_CHECKING:
     import numpy as np
 
 LOSES_LITTLE = Gate(max_accuracy_drop_points=0.3)
+# The same bytes as the pixels, or less 128, so that no user has to scale anything.
+INPUT_TYPES = {
+    "uint8": TensorType("uint8", 1.0, 0),
+    "int8": TensorType("int8", 1.0, -128),
+    "float32": FLOAT32,
+}
+OUTPUT_TYPES = {
+    "uint8": TensorType("uint8", 1 / 256, 0),
+    "int8": TensorType("int8", 1 / 256, -128),
+    "float32": FLOAT32,
+}
 
 
-def _format(name: str, gate: Gate) -> Format:
-    return Format(name, f"{name}.tflite", gate, child="tflite", batch=1)
+class Int8Options(FormatOptions):
+    """`io` is how pixels come in and probabilities go out; the layers compute in int8 anyway."""
+
+    io: Literal["uint8", "int8", "float32"] = "uint8"
+
+    @property
+    def input_type(self) -> TensorType:
+        return INPUT_TYPES[self.io]
+
+    @property
+    def output_type(self) -> TensorType:
+        return OUTPUT_TYPES[self.io]
+
+
+def _format(name: str, gate: Gate, tolerance: float) -> Format:
+    return Format(name, f"{name}.tflite", gate, child="tflite", batch=1, tolerance=tolerance)
 
 
 FORMATS = (
-    _format("tflite_float32", Gate(tie_margin=1e-4)),
-    _format("tflite_float16", Gate(tie_margin=1e-2)),
-    _format("tflite_dynamic", LOSES_LITTLE),
-    replace(
-        _format("tflite_int8", LOSES_LITTLE),
-        input_type=TensorType("uint8", 1.0, 0),
-        output_type=TensorType("uint8", 1 / 256, 0),
-    ),
+    _format("tflite_float32", Gate(tie_margin=1e-4), 1e-5),
+    _format("tflite_float16", Gate(tie_margin=1e-2), 1e-3),
+    _format("tflite_dynamic", LOSES_LITTLE, 1e-2),
+    replace(_format("tflite_int8", LOSES_LITTLE, 1e-2), options=Int8Options),
 )
-CONVERTER_NAMES = {
-    b"serving_default_image:0": b"image",
-    b"StatefulPartitionedCall:0": b"probabilities",
-}
 
 
 def write(request: ExportRequest) -> None:
@@ -42,13 +59,14 @@ def write(request: ExportRequest) -> None:
 
     converter = tf.lite.TFLiteConverter.from_saved_model(str(_saved_model_of_one(request)))
     _configure(converter, request)
-    request.path.write_bytes(_renamed(converter.convert()))
+    completed = tflite_file.complete(converter.convert(), request.materials.contract)
+    request.path.write_bytes(completed)
 
 
 def _saved_model_of_one(request: ExportRequest) -> Path:
-    folder = request.workspace / "saved_model_of_one"
+    folder = request.materials.workspace / "saved_model_of_one"
     if not folder.exists():
-        write_saved_model(load_float32(request.model), folder, batch=1)
+        write_saved_model(load_float32(request.materials.model), folder, batch=1)
     return folder
 
 
@@ -61,10 +79,10 @@ def _configure(converter: Any, request: ExportRequest) -> None:
     if request.format_name == "tflite_float16":
         converter.target_spec.supported_types = [tf.float16]
     elif request.format_name == "tflite_int8":
-        converter.representative_dataset = lambda: _representative(request.calibration)
+        converter.representative_dataset = lambda: _representative(request.materials.calibration)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        converter.inference_input_type = tf.uint8
-        converter.inference_output_type = tf.uint8
+        io = tf.dtypes.as_dtype(request.options["io"])
+        converter.inference_input_type = converter.inference_output_type = io
 
 
 def _representative(calibration: Path) -> Iterator[list["np.ndarray"]]:
@@ -85,27 +103,16 @@ def _representative(calibration: Path) -> Iterator[list["np.ndarray"]]:
         yield [images[start : start + 1]]
 
 
-def _renamed(model: bytes) -> bytes:
-    """Gives the input and output tensors the names of their signature.
-
-    The converter names them after SavedModel's inner nodes. A FlatBuffer's string is its length,
-    its bytes and a zero, found by its offset: a shorter one can stand in the same place.
-    """
-    for old, new in CONVERTER_NAMES.items():
-        stored = struct.pack("<I", len(old)) + old + b"\0"
-        if model.count(stored) != 1:
-            raise ValueError(f"the converter's file has no single tensor named {old.decode()}")
-        replacement = struct.pack("<I", len(new)) + new
-        model = model.replace(stored, replacement.ljust(len(stored), b"\0"))
-    return model
-
-
 def _interpreter(path: Path, threads: int) -> Any:
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(str(path), num_threads=threads)
     interpreter.allocate_tensors()
     return interpreter
+
+
+def read_contract(path: Path) -> str:
+    return tflite_file.read_contract(path)
 
 
 def inspect(format_name: str, path: Path) -> Interface:
@@ -140,21 +147,17 @@ class TFLitePredictor:
         (self._input,) = interpreter.get_input_details()
         (self._output,) = interpreter.get_output_details()
 
-    def predict(self, images: "np.ndarray") -> "np.ndarray":
+    def run(self, images: "np.ndarray") -> "np.ndarray":
         import numpy as np
 
-        stored = np.concatenate([self._run(images[i : i + 1]) for i in range(len(images))])
-        scale, zero_point = self._output["quantization"]
-        if not scale:
-            return stored
-        return (stored.astype(np.float32) - zero_point) * np.float32(scale)
+        return np.concatenate([self._run(images[i : i + 1]) for i in range(len(images))])
 
     def _run(self, image: "np.ndarray") -> "np.ndarray":
-        self.run_prepared(self.prepare_one(image))
+        self.run_prepared(image)
         return self._interpreter.get_tensor(self._output["index"])
 
     def prepare_one(self, image: "np.ndarray") -> Any:
-        return image.astype(self._input["dtype"], copy=False)
+        return image
 
     def run_prepared(self, prepared: Any) -> None:
         self._interpreter.set_tensor(self._input["index"], prepared)

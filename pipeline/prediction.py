@@ -9,9 +9,9 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image, ImageOps
 
-from export import contract
+from export import contract, failures
 from export.contract import Contract, ImageInput
-from export.formats import exporter
+from export.formats import answers
 from pipeline.errors import ConfigError, DataError
 
 Polarity = Literal["auto", "light_on_dark", "dark_on_light"]
@@ -59,28 +59,27 @@ def predict(
         DataError: a file is no picture.
     """
     promised = contract.read(export_folder)
-    path = export_folder / _file_of(promised, format_name)
+    path = _file_of(promised, format_name, export_folder)
     if polarity != "auto" and promised.input.background == "mixed":
         raise ConfigError(
             f"--polarity {polarity}: the training images have no common background to turn "
             "the picture to; leave --polarity out"
         )
     prepared = [prepare(_open(file), promised.input, polarity) for file in files]
-    predictor = exporter(format_name).load(format_name, path, 1)
-    probabilities = predictor.predict(np.stack([image for image, _ in prepared]))
+    probabilities = answers(format_name, path, np.stack([image for image, _ in prepared]))
     return [
         _answer(file, row, promised.output.labels, read_as)
         for file, row, (_, read_as) in zip(files, probabilities, prepared, strict=True)
     ]
 
 
-def _file_of(promised: Contract, format_name: str) -> str:
-    if format_name in promised.formats:
-        return promised.formats[format_name].file
-    why = promised.failures.get(format_name, "this run did not export it")
-    raise ConfigError(
-        f"--format {format_name}: {why}. Available: {', '.join(sorted(promised.formats))}"
-    )
+def _file_of(promised: Contract, format_name: str, folder: Path) -> Path:
+    failed = failures.read(folder)
+    written = sorted(promised.formats.keys() - failed.keys())
+    if format_name in written:
+        return folder / promised.formats[format_name].file
+    why = failed.get(format_name, "this run did not export it")
+    raise ConfigError(f"--format {format_name}: {why}. Available: {', '.join(written)}")
 
 
 def _open(file: Path) -> Image.Image:

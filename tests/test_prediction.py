@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from export import contract
+from export import contract, failures
 from export.contract import Contract, ImageInput
 from pipeline import prediction
 from pipeline.errors import ConfigError, DataError
@@ -15,7 +15,7 @@ COLOUR = ImageInput((28, 28, 3), "rgb", "dark")
 class BrightestQuarter:
     """Stands for a format: its class is the quarter of the image that is brightest."""
 
-    def predict(self, images):
+    def __call__(self, name, path, images):
         quarters = images.reshape(len(images), 2, 14, 2, 14).mean(axis=(2, 4)).reshape(-1, 4)
         return (quarters / quarters.sum(axis=1, keepdims=True)).astype(np.float32)
 
@@ -32,14 +32,13 @@ def export_folder(tmp_path, monkeypatch):
             GREY,
             contract.output(["top left", "top right", "bottom left", "bottom right"]),
             {"onnx": promise},
-            {"tflite_int8": "the converter was killed by SIGKILL"},
             "m",
             "d",
             {},
         ),
     )
-    exporter = type("Exporter", (), {"load": lambda *_: BrightestQuarter()})
-    monkeypatch.setattr(prediction, "exporter", lambda name: exporter)
+    failures.write({"tflite_int8": "the converter was killed by SIGKILL"}, folder)
+    monkeypatch.setattr(prediction, "answers", BrightestQuarter())
     return folder
 
 
@@ -147,7 +146,7 @@ def test_without_a_common_background_nothing_is_inverted():
 def test_a_polarity_that_means_nothing_to_the_model_is_refused(export_folder, monkeypatch):
     known = contract.read(export_folder)
     mixed = Contract(
-        ImageInput((28, 28, 1), "grey", "mixed"), known.output, known.formats, {}, "m", "d", {}
+        ImageInput((28, 28, 1), "grey", "mixed"), known.output, known.formats, "m", "d", {}
     )
     monkeypatch.setattr(contract, "read", lambda _: mixed)
     with pytest.raises(ConfigError, match="no common background"):

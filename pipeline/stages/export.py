@@ -7,10 +7,19 @@ from pathlib import Path
 
 import numpy as np
 
-from export import contract
+from export import contract, failures
 from export.contract import Background, Contract
 from export.conversion import Conversion, convert
-from export.formats import ExportRequest, formats, readable_size, size_bytes, with_needed
+from export.formats import (
+    ExportRequest,
+    FormatOptions,
+    Materials,
+    formats,
+    readable_size,
+    size_bytes,
+    with_needed,
+)
+from export.interface import Interface
 from pipeline import environment
 from pipeline.data import description
 from pipeline.data.description import Description
@@ -25,8 +34,8 @@ DARK_BELOW, LIGHT_ABOVE = 64, 191
 def run(context: StageContext) -> StageResult:
     """Publishes the formats, `contract.json`, `labels.txt` and `calibration.json`.
 
-    A format that could not be written is named with the reason in the contract: `verify` fails
-    it there, and the others are there to be used.
+    A format that could not be written is named with the reason in `failures.json`: `verify`
+    fails it there, and the others are there to be used.
 
     Raises:
         ExportError: no format at all could be written.
@@ -35,14 +44,14 @@ def run(context: StageContext) -> StageResult:
     context.scratch.mkdir()
     dataset = description.read(context.inputs["ingest"])
     images = _calibration_images(context, dataset)
-    calibration = context.scratch / "calibration.npy"
-    np.save(calibration, images)
-    conversions = _convert(context, dataset, calibration)
-    failures = {name: c.failure for name, c in conversions.items() if c.failure}
-    if len(failures) == len(conversions):
-        raise ExportError(f"no format could be written. {_sentence(failures)}")
-    contract.write(_contract(context, dataset, background(images), conversions), context.output)
-    return _result(conversions, failures, context.output)
+    promised = _contract(context, dataset, background(images))
+    contract.write(promised, context.output)
+    conversions = _convert(context, dataset, _materials(context, promised, images))
+    failed = {name: c.failure for name, c in conversions.items() if c.failure}
+    failures.write(failed, context.output)
+    if len(failed) == len(conversions):
+        raise ExportError(f"no format could be written. {_sentence(failed)}")
+    return _result(conversions, failed, context.output)
 
 
 def _calibration_images(context: StageContext, dataset: Description) -> np.ndarray:
@@ -74,54 +83,64 @@ def background(images: np.ndarray) -> Background:
     return "light" if level > LIGHT_ABOVE else "mixed"
 
 
+def _materials(context: StageContext, promised: Contract, images: np.ndarray) -> Materials:
+    workspace = context.scratch.resolve()
+    calibration = workspace / "calibration.npy"
+    np.save(calibration, images)
+    model = (context.inputs["train"] / "model.keras").resolve()
+    return Materials(model, calibration, contract.to_json(promised), workspace)
+
+
 def _convert(
-    context: StageContext, dataset: Description, calibration: Path
+    context: StageContext, dataset: Description, materials: Materials
 ) -> dict[str, Conversion]:
     """Writes what was asked for into the artifact, and what that needs into the scratch folder."""
     section = context.config.export
     names = with_needed(section.formats)
-    requests = [_request(context, dataset, name, calibration) for name in names]
+    requests = [_request(context, dataset, name, materials) for name in names]
     with context.progress.task("exporting", len(names)) as task:
         conversions = convert(requests, section.timeout_seconds, lambda name: task.advance(1, name))
     return {name: conversions[name] for name in section.formats}
 
 
 def _request(
-    context: StageContext, dataset: Description, name: str, calibration: Path
+    context: StageContext, dataset: Description, name: str, materials: Materials
 ) -> ExportRequest:
     def folder(of: str) -> Path:
         asked_for = of in context.config.export.formats
-        return (context.output if asked_for else context.scratch).resolve()
+        return context.output.resolve() if asked_for else materials.workspace
 
-    format_ = formats()[name]
-    options = getattr(context.config.export, name, format_.options())
     return ExportRequest(
         format_name=name,
-        model=(context.inputs["train"] / "model.keras").resolve(),
+        materials=materials,
         folder=folder(name),
-        calibration=calibration.resolve(),
-        promised=format_.interface(dataset.image_shape, dataset.num_classes),
-        workspace=context.scratch.resolve(),
-        options=options.model_dump(),
-        needs={need: folder(need) / formats()[need].path for need in format_.needs},
+        promised=_interface(context, dataset, name),
+        options=_options(context, name).model_dump(),
+        needs={need: folder(need) / formats()[need].path for need in formats()[name].needs},
     )
 
 
+def _interface(context: StageContext, dataset: Description, name: str) -> Interface:
+    return formats()[name].interface(
+        dataset.image_shape, dataset.num_classes, _options(context, name)
+    )
+
+
+def _options(context: StageContext, name: str) -> FormatOptions:
+    options: FormatOptions = getattr(context.config.export, name, formats()[name].options())
+    return options
+
+
 def _contract(
-    context: StageContext,
-    dataset: Description,
-    training_background: Background,
-    conversions: Mapping[str, Conversion],
+    context: StageContext, dataset: Description, training_background: Background
 ) -> Contract:
     return Contract(
         input=contract.image_input(dataset.image_shape, training_background),
         output=contract.output(dataset.classes),
         formats={
-            name: contract.of_format(name, conversion.interface)
-            for name, conversion in conversions.items()
-            if conversion.interface
+            name: contract.of_format(name, _interface(context, dataset, name))
+            for name in context.config.export.formats
         },
-        failures={name: c.failure for name, c in conversions.items() if c.failure},
         model_key=context.inputs["train"].name,
         data_key=context.inputs["ingest"].name,
         versions=environment.library_versions(),
@@ -129,24 +148,24 @@ def _contract(
 
 
 def _result(
-    conversions: Mapping[str, Conversion], failures: Mapping[str, str], folder: Path
+    conversions: Mapping[str, Conversion], failed: Mapping[str, str], folder: Path
 ) -> StageResult:
     sizes = {
         name: size_bytes(folder / formats()[name].path)
         for name in conversions
-        if name not in failures
+        if name not in failed
     }
     least, most = min(sizes, key=sizes.__getitem__), max(sizes, key=sizes.__getitem__)
     summary = (
         f"{len(sizes)} format{'s' * (len(sizes) > 1)}, {readable_size(sizes[least])} ({least}) to "
         f"{readable_size(sizes[most])} ({most})"
     )
-    if failures:
-        summary += f"; {len(failures)} failed. {_sentence(failures)}"
+    if failed:
+        summary += f"; {len(failed)} failed. {_sentence(failed)}"
     metrics = {f"{name}.size_bytes": size for name, size in sizes.items()}
-    return StageResult(summary, {**metrics, "failed": len(failures)})
+    return StageResult(summary, {**metrics, "failed": len(failed)})
 
 
-def _sentence(failures: Mapping[str, str]) -> str:
-    reasons = ". ".join(f"{name}: {why}" for name, why in failures.items())
+def _sentence(failed: Mapping[str, str]) -> str:
+    reasons = ". ".join(f"{name}: {why}" for name, why in failed.items())
     return f"{reasons}. Running the same command again tries again."

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from export import comparison, contract, verdict
+from export import comparison, failures, verdict
 from export.checking import Speed, check
 from export.comparison import Comparison
 from export.formats import formats, size_bytes
@@ -55,7 +55,7 @@ class _Judge:
     def __init__(self, context: StageContext, test: LabelledImages, keras: np.ndarray) -> None:
         self._section = context.config.verify
         self._folder = context.inputs["export"]
-        self._failures = contract.read(self._folder).failures
+        self._failures = failures.read(self._folder)
         self._images = context.scratch / "test_images.npy"
         np.save(self._images, test.images)
         self._labels = test.labels

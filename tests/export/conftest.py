@@ -7,9 +7,11 @@ import keras
 import numpy as np
 import pytest
 
-from export.formats import ExportRequest, exporter, formats, with_needed
+from export import contract
+from export.formats import ExportRequest, Materials, exporter, formats, with_needed
 
-SHAPE, CLASSES = (12, 10, 1), 4
+SHAPE, LABELS = (12, 10, 1), ("ein", "zwei", "drei", "fünf")
+CLASSES = len(LABELS)
 
 
 @dataclass(frozen=True)
@@ -18,18 +20,26 @@ class Exported:
     images: np.ndarray
     folder: Path
     workspace: Path
+    contract: contract.Contract
 
     def path(self, name):
         return self.folder / formats()[name].path
 
+    @property
+    def materials(self):
+        return Materials(
+            self.workspace / "model.keras",
+            self.workspace / "calibration.npy",
+            contract.to_json(self.contract),
+            self.workspace,
+        )
+
     def request(self, name, folder=None):
         return ExportRequest(
             format_name=name,
-            model=self.workspace / "model.keras",
+            materials=self.materials,
             folder=folder or self.folder,
-            calibration=self.workspace / "calibration.npy",
             promised=formats()[name].interface(SHAPE, CLASSES),
-            workspace=self.workspace,
             options=formats()[name].options().model_dump(),
             needs={need: self.path(need) for need in formats()[name].needs},
         )
@@ -72,7 +82,16 @@ def exported(tmp_path_factory):
     np.save(workspace / "calibration.npy", images)
     model = build_network()
     model.save(workspace / "model.keras")
-    result = Exported(model, images, folder, workspace)
+    promised = contract.Contract(
+        contract.image_input(SHAPE, "mixed"),
+        contract.output(LABELS),
+        {n: contract.of_format(n, f.interface(SHAPE, CLASSES)) for n, f in formats().items()},
+        model_key="0" * 16,
+        data_key="1" * 16,
+        versions={"keras": keras.__version__},
+    )
+    contract.write(promised, folder)
+    result = Exported(model, images, folder, workspace, promised)
     for name in with_needed(formats()):
         exporter(name).write(result.request(name))
     return result

@@ -19,7 +19,6 @@ def a_contract():
         input=contract.image_input((28, 28, 1), "dark"),
         output=contract.output(LABELS),
         formats={"tflite_int8": contract.of_format("tflite_int8", PROMISED)},
-        failures={"onnx": "no such operator"},
         model_key="b" * 16,
         data_key="a" * 16,
         versions={"keras": "3.15.1", "tf2onnx": None},
@@ -41,6 +40,7 @@ def test_the_file_says_what_a_program_in_any_language_needs(tmp_path):
         "name": "image",
         "value_range": [0, 255],
         "layout": "NHWC",
+        "resize": {"method": "bilinear", "antialias": True, "fit": "pad"},
     }
     assert plain["formats"]["tflite_int8"] == {
         "file": "tflite_int8.tflite",

@@ -5,7 +5,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from export.conversion import convert, write_formats
-from export.formats import ExportRequest, formats
+from export.formats import ExportRequest, Materials, formats
 
 TFLITE = ("tflite_float32", "tflite_float16", "tflite_int8")
 
@@ -19,11 +19,9 @@ def requests(folder, names):
     return [
         ExportRequest(
             format_name=name,
-            model=folder / "model.keras",
+            materials=Materials(folder / "model.keras", folder / "images.npy", "{}", folder),
             folder=folder,
-            calibration=folder / "calibration.npy",
             promised=formats()[name].interface((4, 4, 1), 2),
-            workspace=folder,
         )
         for name in names
     ]
@@ -82,7 +80,8 @@ def test_a_file_that_breaks_its_promise_fails(exported, tmp_path):
 def test_a_model_that_cannot_be_read_is_named(exported, tmp_path):
     broken = tmp_path / "model.keras"
     broken.write_bytes(b"no archive")
-    request = replace(exported.request("onnx", folder=tmp_path), model=broken)
+    materials = replace(exported.materials, model=broken)
+    request = replace(exported.request("onnx", folder=tmp_path), materials=materials)
     (answer,) = write_formats([plain(request)])
     assert answer["failure"].startswith("the converter raised ")
     assert "model.keras" in answer["failure"]

@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from export import contract
+from export import formats as formats_module
 from export.child import call
 from export.formats import exporter, formats, readable_size, size_bytes, with_needed
 from export.interface import contradiction
@@ -47,13 +49,18 @@ def test_a_file_takes_and_gives_what_its_format_promises(exported, name):
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "saved_model"])
 def test_a_format_answers_as_keras_does(exported, name):
-    predictor = exporter(name).load(name, exported.path(name), 1)
     keras_answers = exported.model.predict(exported.images, verbose=0)
-    answers = predictor.predict(exported.images)
+    answers = formats_module.answers(name, exported.path(name), exported.images)
     assert answers.shape == keras_answers.shape
     assert answers.dtype == np.float32
     bound = 5e-2 if name == "onnx_int8" else LARGEST_DIFFERENCE.get(name, 1e-5)
     assert np.abs(answers - keras_answers).max() < bound
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_file_carries_the_contract_inside_it(exported, name):
+    carried = contract.from_json(exporter(name).read_contract(exported.path(name)))
+    assert carried == contract.read(exported.folder) == exported.contract
 
 
 @pytest.mark.parametrize(

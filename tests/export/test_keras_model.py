@@ -3,7 +3,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from export.conversion import write_formats
-from export.formats import ExportRequest, exporter, formats
+from export.formats import ExportRequest, Materials, answers, formats
 from export.keras_model import load_float32
 
 
@@ -30,22 +30,20 @@ def test_a_mixed_precision_model_is_exported_as_its_float32_twin(mixed, exported
     for name in ("onnx", "tflite_float32"):
         request = ExportRequest(
             format_name=name,
-            model=tmp_path / "model.keras",
+            materials=Materials(tmp_path / "model.keras", tmp_path, "{}", tmp_path),
             folder=tmp_path,
-            calibration=tmp_path,
             promised=exported.request(name).promised,
-            workspace=tmp_path,
             options=formats()[name].options().model_dump(),
         )
         plain = TypeAdapter(ExportRequest).dump_python(request, mode="json")
         assert [done["failure"] for done in write_formats([plain])] == [""]
-        twin = exporter(name).load(name, exported.path(name), 1).predict(exported.images)
-        given = exporter(name).load(name, request.path, 1).predict(exported.images)
+        twin = answers(name, exported.path(name), exported.images)
+        given = answers(name, request.path, exported.images)
         np.testing.assert_array_equal(given, twin)
 
 
 def test_a_float32_model_is_loaded_as_it_is(exported):
-    loaded = load_float32(exported.request("onnx").model)
+    loaded = load_float32(exported.materials.model)
     assert [layer.name for layer in loaded.layers] == [x.name for x in exported.model.layers]
     for found, expected in zip(loaded.get_weights(), exported.model.get_weights(), strict=True):
         np.testing.assert_array_equal(found, expected)

@@ -87,6 +87,6 @@ def test_an_opset_that_the_converter_does_not_know_is_refused(opset):
 
 
 def test_calibration_feeds_every_image_once(exported):
-    reader = exporter.CalibrationReader(exported.request("onnx_int8").calibration)
+    reader = exporter.CalibrationReader(exported.materials.calibration)
     fed = np.concatenate([batch["image"] for batch in iter(reader.get_next, None)])
     np.testing.assert_array_equal(fed, exported.images)

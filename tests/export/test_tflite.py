@@ -42,7 +42,7 @@ def test_int8_holds_no_float_operator(exported):
 
 
 def test_the_extremes_are_shown_in_one_pixel_of_a_calibration_image(exported):
-    images = list(tflite._representative(exported.request("tflite_int8").calibration))
+    images = list(tflite._representative(exported.materials.calibration))
     assert len(images) == len(exported.images) + 2
     for (shown,), extreme in zip(images, (0, 255), strict=False):
         changed = shown != exported.images[:1]
@@ -54,8 +54,3 @@ def test_smaller_formats_are_smaller(exported):
     size = {name: exported.path(name).stat().st_size for name in NAMES}
     assert size["tflite_float16"] < 0.8 * size["tflite_float32"]
     assert size["tflite_int8"] < 0.8 * size["tflite_float16"]
-
-
-def test_a_file_without_the_expected_names_is_refused():
-    with pytest.raises(ValueError, match="no single tensor named"):
-        tflite._renamed(b"TFL3")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from export import contract
+from export import contract, failures
 from export.conversion import Conversion
 from export.formats import formats
 from pipeline import environment
@@ -70,6 +70,7 @@ def test_it_publishes_what_was_asked_for_and_no_step_on_the_way(exported):
     assert sorted(path.name for path in context.output.iterdir()) == [
         "calibration.json",
         "contract.json",
+        "failures.json",
         "labels.txt",
         "model_int8.onnx",
         "tflite_int8.tflite",
@@ -83,7 +84,7 @@ def test_the_contract_names_what_made_the_files(exported):
     assert written.output.labels == CLASSES
     assert written.input.background == "dark"
     assert sorted(written.formats) == ["onnx_int8", "tflite_int8"]
-    assert written.failures == {}
+    assert failures.read(context.output) == {}
 
 
 def test_calibration_records_which_images_and_keeps_the_classes_shares(exported):
@@ -113,9 +114,9 @@ def converts_only(names):
             name = request.format_name
             if name in names:
                 request.path.write_bytes(b"x")
-                done[name] = Conversion(name, request.promised)
+                done[name] = Conversion(name)
             else:
-                done[name] = Conversion(name, None, "the converter was killed by SIGKILL")
+                done[name] = Conversion(name, "the converter was killed by SIGKILL")
         return done
 
     return convert
@@ -126,8 +127,7 @@ def test_a_format_that_fails_is_named_and_the_others_are_published(inputs, tmp_p
     context = context_for(tmp_path, inputs, ("onnx", "tflite_int8"))
     result = export.run(context)
     reason = "the converter was killed by SIGKILL"
-    assert contract.read(context.output).failures == {"tflite_int8": reason}
-    assert sorted(contract.read(context.output).formats) == ["onnx"]
+    assert failures.read(context.output) == {"tflite_int8": reason}
     assert f"tflite_int8: {reason}. Running the same command again" in result.summary
     assert result.metrics["failed"] == 1
 

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from export import contract, verdict
-from export.formats import ExportRequest, exporter, formats
+from export import contract, failures, verdict
+from export.formats import ExportRequest, Materials, exporter, formats
 from pipeline.config import ExportSection, Gate, PipelineConfig, VerifySection
 from pipeline.data import description, records
 from pipeline.data.description import Description
@@ -15,6 +15,14 @@ from pipeline.stages import StageContext, verify
 
 SHAPE, CLASSES = (8, 8, 1), ("a", "b", "c")
 WRITTEN = ("onnx", "tflite_float32")
+PROMISED = contract.Contract(
+    contract.image_input(SHAPE, "mixed"),
+    contract.output(CLASSES),
+    {name: contract.of_format(name, formats()[name].interface(SHAPE, 3)) for name in WRITTEN},
+    model_key="m",
+    data_key="d",
+    versions={},
+)
 
 
 def network(seed):
@@ -32,15 +40,14 @@ def network(seed):
 def write_formats(model, folder):
     folder.mkdir(parents=True)
     model.save(folder / "model.keras")
+    promise = contract.to_json(PROMISED)
     for name in WRITTEN:
         exporter(name).write(
             ExportRequest(
                 format_name=name,
-                model=folder / "model.keras",
+                materials=Materials(folder / "model.keras", folder / "none", promise, folder),
                 folder=folder,
-                calibration=folder / "none",
                 promised=formats()[name].interface(SHAPE, 3),
-                workspace=folder,
                 options=formats()[name].options().model_dump(),
             )
         )
@@ -62,19 +69,8 @@ def root(tmp_path_factory):
     np.save(evaluate / "probabilities.npy", model.predict(images, verbose=0))
     write_formats(model, root / "export")
     write_formats(network(7), root / "other")
-    interfaces = {n: exporter(n).inspect(n, root / "export" / formats()[n].path) for n in WRITTEN}
-    contract.write(
-        contract.Contract(
-            contract.image_input(SHAPE, "mixed"),
-            contract.output(CLASSES),
-            {name: contract.of_format(name, found) for name, found in interfaces.items()},
-            {"saved_model": "the converter was killed by SIGKILL"},
-            "m",
-            "d",
-            {},
-        ),
-        root / "export",
-    )
+    contract.write(PROMISED, root / "export")
+    failures.write({"saved_model": "the converter was killed by SIGKILL"}, root / "export")
     return root
 
 
@@ -169,7 +165,7 @@ def test_a_file_that_its_runtime_refuses_fails_with_what_the_runtime_said(run, r
         (broken / file.name).write_bytes(file.read_bytes() if file.is_file() else b"")
     (broken / "model.onnx").write_bytes(b"no model")
     _, written = run("onnx", "tflite_float32", export_folder="broken")
-    assert "InvalidProtobuf" in written.formats[0].reason
+    assert "DecodeError" in written.formats[0].reason
     assert written.formats[0].size_bytes == 8
     assert written.formats[1].passed
 
