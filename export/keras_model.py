@@ -3,7 +3,9 @@
 import shutil
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from export.model_file import load_published
 
 if TYPE_CHECKING:
     import keras
@@ -12,29 +14,11 @@ if TYPE_CHECKING:
 
 @cache
 def load_float32(path: Path) -> "keras.Model":
-    """Loads `model.keras`; a model with a mixed-precision policy comes back in float32.
+    """Loads the published `model.keras`; one with a mixed-precision policy comes in float32.
 
-    Its weights are float32 in either case, so nothing is rounded. A process that writes several
-    formats loads the model once.
+    A process that writes several formats loads the model once.
     """
-    import keras
-
-    model = keras.saving.load_model(path, compile=False, safe_mode=True)
-    if all(layer.dtype_policy.compute_dtype == "float32" for layer in model.layers):
-        return model
-    rebuilt = type(model).from_config(_with_float32_policies(model.get_config()))
-    rebuilt.set_weights(model.get_weights())
-    return rebuilt
-
-
-def _with_float32_policies(config: Any) -> Any:
-    if isinstance(config, dict):
-        if config.get("class_name") == "DTypePolicy":
-            return {**config, "config": {"name": "float32"}}
-        return {key: _with_float32_policies(value) for key, value in config.items()}
-    if isinstance(config, list | tuple):
-        return type(config)(_with_float32_policies(value) for value in config)
-    return config
+    return load_published(path)
 
 
 def input_spec(model: "keras.Model", batch: int | None) -> "tf.TensorSpec":

@@ -11,8 +11,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Discriminator,
     Field,
     PlainValidator,
@@ -20,20 +18,11 @@ from pydantic import (
     model_validator,
 )
 
-Fraction = Annotated[float, Field(ge=0, lt=1)]
-
-
-class Section(BaseModel):
-    """A part of the config: unknown keys and wrong types are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
-class Location:
-    """Marks a path to outside data: its content decides keys, its place does not."""
-
-
-OutsidePath = Annotated[Path, AfterValidator(Path.expanduser), Location()]
+from pipeline.config_base import Fraction as Fraction
+from pipeline.config_base import Location as Location
+from pipeline.config_base import OutsidePath as OutsidePath
+from pipeline.config_base import Section as Section
+from pipeline.config_model_file import ModelFile
 
 
 class DataSection(Section):
@@ -86,7 +75,9 @@ class ModelSection(Section):
     preset: str
 
 
-class TrainSection(Section):
+class TrainSection(ModelFile):
+    """How to train; or, with a `model_file`, which trained model to take as it is."""
+
     epochs: Annotated[int, Field(ge=1)] = 10
     batch_size: Annotated[int, Field(ge=1)] = 128
     optimizer: Literal["sgd", "adam", "adamw", "rmsprop"] = "adam"

@@ -2,14 +2,15 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
+from pathlib import Path
 from typing import Any, get_args
 
 from pydantic.fields import FieldInfo
 
 from pipeline.code_version import code_version
-from pipeline.config import DataSection, Location, PipelineConfig, Section
+from pipeline.config import Location, PipelineConfig, Section
 from pipeline.environment import version
 from pipeline.errors import DataError
 from pipeline.graph import Stage
@@ -25,7 +26,7 @@ def ingredients(config: PipelineConfig, stage: Stage, inputs: Mapping[str, str])
         inputs: the key of each input artifact, by stage name.
 
     Raises:
-        DataError: a file of the source is missing or cannot be read.
+        DataError: an outside file is missing or cannot be read.
     """
     sections = {name: _values(getattr(config, name)) for name in stage.reads}
     modules = (f"pipeline.stages.{stage.name}", *stage.plug_ins(config))
@@ -37,7 +38,9 @@ def ingredients(config: PipelineConfig, stage: Stage, inputs: Mapping[str, str])
         "code": code_version(modules),
         "libraries": {name: version(name) for name in stage.libraries},
     }
-    return result if inputs else {**result, "outside": outside_version(config.data)}
+    if stage.outside_files:
+        result["outside"] = outside_version(stage.outside_files(config))
+    return result
 
 
 def key_of(values: Mapping[str, Any]) -> str:
@@ -60,14 +63,14 @@ def _is_place(field: FieldInfo) -> bool:
     return any(isinstance(m, Location) for m in chain(field.metadata, *branches))
 
 
-def outside_version(data: DataSection) -> str:
-    """The fingerprint of the files that a source reads.
+def outside_version(paths: Iterable[Path]) -> str:
+    """The fingerprint of files from outside of the project.
 
     Raises:
         DataError: a file is missing or cannot be read.
     """
     total = hashlib.sha256()
-    for path in data.outside_files():
+    for path in paths:
         try:
             digest = sha256(path)
         except OSError as error:
@@ -89,7 +92,7 @@ def _change(key: str, before: Any, after: Any) -> str:
         return f"{rest} {_short(before)} → {_short(after)}"
     return {
         "inputs": f"{rest} is new" if after else f"{rest} is gone",
-        "outside": "the data changed",
+        "outside": "the files that it reads changed",
         "code": "the code changed",
         "seed": f"seed {before} → {after}",
     }.get(kind, key)

@@ -3,8 +3,9 @@
 ingest → tune → build → train → evaluate → export → verify
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from export.formats import exporter, with_needed
 from pipeline import plugins
@@ -16,6 +17,8 @@ def _source(config: PipelineConfig) -> tuple[str, ...]:
 
 
 def _preset(config: PipelineConfig) -> tuple[str, ...]:
+    if config.train.model_file:
+        return ()
     searched = config.tune.space.get("model.preset") if config.tune.enabled else None
     names = {config.model.preset, *(searched.choice if isinstance(searched, Choice) else ())}
     return tuple(f"{plugins.MODELS}.{name}" for name in sorted(names))
@@ -29,6 +32,14 @@ def _nothing(config: PipelineConfig) -> tuple[str, ...]:
     return ()
 
 
+def _images(config: PipelineConfig) -> Sequence[Path]:
+    return config.data.outside_files()
+
+
+def _model_file(config: PipelineConfig) -> Sequence[Path]:
+    return config.train.outside_files()
+
+
 @dataclass(frozen=True)
 class Stage:
     """One step.
@@ -39,6 +50,7 @@ class Stage:
         reads: the config sections that it reads; `seed` counts for every stage.
         libraries: those whose version decides what it makes.
         plug_ins: modules that its own code reaches by name and not by import.
+        outside_files: files from outside of the project that it reads; their bytes count.
     """
 
     name: str
@@ -46,6 +58,7 @@ class Stage:
     reads: tuple[str, ...]
     libraries: tuple[str, ...]
     plug_ins: Callable[[PipelineConfig], tuple[str, ...]] = _nothing
+    outside_files: Callable[[PipelineConfig], Sequence[Path]] | None = None
 
 
 KERAS = ("tensorflow", "keras")
@@ -53,10 +66,10 @@ RUNTIMES = ("tensorflow", "ai-edge-litert", "onnxruntime")
 TRAINING = ("model", "train", "augmentation")
 
 STAGES = (
-    Stage("ingest", (), ("data", "augmentation"), (), _source),
+    Stage("ingest", (), ("data", "augmentation"), (), _source, _images),
     Stage("tune", ("ingest",), ("tune", *TRAINING), (*KERAS, "keras-tuner"), _preset),
     Stage("build", ("ingest", "tune"), ("model",), KERAS, _preset),
-    Stage("train", ("ingest", "tune", "build"), TRAINING, KERAS, _preset),
+    Stage("train", ("ingest", "tune", "build"), TRAINING, KERAS, _preset, _model_file),
     Stage("evaluate", ("ingest", "train"), ("evaluate", "name"), KERAS),
     Stage(
         "export",
@@ -72,5 +85,8 @@ NAMES = tuple(stage.name for stage in STAGES)
 
 
 def stages_of(config: PipelineConfig) -> tuple[Stage, ...]:
-    """The stages that this config has: all of them, or all but `tune`."""
-    return tuple(s for s in STAGES if s.name != "tune" or config.tune.enabled)
+    """The stages that this config has: `tune` if it searches, neither it nor `build` for a file."""
+    skipped = {"tune", "build"} if config.train.model_file else set()
+    if not config.tune.enabled:
+        skipped.add("tune")
+    return tuple(stage for stage in STAGES if stage.name not in skipped)

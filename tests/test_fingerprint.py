@@ -208,7 +208,7 @@ def test_an_outside_file_that_cannot_be_read_is_an_error_with_its_path(idx_folde
     options = load_config(MNIST, [f"data.folder={folder}"]).data
     monkeypatch.setattr(type(options), "outside_files", lambda self: [folder])
     with pytest.raises(DataError, match=f"{folder}: cannot be read \\(Is a directory\\)"):
-        outside_version(options)
+        outside_version(options.outside_files())
 
 
 def test_ingredients_survive_a_manifest():
@@ -239,5 +239,5 @@ def test_changes_are_said_in_words():
         "ingest is new",
         "tune is gone",
         "the code changed",
-        "the data changed",
+        "the files that it reads changed",
     ]

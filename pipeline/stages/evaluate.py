@@ -4,9 +4,9 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
-import keras
 import numpy as np
 
+from export import model_file
 from pipeline.data import description
 from pipeline.data.records import read_split
 from pipeline.errors import StageError
@@ -43,8 +43,10 @@ def run(context: StageContext) -> StageResult:
 
 def _probabilities(context: StageContext, images: np.ndarray) -> np.ndarray:
     """float32 (count, classes), batch by batch."""
-    path = context.inputs["train"] / "model.keras"
-    model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    folder = context.inputs["train"]
+    model_file.refuse_unasked_trust(folder, is_trusted=context.config.train.trust_model_file)
+    path = folder / model_file.MODEL
+    model = model_file.load_published(path)
     size = context.config.evaluate.batch_size
     with context.progress.task("evaluating", len(images)) as task:
         parts = []
@@ -74,7 +76,7 @@ def _evaluation(
     return report.Evaluation(
         summary=summary,
         predictions=predictions,
-        history=history.read(context.inputs["train"] / "history.csv"),
+        history=_history(context),
         dataset=report.Dataset(
             classes=dataset.classes,
             counts=dataset.counts,
@@ -82,12 +84,21 @@ def _evaluation(
             origin=dataset.origin,
             preview=preview.read_bytes() if preview.is_file() else None,
         ),
-        origin=report.Origin(config.name, _preset(context), provenance.facts(context.inputs)),
+        origin=report.Origin(config.name, _model(context), provenance.facts(context.inputs)),
     )
 
 
-def _preset(context: StageContext) -> str:
-    """The preset that was trained, which a search may have chosen."""
+def _history(context: StageContext) -> history.History:
+    """How training went; of a model that was brought along, nothing is known."""
+    if context.config.train.model_file:
+        return history.History((), {})
+    return history.read(context.inputs["train"] / "history.csv")
+
+
+def _model(context: StageContext) -> str:
+    """The file that was brought along, or the preset that was trained: a search may choose it."""
+    if brought := context.config.train.model_file:
+        return brought.name
     trained = provenance.read_manifest(context.inputs["train"]).get("config", {})
     return str(trained.get("model", {}).get("preset", context.config.model.preset))
 

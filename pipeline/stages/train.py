@@ -1,10 +1,14 @@
-"""train: trains the built network and keeps the weights that did best on validation."""
+"""train: trains the built network and keeps the weights that did best on validation.
+
+With `train.model_file` it takes that model as it is instead.
+"""
 
 from pathlib import Path
 from typing import Any
 
 import keras
 
+from export import model_file
 from pipeline.config import PipelineConfig
 from pipeline.data import description
 from pipeline.data.dataset import steps_per_epoch
@@ -13,11 +17,18 @@ from pipeline.stages import StageContext, StageResult
 from pipeline.training.callbacks import KeepBest, ShowProgress, StopOnDivergence, WriteHistory
 from pipeline.training.fitting import Splits, fit
 from pipeline.training.model_creation import create_model
+from pipeline.training.model_import import import_model
 from pipeline.training.precision import Execution, decide_execution
 
 
 def run(context: StageContext) -> StageResult:
-    """Publishes `model.keras` (float32), `history.csv` and TensorBoard logs."""
+    """Publishes `model.keras` (float32), and of training `history.csv` and TensorBoard logs."""
+    if context.config.train.model_file:
+        return import_model(context)
+    return _train(context)
+
+
+def _train(context: StageContext) -> StageResult:
     config = context.config
     folder = context.inputs["ingest"]
     dataset = description.read(folder)
@@ -26,10 +37,10 @@ def run(context: StageContext) -> StageResult:
     )
     execution = decide_execution(config, dataset.image_shape, splits.num_classes)
     model = create_model(config, dataset.image_shape, splits.num_classes, execution.policy)
-    untrained = keras.saving.load_model(context.inputs["build"] / "model.keras", compile=False)
+    untrained = model_file.load(context.inputs["build"] / model_file.MODEL)
     model.set_weights(untrained.get_weights())
     best = _fit(model, context, splits, execution)
-    _save_float32(untrained, best, context.output / "model.keras")
+    _save_float32(untrained, best, context.output / model_file.MODEL)
     return _result(config, execution, best)
 
 

@@ -1,0 +1,184 @@
+"""Loads `.keras` files, and is the only place that does.
+
+A `.keras` file can run code: a Lambda layer is code, and a class that is not Keras' own is looked
+up by name. Both are looked for before Keras parses the file, and refused unless a person has said
+that the file is trusted. Keras' own `safe_mode` is on besides.
+"""
+
+import importlib.util
+import json
+import shutil
+import sys
+import warnings
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import FunctionType
+from typing import TYPE_CHECKING, Any
+
+from export import model_config
+from export.model_archive import Archive, open_archive
+from pipeline.errors import ConfigError
+from pipeline.store import sha256
+
+if TYPE_CHECKING:
+    import keras
+
+MODEL, TRUSTED, CODE = "model.keras", "trusted.json", "model_code.py"
+
+
+@dataclass(frozen=True)
+class Trust:
+    """A person's word that a model file may run code.
+
+    Attributes:
+        code: a `.py` file that defines its classes, if it has any of its own; it is run.
+    """
+
+    code: Path | None = None
+
+
+def load(path: Path, trust: Trust | None = None) -> "keras.Model":
+    """Loads a model file in float32 whatever its dtype policies are, and not compiled.
+
+    Its weights are float32 in any case but under a policy of pure float16, so nothing is rounded.
+
+    Raises:
+        ConfigError: it is no `.keras` file, is damaged, or can run code and is not trusted.
+    """
+    archive = open_archive(path)
+    try:
+        archive = replace(archive, config=model_config.in_float32(archive.config))
+    except RecursionError as error:
+        raise ConfigError(f"{path}: its config is nested too deeply") from error
+    if policies := model_config.quantised(archive.config):
+        raise ConfigError(
+            f"{path}: is quantised by Keras ({', '.join(policies)}); "
+            "bring the model as it was before quantize()"
+        )
+    if trust is None:
+        _refuse_code(path, archive)
+    model = _built(path, archive, trust)
+    _compute_in_float32(path, model)
+    return model
+
+
+def _refuse_code(path: Path, archive: Archive) -> None:
+    stored = model_config.stored_code(archive.config)
+    foreign = model_config.foreign_names(archive.config)
+    if stored or foreign:
+        code = ", and name the file that defines them with train.model_code" if foreign else ""
+        raise ConfigError(
+            f"{path}: holds {', '.join((*stored, *foreign))}, which can run any code when it is "
+            f"loaded; if you trust the file, set train.trust_model_file=true{code}"
+        )
+
+
+def _built(path: Path, archive: Archive, trust: Trust | None) -> "keras.Model":
+    import keras
+
+    own = _imported(trust.code) if trust and trust.code else {}
+    unknown = [
+        name
+        for name in model_config.foreign_names(archive.config)
+        if keras.saving.get_registered_object(name, custom_objects=own) is None
+    ]
+    if unknown:
+        raise ConfigError(
+            f"{path}: holds {', '.join(unknown)}, which {_definer(trust)} does not define; "
+            "name the .py file that does with train.model_code"
+        )
+    try:
+        with TemporaryDirectory() as folder, warnings.catch_warnings():
+            warnings.filterwarnings("error", "Skipping nested container")  # it has no weights
+            checked = Path(folder) / MODEL
+            archive.write(checked)
+            return keras.saving.load_model(
+                checked, custom_objects=own, compile=False, safe_mode=trust is None
+            )
+    except Exception as error:  # a class may raise anything while it is made
+        raise ConfigError(f"{path}: Keras cannot load it. {gist(error)}") from error
+
+
+def _definer(trust: Trust | None) -> str:
+    return str(trust.code) if trust and trust.code else "Keras"
+
+
+def gist(error: Exception) -> str:
+    """The first sentence of Keras' words, which go on with the whole config."""
+    lines = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0][:300]}"
+
+
+def _imported(code: Path) -> dict[str, Any]:
+    """Runs a file once for each content that it has; gives its classes and functions by name."""
+    import keras
+
+    name = f"model_code_{sha256(code)[:16]}"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, code)
+        if spec is None or spec.loader is None:
+            raise ConfigError(f"{code}: expected a .py file")
+        policy = keras.config.dtype_policy()
+        module = sys.modules[name] = importlib.util.module_from_spec(spec)
+        try:
+            spec.loader.exec_module(module)
+        except Exception as error:  # it is anyone's code
+            del sys.modules[name]
+            raise ConfigError(f"{code}: cannot be run. {gist(error)}") from error
+        finally:
+            keras.config.set_dtype_policy(policy)
+    found = vars(sys.modules[name]).items()
+    return {n: v for n, v in found if isinstance(v, type | FunctionType) and v.__module__ == name}
+
+
+def _compute_in_float32(path: Path, model: "keras.Model") -> None:
+    """Sets the policy of layers that a subclassed model makes in its own code."""
+    import keras
+
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.layers.InputLayer) or layer.compute_dtype == "float32":
+            continue
+        if layer.variable_dtype != "float32":
+            raise ConfigError(
+                f"{path}: its layer {layer.name} keeps {layer.variable_dtype} weights by its own "
+                "code; expected float32"
+            )
+        layer.dtype_policy = "float32"
+
+
+def publish(model: "keras.Model", folder: Path, trust: Trust | None) -> None:
+    """Saves a model with what `load_published` needs to load it again."""
+    model.save(folder / MODEL)
+    if trust:
+        if trust.code:
+            shutil.copyfile(trust.code, folder / CODE)
+        text = json.dumps({"code": CODE if trust.code else None})
+        (folder / TRUSTED).write_text(text + "\n", encoding="utf-8")
+
+
+def load_published(path: Path) -> "keras.Model":
+    """Loads a model that this project published, with the trust that was given it then."""
+    return load(path, published_trust(path.parent))
+
+
+def published_trust(folder: Path) -> Trust | None:
+    record = folder / TRUSTED
+    if not record.is_file():
+        return None
+    return Trust(folder / CODE if json.loads(record.read_text("utf-8"))["code"] else None)
+
+
+def refuse_unasked_trust(folder: Path, *, is_trusted: bool) -> None:
+    """Refuses a train artifact that can run code where the config trusts none.
+
+    Artifacts may come from another machine, with any file in them.
+
+    Raises:
+        ConfigError: the folder says that its model is trusted, and the config does not.
+    """
+    if not is_trusted and (folder / TRUSTED).exists():
+        raise ConfigError(
+            f"{folder / TRUSTED}: the model can run code, and the config does not trust it; "
+            "set train.trust_model_file=true, or delete the artifact"
+        )
