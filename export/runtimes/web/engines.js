@@ -1,0 +1,83 @@
+/** The two engines: each starts once and then turns one image into probabilities. */
+
+import { model } from "./model.js";
+
+const SHAPE = [1, model.height, model.width, model.channels];
+const INSTALL = "Run `npm ci --ignore-scripts` in runtimes/web, then reload the page.";
+
+/** By the format that they run. */
+const ENGINES = {
+  onnx: { packageName: "onnxruntime-web", load: loadOnnxRuntime },
+  tflite_float32: { packageName: "@litertjs/core", load: loadLiteRt },
+};
+
+const started = new Map();
+
+/**
+ * Gives the engine of a format; the second call is answered at once, a failed one tried again.
+ *
+ * @returns {Promise<(pixels: Float32Array) => Promise<Float32Array>>} one image at a time
+ */
+export function engineFor(format) {
+  if (!started.has(format)) {
+    const engine = start(format);
+    engine.catch(() => started.delete(format));
+    started.set(format, engine);
+  }
+  return started.get(format);
+}
+
+async function start(format) {
+  const { packageName, load } = ENGINES[format];
+  const bytes = await download(new URL(`../../${model.files[format]}`, import.meta.url));
+  const run = await load(bytes).catch((cause) => {
+    const reason = `${packageName} did not start: ${cause.message ?? cause}.`;
+    throw new Error(`${reason} If it is not installed: ${INSTALL}`, { cause });
+  });
+  await run(new Float32Array(model.height * model.width * model.channels));
+  return oneAtATime(run);
+}
+
+async function download(url) {
+  const response = await fetch(url).catch((cause) => {
+    throw new Error(`The server does not answer (${url.pathname}). Is it running?`, { cause });
+  });
+  if (response.ok) return new Uint8Array(await response.arrayBuffer());
+  throw new Error(
+    `The model is not at ${url.pathname} (HTTP ${response.status}). ` +
+      "Start the server in the folder that holds the model files, not in runtimes/web.",
+  );
+}
+
+function oneAtATime(run) {
+  let last = Promise.resolve();
+  return (pixels) => {
+    const answer = last.then(() => run(pixels));
+    last = answer.catch(() => undefined);
+    return answer;
+  };
+}
+
+async function loadOnnxRuntime(bytes) {
+  const { InferenceSession, Tensor, env } = await import("onnxruntime-web/wasm");
+  env.wasm.numThreads = 1; // more need a server that isolates the page (COOP and COEP headers)
+  const session = await InferenceSession.create(bytes, { executionProviders: ["wasm"] });
+  return async (pixels) => {
+    const answers = await session.run({ [model.input]: new Tensor("float32", pixels, SHAPE) });
+    return answers[model.output].data;
+  };
+}
+
+async function loadLiteRt(bytes) {
+  const { Tensor, loadAndCompile, loadLiteRt: loadRuntime } = await import("@litertjs/core");
+  await loadRuntime(new URL("node_modules/@litertjs/core/wasm/", import.meta.url).href);
+  const compiled = await loadAndCompile(bytes, { accelerator: "wasm" });
+  return async (pixels) => {
+    const input = new Tensor(pixels, SHAPE);
+    const [output] = await compiled.run([input]);
+    const probabilities = Float32Array.from(output.toTypedArray());
+    input.delete();
+    output.delete();
+    return probabilities;
+  };
+}
