@@ -28,6 +28,37 @@ class FormatOptions(Section):
         """How it gives probabilities 0..1."""
         return FLOAT32
 
+    @property
+    def asked_opset(self) -> int | None:
+        """The version of ONNX's operators that was asked for; none in a format that has none."""
+        return None
+
+
+@dataclass(frozen=True)
+class Holds:
+    """What a file must hold to deserve its format's name; see `export.facts` for the words.
+
+    Attributes:
+        kernels: dtypes in which kernels may be stored.
+        activations: dtypes in which operators with a kernel may compute.
+        others: the same for all other operators; those of `activations` unless said.
+        biases: dtypes in which biases may be stored; any if empty.
+        kernel_elements: kernels with fewer numbers may be stored in any dtype.
+        is_per_channel: whether each output channel of a kernel has a scale of its own.
+        converts_inside: whether numbers may change how they are stored between any two operators,
+            and not at both ends alone.
+        opsets: least and greatest version of ONNX's operators; none in a format that has none.
+    """
+
+    kernels: tuple[str, ...] = ("float32",)
+    activations: tuple[str, ...] = ("float32",)
+    others: tuple[str, ...] = ()
+    biases: tuple[str, ...] = ()
+    kernel_elements: int = 0
+    is_per_channel: bool = False
+    converts_inside: bool = False
+    opsets: tuple[int, int] | None = None
+
 
 @dataclass(frozen=True)
 class Format:
@@ -42,6 +73,7 @@ class Format:
         needs: names of formats that must be written before this one.
         batch: the number of images that it takes at once; `N` is any.
         tolerance: how far a probability may lie from the one this very file gave elsewhere.
+        holds: what its file must hold.
     """
 
     name: str
@@ -52,6 +84,7 @@ class Format:
     needs: tuple[str, ...] = ()
     batch: int | str = "N"
     tolerance: float = 1e-5
+    holds: Holds = Holds()
 
     def interface(
         self, image_shape: tuple[int, ...], num_classes: int, options: FormatOptions | None = None

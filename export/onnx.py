@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from export.formats import ExportRequest, Format, FormatOptions, Predictor
+from export.formats import ExportRequest, Format, FormatOptions, Holds, Predictor
 from export.interface import Interface, Tensor, TensorType
 from export.keras_model import input_spec, load_float32
 from pipeline.config import Gate
@@ -17,14 +17,27 @@ if TYPE_CHECKING:
     import onnx
 
 
+OPSETS = (13, 18)
+
+
 class OnnxOptions(FormatOptions):
     """`opset` 17 is read by ONNX Runtime since 1.12 and by every onnxruntime-web in use."""
 
-    opset: Annotated[int, Field(ge=13, le=18)] = 17
+    opset: Annotated[int, Field(ge=OPSETS[0], le=OPSETS[1])] = 17
+
+    @property
+    def asked_opset(self) -> int:
+        return self.opset
 
 
 FORMATS = (
-    Format("onnx", "model.onnx", Gate(tie_margin=1e-4), options=OnnxOptions),
+    Format(
+        "onnx",
+        "model.onnx",
+        Gate(tie_margin=1e-4),
+        options=OnnxOptions,
+        holds=Holds(opsets=OPSETS),
+    ),
     Format(
         "onnx_int8",
         "model_int8.onnx",
@@ -32,6 +45,14 @@ FORMATS = (
         child="onnx_int8",
         needs=("onnx",),
         tolerance=1e-2,
+        holds=Holds(
+            kernels=("int8",),
+            activations=("uint8",),
+            others=("uint8", "float32"),
+            is_per_channel=True,
+            converts_inside=True,
+            opsets=OPSETS,
+        ),
     ),
 )
 QUANTISED_OPS = ["Conv", "Gemm", "MatMul", "MaxPool", "Relu", "Reshape", "Transpose"]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from export import tflite_file
-from export.formats import ExportRequest, Format, FormatOptions, Predictor
+from export.formats import ExportRequest, Format, FormatOptions, Holds, Predictor
 from export.interface import FLOAT32, Interface, Tensor, TensorType
 from export.keras_model import load_float32, write_saved_model
 from pipeline.config import Gate
@@ -42,15 +42,28 @@ class Int8Options(FormatOptions):
         return OUTPUT_TYPES[self.io]
 
 
-def _format(name: str, gate: Gate, tolerance: float) -> Format:
-    return Format(name, f"{name}.tflite", gate, child="tflite", batch=1, tolerance=tolerance)
+# The converter leaves kernels of fewer than 1,024 numbers in float32.
+DYNAMIC = Holds(kernels=("int8",), kernel_elements=1024, is_per_channel=True)
+INT8 = Holds(kernels=("int8",), activations=("int8",), biases=("int32",), is_per_channel=True)
+
+
+def _format(name: str, gate: Gate, tolerance: float, holds: Holds) -> Format:
+    return Format(
+        name,
+        f"{name}.tflite",
+        gate,
+        child="tflite",
+        batch=1,
+        tolerance=tolerance,
+        holds=holds,
+    )
 
 
 FORMATS = (
-    _format("tflite_float32", Gate(tie_margin=1e-4), 1e-5),
-    _format("tflite_float16", Gate(tie_margin=1e-2), 1e-3),
-    _format("tflite_dynamic", LOSES_LITTLE, 1e-2),
-    replace(_format("tflite_int8", LOSES_LITTLE, 1e-2), options=Int8Options),
+    _format("tflite_float32", Gate(tie_margin=1e-4), 1e-5, Holds()),
+    _format("tflite_float16", Gate(tie_margin=1e-2), 1e-3, Holds(kernels=("float16",))),
+    _format("tflite_dynamic", LOSES_LITTLE, 1e-2, DYNAMIC),
+    replace(_format("tflite_int8", LOSES_LITTLE, 1e-2, INT8), options=Int8Options),
 )
 
 
