@@ -6,6 +6,7 @@ The code counts by its syntax tree, so that a comment or a docstring changes not
 
 import ast
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -14,7 +15,8 @@ from typing import Any
 from pipeline.plugins import ROOT
 
 PACKAGES = ("pipeline", "export")
-RESOURCES = (".jinja", ".css", ".js")
+RESOURCES = (".jinja", ".css", ".js", ".mjs", ".json", ".h")
+FOREIGN = "node_modules"
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 SAYS_NOTHING = frozenset({"ctx", "type_comment", "type_ignores", "kind"})
 
@@ -62,16 +64,25 @@ def _path(name: str) -> Path | None:
 
 @cache
 def _read(name: str) -> Module:
-    """Reads a module and the templates in its folder."""
+    """Reads a module and what stands beside it."""
     path = _path(name)
     assert path is not None
     parts: list[str] = []
     imports: set[str] = set()
     _collect(ast.parse(path.read_bytes()), parts, imports)
     digest = hashlib.sha256("\0".join(parts).encode())
-    for resource in sorted(p for p in path.parent.iterdir() if p.suffix in RESOURCES):
-        digest.update(resource.read_bytes())
+    for resource in _resources(path.parent):
+        digest.update(f"{resource.name} ".encode() + resource.read_bytes())
     return Module(digest.hexdigest(), frozenset(imports))
+
+
+def _resources(folder: Path) -> Iterator[Path]:
+    """Templates and the like, also in folders below that are no packages."""
+    for path in sorted(folder.iterdir()):
+        if path.suffix in RESOURCES:
+            yield path
+        elif path.is_dir() and path.name != FOREIGN and not (path / "__init__.py").exists():
+            yield from _resources(path)
 
 
 def _collect(value: Any, parts: list[str], imports: set[str]) -> None:

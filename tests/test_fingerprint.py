@@ -30,6 +30,8 @@ CODE = {
     "pipeline/data/cleaning.py": "SIZE = 4\n",
     "pipeline/training/rates.py": "rate = 5\n",
     "pipeline/training/page.jinja": "<p>\n",
+    "pipeline/training/examples/page.js": "1\n",
+    "pipeline/training/examples/node_modules/page.js": "1\n",
     "pipeline/training/notes.md": "notes\n",
     "pipeline/models/small.py": "filters = 2\n",
     "pipeline/models/other.py": "filters = 3\n",
@@ -115,6 +117,7 @@ def test_a_default_that_is_written_out_changes_no_key():
         "pipeline/data/__init__.py",
         "pipeline/training/rates.py",
         "pipeline/training/page.jinja",
+        "pipeline/training/examples/page.js",
         "pipeline/models/small.py",
     ],
 )
@@ -129,6 +132,7 @@ def test_code_and_templates_that_the_stage_reaches_count(version, name):
         "pipeline/config.py",
         "pipeline/data/cleaning.py",
         "pipeline/training/notes.md",
+        "pipeline/training/examples/node_modules/page.js",
         "pipeline/models/other.py",
     ],
 )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from export import comparison, failures, verdict
+from export import comparison, contract, failures, golden, verdict
 from export.checking import Speed, check
 from export.comparison import Comparison
 from export.formats import formats, size_bytes
@@ -18,7 +18,7 @@ from pipeline.stages import StageContext, StageResult
 
 
 def run(context: StageContext) -> StageResult:
-    """Publishes `verdict.json` with a row for every format asked for, run or not.
+    """Publishes `verdict.json`, with a row for every format asked for, and `golden/`.
 
     One format is checked after another, so that none disturbs another's times.
 
@@ -36,6 +36,14 @@ def run(context: StageContext) -> StageResult:
             task.advance(1, name)
     result = judge.verdict(tuple(rows))
     verdict.write(result, context.output / verdict.FILE_NAME)
+    if judge.answers:
+        golden.write(
+            context.output / golden.FOLDER,
+            test,
+            judge.answers,
+            contract.read(context.inputs["export"]),
+            golden.choose(keras, test.labels),
+        )
     return _stage_result(result)
 
 
@@ -50,7 +58,7 @@ def _keras_answers(path: Path, count: int) -> np.ndarray:
 
 
 class _Judge:
-    """Holds what every format is measured against."""
+    """Holds what every format is measured against, and the answers of those that ran."""
 
     def __init__(self, context: StageContext, test: LabelledImages, keras: np.ndarray) -> None:
         self._section = context.config.verify
@@ -60,6 +68,7 @@ class _Judge:
         np.save(self._images, test.images)
         self._labels = test.labels
         self._keras = keras
+        self.answers: dict[str, golden.Answers] = {}
 
     def row(self, name: str) -> FormatVerdict:
         path = self._folder / formats()[name].path
@@ -83,6 +92,7 @@ class _Judge:
                 "running the same command again tries again"
             )
         answers, speed = check(name, path, self._images, self._section)
+        self.answers[name] = golden.Answers(answers, speed.runtime)
         margin = self._gate(name).tie_margin or 0.0
         try:
             return comparison.compare(answers, self._keras, self._labels, margin), speed
