@@ -17,7 +17,10 @@ from rich.console import Console
 from rich.markup import escape
 
 from pipeline import graph, runs, tables
+from pipeline.config import PipelineConfig
+from pipeline.config_layers import as_overrides
 from pipeline.config_loading import load_config, suggest
+from pipeline.config_model_file import range_of
 from pipeline.errors import ConfigError, GateError, PipelineError, StageError
 from pipeline.interruption import Interrupted, interruptible
 from pipeline.plugins import ROOT
@@ -28,7 +31,7 @@ from pipeline.store import Artifact, ArtifactStore
 
 DEFAULT_CONFIG = ROOT / "configs" / "mnist.yaml"
 INTERRUPTED = 130
-COMMANDS = ("run", "status", "runs", "show", "predict")
+COMMANDS = ("run", "export", "status", "runs", "show", "predict")
 
 app = typer.Typer(
     add_completion=False,
@@ -134,6 +137,10 @@ def run(
     if dry_run:
         tables.show_plan(console, plan(loaded, store, selection))
         return
+    _carry_out(loaded, store, selection)
+
+
+def _carry_out(loaded: PipelineConfig, store: ArtifactStore, selection: Selection) -> None:
     started = datetime.now(UTC)
     steps = execute(loaded, store, selection, _watcher())
     if all(step.reason == UNCHANGED for step in steps):
@@ -171,6 +178,43 @@ def _end_by_verdict(steps: tuple[Step, ...]) -> None:
     for step in steps:
         if step.artifact and step.artifact.manifest["metrics"].get("passed", 1) == 0:
             raise GateError(step.artifact.manifest["summary"])
+
+
+@app.command()
+def export(
+    model: Annotated[
+        Path, typer.Option("--model", metavar="FILE", help="A .keras file.", show_default=False)
+    ],
+    overrides: OverridesArgument = None,
+    data: Annotated[
+        str | None, typer.Option("--data", metavar="SOURCE", help="Where its images come from.")
+    ] = None,
+    pixels: Annotated[
+        str | None,
+        typer.Option(metavar="LOW..HIGH", help="What it takes for pixels; 0..255 if not said."),
+    ] = None,
+    logits: Annotated[bool, typer.Option("--logits", help="It lacks a softmax; add one.")] = False,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Let the file run code: Lambda layers, own classes.")
+    ] = False,
+    code: Annotated[
+        Path | None, typer.Option(metavar="FILE.py", help="Defines its own classes; it is run.")
+    ] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    artifacts: ArtifactsOption = DEFAULT_ARTIFACTS,
+) -> None:
+    """Evaluate, export and verify a trained model of your own."""
+    settings = {
+        "train.model_file": str(model),
+        "data.source": data,
+        "train.pixel_range": pixels and range_of(pixels),
+        "train.gives": "logits" if logits else None,
+        "train.trust_model_file": trust or None,
+        "train.model_code": code and str(code),
+    }
+    said = [*as_overrides(settings), *(overrides or ())]
+    selection = Selection(call=_call(config, artifacts, said))
+    _carry_out(load_config(config, said), ArtifactStore(artifacts), selection)
 
 
 @app.command()

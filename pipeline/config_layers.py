@@ -1,5 +1,6 @@
 """The layers of a config: files, each over the one it extends, and the command line on top."""
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -67,6 +68,12 @@ def override_layer(overrides: Sequence[str]) -> Layer:
         parsed = parse_yaml(value, f"{COMMAND_LINE}: {key}")
         merged = merge(merged, nested(key.split("."), parsed), is_one_layer=True)
     return Layer(COMMAND_LINE, merged)
+
+
+def as_overrides(values: Mapping[str, Any]) -> list[str]:
+    """The overrides that set these keys, without those that are None."""
+    said = {key: json.dumps(value) for key, value in values.items() if value is not None}
+    return [f"{key}={text}" for key, text in said.items()]
 
 
 def nested(keys: Sequence[str], value: Any) -> dict[str, Any]:

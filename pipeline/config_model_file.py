@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, model_validator
 
 from pipeline.config_base import OutsidePath, Section
+from pipeline.errors import ConfigError
 
 
 def _check_is_keras(path: Path) -> Path:
@@ -21,6 +22,19 @@ def _check_is_python(path: Path) -> Path:
     if path.suffix != ".py":
         raise ValueError(f"{path} is no .py file")
     return path
+
+
+def range_of(text: str) -> tuple[float, float]:
+    """The ends of a range as a person types it, `0..1`.
+
+    Raises:
+        ConfigError: it is no range.
+    """
+    low, _, high = text.partition("..")
+    try:
+        return float(low), float(high)
+    except ValueError:
+        raise ConfigError(f"{text!r} is no range; expected LOW..HIGH, such as 0..1") from None
 
 
 class ModelFile(Section):

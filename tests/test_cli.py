@@ -56,8 +56,10 @@ def stages(monkeypatch):
 
 
 BAD_CALLS = {
-    ("runn",): "no command 'runn'. Did you mean 'run'? Available: run, status, runs, show, predict",
-    ("xyz",): "no command 'xyz'. Available: run, status, runs, show, predict",
+    (
+        "runn",
+    ): "no command 'runn'. Did you mean 'run'? Available: run, export, status, runs, show, predict",
+    ("xyz",): "no command 'xyz'. Available: run, export, status, runs, show, predict",
     (
         "run",
         "--stage",
