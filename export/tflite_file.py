@@ -7,19 +7,23 @@ if TYPE_CHECKING:
     from ai_edge_litert.schema_py_generated import ModelT
 
 CONTRACT = "evenkeel.contract"
-IDENTIFIER = b"TFL3"
 
 
-def complete(model: bytes, contract: str) -> bytes:
-    """Names the tensors at both ends as the signature names them, and attaches the contract."""
-    import flatbuffers
+def complete(model: bytes, contract_text: str) -> bytes:
+    """Names the tensors at both ends as the signature does, and attaches what a user must know.
 
-    parsed = parse(model)
+    Args:
+        model: a TFLite file.
+        contract_text: of `contract.json`. It is attached as it is, as standard TFLite metadata,
+            and as `labels.txt`.
+    """
+    from export import contract, tflite_metadata, tflite_packing
+
+    parsed, promised = parse(model), contract.from_json(contract_text)
     _name_ends(parsed)
-    _attach(parsed, CONTRACT, contract.encode())
-    builder = flatbuffers.Builder(len(model))
-    builder.Finish(parsed.Pack(builder), IDENTIFIER)
-    return bytes(builder.Output())
+    _attach(parsed, CONTRACT, contract_text.encode())
+    _attach(parsed, tflite_metadata.ENTRY, tflite_metadata.model_metadata(promised))
+    return tflite_metadata.with_labels(tflite_packing.pack(parsed), promised)
 
 
 def parse(model: bytes) -> "ModelT":

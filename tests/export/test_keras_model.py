@@ -30,7 +30,9 @@ def test_a_mixed_precision_model_is_exported_as_its_float32_twin(mixed, exported
     for name in ("onnx", "tflite_float32"):
         request = ExportRequest(
             format_name=name,
-            materials=Materials(tmp_path / "model.keras", tmp_path, "{}", tmp_path),
+            materials=Materials(
+                tmp_path / "model.keras", tmp_path, exported.materials.contract, tmp_path
+            ),
             folder=tmp_path,
             promised=exported.request(name).promised,
             options=formats()[name].options().model_dump(),
