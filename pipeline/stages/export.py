@@ -3,11 +3,12 @@
 import json
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from export import contract, failures
+from export import contract, failures, rendering
 from export.contract import Background, Contract
 from export.conversion import Conversion, convert
 from export.formats import (
@@ -32,7 +33,7 @@ DARK_BELOW, LIGHT_ABOVE = 64, 191
 
 
 def run(context: StageContext) -> StageResult:
-    """Publishes the formats, `contract.json`, `labels.txt` and `calibration.json`.
+    """Publishes the formats, `contract.json`, `labels.txt`, `calibration.json` and `runtimes/`.
 
     A format that could not be written is named with the reason in `failures.json`: `verify`
     fails it there, and the others are there to be used.
@@ -51,6 +52,8 @@ def run(context: StageContext) -> StageResult:
     failures.write(failed, context.output)
     if len(failed) == len(conversions):
         raise ExportError(f"no format could be written. {_sentence(failed)}")
+    written = {name: f for name, f in promised.formats.items() if name not in failed}
+    rendering.render(replace(promised, formats=written), context.output)
     return _result(conversions, failed, context.output)
 
 

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from export import contract
+from export import contract, failures
 from export.formats import ExportRequest, Materials, exporter, formats, with_needed
 
 SHAPE, LABELS = (12, 10, 1), ("ein", "zwei", "drei", "fünf")
@@ -91,6 +91,7 @@ def exported(tmp_path_factory):
         versions={"keras": keras.__version__},
     )
     contract.write(promised, folder)
+    failures.write({}, folder)
     result = Exported(model, images, folder, workspace, promised)
     for name in with_needed(formats()):
         exporter(name).write(result.request(name))

@@ -73,6 +73,7 @@ def test_it_publishes_what_was_asked_for_and_no_step_on_the_way(exported):
         "failures.json",
         "labels.txt",
         "model_int8.onnx",
+        "runtimes",
         "tflite_int8.tflite",
     ]
 

@@ -1,0 +1,95 @@
+"""The Python examples, each run as a user runs it: a process of its own."""
+
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from export import golden, rendering
+from export.formats import answers, formats
+from export.golden import Answers
+from pipeline import prediction
+from pipeline.sources import LabelledImages
+
+LITERT = [name for name in formats() if name.startswith("tflite")]
+ONNX = ["onnx", "onnx_int8"]
+
+
+@pytest.fixture(scope="module")
+def shipped(exported, tmp_path_factory):
+    """An export folder with its examples, and golden images."""
+    root = tmp_path_factory.mktemp("shipped")
+    shutil.copytree(exported.folder, root / "export")
+    rendering.render(exported.contract, root / "export")
+    labels = np.arange(len(exported.images)) % 4
+    given = {
+        name: Answers(answers(name, exported.path(name), exported.images), "here")
+        for name in (*LITERT, *ONNX)
+    }
+    choices = golden.choose(given["onnx"].probabilities, labels)
+    test = LabelledImages(exported.images, labels)
+    golden.write(root / "golden", test, given, exported.contract, choices)
+    return root
+
+
+def run(shipped, script, *arguments):
+    return subprocess.run(
+        [sys.executable, "-W", "error", f"runtimes/python/{script}", *map(str, arguments)],
+        cwd=shipped / "export",
+        capture_output=True,
+        text=True,
+    )
+
+
+def script_for(name):
+    return "classify_onnx.py" if name in ONNX else "classify_litert.py"
+
+
+@pytest.mark.parametrize("name", [*LITERT, *ONNX])
+def test_the_golden_images_agree(shipped, name):
+    model = formats()[name].path
+    done = run(shipped, script_for(name), "--model", model, "--check", shipped / "golden")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("32 of 32 agree, largest difference ")
+
+
+@pytest.mark.parametrize("name", ["onnx", "tflite_int8"])
+def test_a_wrong_answer_ends_with_exit_code_1(shipped, name, tmp_path):
+    copy = tmp_path / "golden"
+    shutil.copytree(shipped / "golden", copy)
+    expected = copy / "expected" / f"{name}.bin"
+    stored = bytearray(expected.read_bytes())
+    stored[:4] = bytes([stored[0] ^ 0x7F, *stored[1:3], stored[3] ^ 0x7F])
+    expected.write_bytes(bytes(stored))
+    done = run(shipped, script_for(name), "--model", formats()[name].path, "--check", copy)
+    assert done.returncode == 1
+    assert done.stdout.startswith("31 of 32 agree")
+
+
+@pytest.mark.parametrize("name", ["onnx", "tflite_float32", "tflite_int8"])
+def test_a_picture_is_named_as_predict_names_it(shipped, exported, name, tmp_path):
+    noise = np.random.default_rng(3).integers(0, 256, (50, 80, 4)).astype(np.uint8)
+    picture = tmp_path / "noise.png"
+    Image.fromarray(noise).save(picture)
+    done = run(shipped, script_for(name), "--model", formats()[name].path, picture)
+    (answer,) = prediction.predict([picture], shipped / "export", name)
+    assert done.stdout == f"{picture}: {answer.label} ({answer.probability:.1%})\n", done.stderr
+
+
+@pytest.mark.parametrize("script", ["classify_litert.py", "classify_onnx.py"])
+def test_no_tensorflow_is_imported(shipped, script):
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", f"runtimes/python/{script}"],
+        cwd=shipped / "export",
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0
+    imported = {
+        line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()
+    }
+    assert {"numpy", "picture"} <= imported
+    assert not imported & {"tensorflow", "keras", "pipeline", "export"}
