@@ -34,7 +34,8 @@ def _objects(config: Any) -> Objects:
 
 def stored_code(config: Any) -> list[str]:
     """Classes that run code which is stored in the file, or in a file that it names."""
-    return sorted({name for o in _objects(config) if (name := str(o["class_name"])) in RUNS_CODE})
+    names = {str(o["class_name"]) for o in _objects(config)} & RUNS_CODE
+    return sorted({"Lambda" if name == "__lambda__" else name for name in names})
 
 
 def foreign_names(config: Any) -> list[str]:
@@ -67,8 +68,8 @@ def _is_of_keras(module: Any) -> bool:
 
 def quantised(config: Any) -> list[str]:
     """The quantised dtype policies that Keras' `quantize()` left in the config."""
-    policies = (o for o in _objects(config) if str(o["class_name"]).startswith("Quantized"))
-    return sorted({str((o.get("config") or {}).get("name", o["class_name"])) for o in policies})
+    names = {str(o["class_name"]) for o in _objects(config)}
+    return sorted(name for name in names if name.startswith("Quantized"))
 
 
 def in_float32(config: Any, key: str = "") -> Any:

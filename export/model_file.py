@@ -149,7 +149,9 @@ def _compute_in_float32(path: Path, model: "keras.Model") -> None:
 
 def publish(model: "keras.Model", folder: Path, trust: Trust | None) -> None:
     """Saves a model with what `load_published` needs to load it again."""
-    model.save(folder / MODEL)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The object being serialized includes a `lambda`")
+        model.save(folder / MODEL)
     if trust:
         if trust.code:
             shutil.copyfile(trust.code, folder / CODE)
