@@ -13,6 +13,7 @@ from pipeline.runner import UNCHANGED, Step
 from pipeline.runs import Run
 
 if TYPE_CHECKING:
+    from export.golden import Replay
     from export.verdict import FormatVerdict, Verdict
     from pipeline.prediction import Prediction
 
@@ -124,6 +125,20 @@ def show_predictions(console: Console, answers: Sequence["Prediction"]) -> None:
             f"[dim]{escape(answer.polarity)}[/]",
         )
     console.print(table)
+
+
+def show_replay(console: Console, replay: "Replay") -> None:
+    """How many of the golden images were answered as before, and which were not."""
+    agree = replay.images - len(replay.wrong)
+    console.print(
+        f"{agree} of {replay.images} agree; largest difference {replay.largest_difference:.2g}, "
+        f"allowed {replay.tolerance:g}"
+    )
+    console.print(
+        f"[dim]asked {replay.runtime}; recorded with {replay.recorded_runtime}", soft_wrap=True
+    )
+    if replay.wrong:
+        console.print(f"[red]off[/]  {', '.join(replay.wrong)}", soft_wrap=True)
 
 
 def _table(*columns: str, right: Sequence[int] = ()) -> Table:

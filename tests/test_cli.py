@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from pipeline import cli, graph, runner
+from pipeline.commands import making
 from pipeline.errors import ExportError, StageError
 from pipeline.plugins import ROOT
 from pipeline.stages import StageResult
@@ -50,7 +51,7 @@ def stages(monkeypatch):
         return SimpleNamespace(run=run)
 
     monkeypatch.setattr(runner, "importlib", SimpleNamespace(import_module=load))
-    monkeypatch.setattr(cli.tables, "show_formats", lambda *a: None)
+    monkeypatch.setattr(making.tables, "show_formats", lambda *a: None)
     monkeypatch.setattr("export.verdict.read", lambda path: None)
     return replaced
 

@@ -1,0 +1,138 @@
+"""Commands that make artifacts: run, export."""
+
+import shlex
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from pipeline import graph, runs, tables
+from pipeline.commands import (
+    DEFAULT_ARTIFACTS,
+    DEFAULT_CONFIG,
+    ArtifactsOption,
+    ConfigOption,
+    OverridesArgument,
+    StageOption,
+    console,
+)
+from pipeline.config import PipelineConfig
+from pipeline.config_layers import as_overrides
+from pipeline.config_loading import load_config
+from pipeline.config_model_file import range_of
+from pipeline.errors import ConfigError, GateError
+from pipeline.progress import progress_on
+from pipeline.runner import UNCHANGED, Step, Watcher, execute, plan
+from pipeline.selection import Selection
+from pipeline.store import Artifact, ArtifactStore
+
+
+def run(
+    overrides: OverridesArgument = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    artifacts: ArtifactsOption = DEFAULT_ARTIFACTS,
+    stage: Annotated[str | None, StageOption("--stage", help="Run this stage alone.")] = None,
+    first: Annotated[str | None, StageOption("--from", help="Start with this stage.")] = None,
+    last: Annotated[str | None, StageOption("--to", help="Stop after this stage.")] = None,
+    force: Annotated[
+        list[str] | None, StageOption("--force", help="Run this stage even if nothing changed.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would run, and why; run nothing.")
+    ] = False,
+) -> None:
+    """Run the stages for which something has changed."""
+    if stage and (first or last):
+        raise ConfigError("--stage stands alone; drop it, or drop --from and --to")
+    selection = Selection(
+        first=stage or first or graph.NAMES[0],
+        last=stage or last or graph.NAMES[-1],
+        forced=frozenset(force or ()),
+        call=_call(config, artifacts, overrides or ()),
+    )
+    loaded = load_config(config, overrides or ())
+    store = ArtifactStore(artifacts)
+    if dry_run:
+        tables.show_plan(console, plan(loaded, store, selection))
+        return
+    _carry_out(loaded, store, selection)
+
+
+def export(
+    model: Annotated[
+        Path, typer.Option("--model", metavar="FILE", help="A .keras file.", show_default=False)
+    ],
+    overrides: OverridesArgument = None,
+    data: Annotated[
+        str | None, typer.Option("--data", metavar="SOURCE", help="Where its images come from.")
+    ] = None,
+    pixels: Annotated[
+        str | None,
+        typer.Option(metavar="LOW..HIGH", help="What it takes for pixels; 0..255 if not said."),
+    ] = None,
+    logits: Annotated[bool, typer.Option("--logits", help="It lacks a softmax; add one.")] = False,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Let the file run code: Lambda layers, own classes.")
+    ] = False,
+    code: Annotated[
+        Path | None, typer.Option(metavar="FILE.py", help="Defines its own classes; it is run.")
+    ] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    artifacts: ArtifactsOption = DEFAULT_ARTIFACTS,
+) -> None:
+    """Evaluate, export and verify a trained model of your own."""
+    settings = {
+        "train.model_file": str(model),
+        "data.source": data,
+        "train.pixel_range": pixels and range_of(pixels),
+        "train.gives": "logits" if logits else None,
+        "train.trust_model_file": trust or None,
+        "train.model_code": code and str(code),
+    }
+    said = [*as_overrides(settings), *(overrides or ())]
+    selection = Selection(call=_call(config, artifacts, said))
+    _carry_out(load_config(config, said), ArtifactStore(artifacts), selection)
+
+
+def _carry_out(loaded: PipelineConfig, store: ArtifactStore, selection: Selection) -> None:
+    started = datetime.now(UTC)
+    steps = execute(loaded, store, selection, _watcher())
+    if all(step.reason == UNCHANGED for step in steps):
+        console.print("Nothing changed: every artifact is up to date.")
+    recorded = runs.record_run(store, loaded, steps, started)
+    tables.show_run(console, recorded)
+    _end_by_verdict(steps)
+
+
+def _call(config: Path, artifacts: Path, overrides: Sequence[str]) -> str:
+    """The command that runs this config again, as a person would type it."""
+    words = ["python", sys.argv[0], "run"]
+    if config != DEFAULT_CONFIG:
+        words += ["-c", str(config)]
+    if artifacts != DEFAULT_ARTIFACTS:
+        words += ["--artifacts", str(artifacts)]
+    return shlex.join([*words, *overrides])
+
+
+def _watcher() -> Watcher:
+    def started(step: Step) -> None:
+        console.print(f"[bold]{step.stage.name:<9}[/] [dim]{escape(step.reason)}", soft_wrap=True)
+
+    def finished(step: Step, artifact: Artifact, seconds: float) -> None:
+        summary = escape(artifact.manifest["summary"])
+        console.print(f"{'':<9} {summary} [dim]({seconds:.1f} s)", soft_wrap=True)
+
+    def warned(text: str) -> None:
+        console.print(f"[yellow]warning[/]   {escape(text)}", soft_wrap=True)
+
+    return Watcher(progress_on(console), started, finished, warned)
+
+
+def _end_by_verdict(steps: tuple[Step, ...]) -> None:
+    for step in steps:
+        if step.artifact and step.artifact.manifest["metrics"].get("passed", 1) == 0:
+            raise GateError(step.artifact.manifest["summary"])

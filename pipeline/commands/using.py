@@ -1,0 +1,94 @@
+"""Commands that use what was exported: predict, check-golden, demo."""
+
+import json
+from contextlib import suppress
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline import runs, tables
+from pipeline.commands import DEFAULT_ARTIFACTS, ArtifactsOption, RunOption, console
+from pipeline.errors import GateError
+from pipeline.interruption import Interrupted
+from pipeline.progress import quiet_libraries
+from pipeline.store import ArtifactStore
+
+
+class Polarity(StrEnum):
+    """How a picture is drawn."""
+
+    AUTO = "auto"
+    LIGHT_ON_DARK = "light_on_dark"
+    DARK_ON_LIGHT = "dark_on_light"
+
+
+def predict(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="PNG or JPEG files.")],
+    format_name: Annotated[
+        str, typer.Option("--format", help="The exported format that answers.")
+    ] = "tflite_float32",
+    run_name: RunOption = None,
+    polarity: Annotated[
+        Polarity, typer.Option(help="How the pictures are drawn, if not as the training data.")
+    ] = Polarity.AUTO,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    artifacts: ArtifactsOption = DEFAULT_ARTIFACTS,
+) -> None:
+    """Classify picture files with an exported format."""
+    folder = runs.find_run(ArtifactStore(artifacts), run_name, "export").path / "export"
+    with quiet_libraries():
+        from pipeline.prediction import predict as classify
+
+        answers = classify(files, folder, format_name, polarity.value)
+    if as_json:
+        print(json.dumps([answer.as_json() for answer in answers], indent=2))  # noqa: T201
+    else:
+        tables.show_predictions(console, answers)
+
+
+def check_golden(
+    folder: Annotated[
+        Path, typer.Argument(metavar="GOLDEN", help="A golden folder, as verify makes it.")
+    ],
+    format_name: Annotated[
+        str, typer.Option("--format", metavar="FORMAT", help="The format that answers.")
+    ],
+    model: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Its file or folder; that of the run if none."),
+    ] = None,
+    run_name: RunOption = None,
+    artifacts: ArtifactsOption = DEFAULT_ARTIFACTS,
+) -> None:
+    """Ask a format about the golden images again, byte for byte."""
+    place = model or runs.find_run(ArtifactStore(artifacts), run_name, "export").path / "export"
+    with quiet_libraries():
+        from export import golden
+
+        result = golden.replay(folder, format_name, place)
+    tables.show_replay(console, result)
+    if result.wrong:
+        raise GateError(f"{format_name} does not answer as it did when {folder} was made")
+
+
+def demo(
+    run_name: RunOption = None,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Where it listens; 0 is any that is free.")
+    ] = 8000,
+    artifacts: ArtifactsOption = DEFAULT_ARTIFACTS,
+) -> None:
+    """Draw and classify in a browser with the exported files."""
+    from export import demo as server
+
+    run = runs.find_run(ArtifactStore(artifacts), run_name, "export")
+    exported, verify = run.path / "export", run.artifact("verify")
+    modules = server.install(exported / "runtimes" / "web", artifacts / ".npm")
+    with suppress(Interrupted):
+        server.serve(exported, verify and verify / "golden", modules, port, _say_where)
+
+
+def _say_where(address: str) -> None:
+    console.print(f"open  {address}\nstop  Ctrl-C", markup=False)

@@ -1,0 +1,66 @@
+"""Commands that use an export, on the files of the smoke run."""
+
+import shutil
+import signal
+import subprocess
+import sys
+from urllib.request import urlopen
+
+import pytest
+
+from export.formats import formats
+from pipeline.plugins import ROOT
+
+
+def call(*arguments):
+    return subprocess.run(
+        [sys.executable, "run_pipeline.py", *map(str, arguments)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.fixture
+def golden(smoke_run):
+    (folder,) = smoke_run.glob("verify/*/golden")
+    return folder
+
+
+@pytest.mark.parametrize("name", ["saved_model", "tflite_int8"])
+def test_golden_images_are_answered_as_verify_recorded_them(smoke_run, golden, name):
+    done = call("check-golden", golden, "--format", name, "--artifacts", smoke_run)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("32 of 32 agree; largest difference ")
+
+
+def test_a_file_that_answers_otherwise_ends_with_exit_code_3(smoke_run, golden):
+    export = next(smoke_run.glob("export/*"))
+    other = export / formats()["tflite_float16"].path
+    done = call("check-golden", golden, "--format", "tflite_float32", "--model", other)
+    assert done.returncode == 3
+    assert "off  images/" in done.stdout
+    assert "tflite_float32 does not answer as it did when" in done.stderr
+
+
+def test_a_folder_that_is_not_golden_is_named(smoke_run, tmp_path):
+    done = call("check-golden", tmp_path, "--format", "onnx", "--artifacts", smoke_run)
+    assert done.returncode == 2
+    assert "golden.json: there is no such file" in done.stderr
+
+
+@pytest.mark.skipif(shutil.which("npm") is None, reason="the page's packages come from npm")
+def test_the_demo_serves_the_page_until_it_is_interrupted(smoke_run):
+    with subprocess.Popen(
+        [sys.executable, "run_pipeline.py", "demo", "--port", "0", "--artifacts", str(smoke_run)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        address = process.stdout.readline().split()[1]
+        with urlopen(address) as page:
+            assert b"<canvas" in page.read()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=20) == 0
+        assert "error" not in process.stderr.read()
