@@ -74,6 +74,7 @@ class Format:
         batch: the number of images that it takes at once; `N` is any.
         tolerance: how far a probability may lie from the one this very file gave elsewhere.
         holds: what its file must hold.
+        targets: where there is a runtime for it; see `export.recommendation.TARGETS`.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Format:
     batch: int | str = "N"
     tolerance: float = 1e-5
     holds: Holds = Holds()
+    targets: tuple[str, ...] = ()
 
     def interface(
         self, image_shape: tuple[int, ...], num_classes: int, options: FormatOptions | None = None

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
+from export.facts import Facts
 from export.formats import ExportRequest, Format, FormatOptions, Holds, Predictor
-from export.interface import Interface, Tensor, TensorType
+from export.interface import Interface
 from export.keras_model import input_spec, load_float32
 from pipeline.config import Gate
 
@@ -30,6 +31,7 @@ class OnnxOptions(FormatOptions):
         return self.opset
 
 
+TARGETS = ("android", "ios", "browser", "server")
 FORMATS = (
     Format(
         "onnx",
@@ -37,6 +39,7 @@ FORMATS = (
         Gate(tie_margin=1e-4),
         options=OnnxOptions,
         holds=Holds(opsets=OPSETS),
+        targets=TARGETS,
     ),
     Format(
         "onnx_int8",
@@ -53,6 +56,7 @@ FORMATS = (
             converts_inside=True,
             opsets=OPSETS,
         ),
+        targets=TARGETS,
     ),
 )
 QUANTISED_OPS = ["Conv", "Gemm", "MatMul", "MaxPool", "Relu", "Reshape", "Transpose"]
@@ -70,6 +74,7 @@ def write(request: ExportRequest) -> None:
     else:
         _write_int8(request)
     model = onnx.load(request.path)
+    _drop_unused(model)
     onnx.helper.set_model_props(model, {CONTRACT: request.materials.contract})
     onnx.save(model, request.path)
 
@@ -77,8 +82,10 @@ def write(request: ExportRequest) -> None:
 def read_contract(path: Path) -> str:
     import onnx
 
-    properties = onnx.load(path).metadata_props
-    return next(entry.value for entry in properties if entry.key == CONTRACT)
+    for entry in onnx.load(path).metadata_props:
+        if entry.key == CONTRACT:
+            return str(entry.value)
+    raise ValueError(f"it carries no {CONTRACT}")
 
 
 def _write_float32(request: ExportRequest) -> None:
@@ -121,7 +128,6 @@ def _with_constant_shapes(model: "onnx.ModelProto") -> "onnx.ModelProto":
             shape = onnx.numpy_helper.from_array(_int64(-1, *free_of_batch), f"{node.name}/shape")
             model.graph.initializer.append(shape)
             node.input[1] = shape.name
-    _drop_unused(model)
     return model
 
 
@@ -190,21 +196,18 @@ class CalibrationReader:
         return None if batch is None else {"image": batch}
 
 
+def facts(format_name: str, path: Path) -> Facts:
+    from export import onnx_facts
+
+    return onnx_facts.read(path)
+
+
 def inspect(format_name: str, path: Path) -> Interface:
     import onnx
 
-    graph = onnx.load(path).graph
-    (taken,), (given,) = graph.input, graph.output
-    return Interface(_tensor(taken), _tensor(given))
+    from export import onnx_facts
 
-
-def _tensor(value: "onnx.ValueInfoProto") -> Tensor:
-    import onnx
-
-    kind = value.type.tensor_type
-    shape = tuple(dim.dim_param or dim.dim_value for dim in kind.shape.dim)
-    dtype = onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type).name
-    return Tensor(value.name, shape, TensorType(dtype))
+    return onnx_facts.interface(onnx.load(path))
 
 
 def load(format_name: str, path: Path, threads: int) -> Predictor:

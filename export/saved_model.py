@@ -3,15 +3,16 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from export.facts import Facts
 from export.formats import ExportRequest, Format, Predictor
-from export.interface import Interface, Tensor, TensorType
+from export.interface import Interface
 from export.keras_model import load_float32, write_saved_model
 from pipeline.config import Gate
 
 if TYPE_CHECKING:
     import numpy as np
 
-FORMATS = (Format("saved_model", "saved_model", Gate(tie_margin=1e-4)),)
+FORMATS = (Format("saved_model", "saved_model", Gate(tie_margin=1e-4), targets=("server",)),)
 VERSION = "1"
 # The folder that SavedModel leaves to its users; TensorFlow and TF Serving copy it as it is.
 CONTRACT = f"{VERSION}/assets.extra/contract.json"
@@ -31,21 +32,14 @@ def read_contract(path: Path) -> str:
     return (path / CONTRACT).read_text("utf-8")
 
 
+def facts(format_name: str, path: Path) -> Facts:
+    from export import saved_model_facts
+
+    return saved_model_facts.read(path / VERSION)
+
+
 def inspect(format_name: str, path: Path) -> Interface:
-    """Reads the signature without building the graph."""
-    from tensorflow.core.protobuf import saved_model_pb2
-
-    saved = saved_model_pb2.SavedModel.FromString((path / VERSION / "saved_model.pb").read_bytes())
-    signature = saved.meta_graphs[0].signature_def[SIGNATURE]
-    return Interface(_only(signature.inputs), _only(signature.outputs))
-
-
-def _only(tensors: Any) -> Tensor:
-    import tensorflow as tf
-
-    ((name, info),) = tensors.items()
-    shape = tuple("N" if d.size < 0 else d.size for d in info.tensor_shape.dim)
-    return Tensor(name, shape, TensorType(tf.dtypes.as_dtype(info.dtype).name))
+    return facts(format_name, path).interface
 
 
 def load(format_name: str, path: Path, threads: int) -> Predictor:

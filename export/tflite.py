@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from export import tflite_file
+from export.facts import Facts
 from export.formats import ExportRequest, Format, FormatOptions, Holds, Predictor
-from export.interface import FLOAT32, Interface, Tensor, TensorType
+from export.interface import FLOAT32, Interface, TensorType
 from export.keras_model import load_float32, write_saved_model
 from pipeline.config import Gate
 
@@ -56,6 +57,7 @@ def _format(name: str, gate: Gate, tolerance: float, holds: Holds) -> Format:
         batch=1,
         tolerance=tolerance,
         holds=holds,
+        targets=("android", "ios", "browser", "server"),
     )
 
 
@@ -63,7 +65,11 @@ FORMATS = (
     _format("tflite_float32", Gate(tie_margin=1e-4), 1e-5, Holds()),
     _format("tflite_float16", Gate(tie_margin=1e-2), 1e-3, Holds(kernels=("float16",))),
     _format("tflite_dynamic", LOSES_LITTLE, 1e-2, DYNAMIC),
-    replace(_format("tflite_int8", LOSES_LITTLE, 1e-2, INT8), options=Int8Options),
+    replace(
+        _format("tflite_int8", LOSES_LITTLE, 1e-2, INT8),
+        options=Int8Options,
+        targets=("microcontroller", "android", "ios", "browser", "server"),
+    ),
 )
 
 
@@ -128,21 +134,14 @@ def read_contract(path: Path) -> str:
     return tflite_file.read_contract(path)
 
 
+def facts(format_name: str, path: Path) -> Facts:
+    from export import tflite_facts
+
+    return tflite_facts.read(path)
+
+
 def inspect(format_name: str, path: Path) -> Interface:
-    interpreter = _interpreter(path, 1)
-    (signature,) = interpreter.get_signature_list().values()
-    (taken,), (given,) = interpreter.get_input_details(), interpreter.get_output_details()
-    named = [taken["name"]], [given["name"]]
-    if named != (signature["inputs"], signature["outputs"]):
-        raise ValueError(f"its tensors are named {named}, its signature {signature}")
-    return Interface(_tensor(taken), _tensor(given))
-
-
-def _tensor(details: dict[str, Any]) -> Tensor:
-    scale, zero_point = details["quantization"]
-    dtype = details["dtype"].__name__
-    stored = TensorType(dtype, float(scale), int(zero_point)) if scale else TensorType(dtype)
-    return Tensor(details["name"], tuple(int(size) for size in details["shape"]), stored)
+    return facts(format_name, path).interface
 
 
 def load(format_name: str, path: Path, threads: int) -> Predictor:

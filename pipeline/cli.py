@@ -22,6 +22,7 @@ COMMANDS: Mapping[str, Callable[..., None]] = {
     "status": looking.status,
     "runs": looking.list_runs,
     "show": looking.show,
+    "recommend": looking.recommend,
     "predict": using.predict,
     "check-golden": using.check_golden,
     "demo": using.demo,

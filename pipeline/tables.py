@@ -14,6 +14,7 @@ from pipeline.runs import Run
 
 if TYPE_CHECKING:
     from export.golden import Replay
+    from export.recommendation import Recommendation
     from export.verdict import FormatVerdict, Verdict
     from pipeline.prediction import Prediction
 
@@ -110,6 +111,29 @@ def _more_figures(row: "FormatVerdict") -> tuple[str, ...]:
         _shown_as("{:.1f} ms", row.load_ms),
         row.file,
     )
+
+
+def show_recommendation(console: Console, result: "Recommendation") -> None:
+    """One line a format, those that fit first; then the pick, and why."""
+    table = _table("format", "size", "accuracy", "p50", "", right=(1, 2, 3))
+    for candidate in sorted(result.candidates, key=lambda c: bool(c.obstacle)):
+        row = candidate.row
+        remark = candidate.obstacle or ("unbeaten" if candidate.is_unbeaten else "")
+        table.add_row(
+            f"[bold]{row.name}[/]" if row.name == result.pick else row.name,
+            DASH if row.size_bytes is None else readable_size(row.size_bytes),
+            _shown_as("{:.2%}", row.accuracy),
+            _shown_as("{:.3f} ms", row.latency_p50_ms),
+            "[green]ship this[/]" if row.name == result.pick else f"[dim]{remark}[/]",
+        )
+    console.print(table)
+    console.print(
+        "[dim]p50 of one image on the machine that verified; unbeaten: no other is as good in "
+        "accuracy, size and time and better in one",
+        soft_wrap=True,
+    )
+    if result.pick:
+        console.print(f"\n{result.reason}", soft_wrap=True)
 
 
 def show_predictions(console: Console, answers: Sequence["Prediction"]) -> None:

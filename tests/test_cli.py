@@ -59,8 +59,10 @@ def stages(monkeypatch):
 BAD_CALLS = {
     (
         "runn",
-    ): "no command 'runn'. Did you mean 'run'? Available: run, export, status, runs, show, predict",
-    ("xyz",): "no command 'xyz'. Available: run, export, status, runs, show, predict",
+    ): "no command 'runn'. Did you mean 'run'? Available: run, export, status, runs, show, recommend, predict, check-golden, demo",
+    (
+        "xyz",
+    ): "no command 'xyz'. Available: run, export, status, runs, show, recommend, predict, check-golden, demo",
     (
         "run",
         "--stage",

@@ -1,9 +1,11 @@
-"""Commands that look at what was made: status, runs, show."""
+"""Commands that look at what was made: status, runs, show, recommend."""
 
 from typing import Annotated
 
 import typer
 
+from export import recommendation, verdict
+from export.recommendation import TARGETS, Limits
 from pipeline import runs, tables
 from pipeline.commands import (
     DEFAULT_ARTIFACTS,
@@ -11,9 +13,11 @@ from pipeline.commands import (
     ArtifactsOption,
     ConfigOption,
     OverridesArgument,
+    RunOption,
     console,
 )
-from pipeline.config_loading import load_config
+from pipeline.config_loading import load_config, suggest
+from pipeline.errors import ConfigError, GateError
 from pipeline.runner import plan
 from pipeline.selection import Selection
 from pipeline.store import ArtifactStore
@@ -44,3 +48,32 @@ def show(
     found = runs.find_run(ArtifactStore(artifacts), name)
     tables.show_stages(console, found)
     tables.show_run(console, found)
+
+
+def recommend(
+    target: Annotated[str, typer.Option(metavar="TARGET", help=", ".join(TARGETS) + ".")],
+    max_kb: Annotated[
+        float | None, typer.Option(min=0, metavar="N", help="Largest file, of 1,000 bytes.")
+    ] = None,
+    max_ms: Annotated[
+        float | None,
+        typer.Option(min=0, metavar="N", help="Longest p50 of one image, as verified."),
+    ] = None,
+    min_accuracy: Annotated[
+        float | None, typer.Option(min=0, max=100, metavar="X", help="In percent, such as 99.5.")
+    ] = None,
+    run_name: RunOption = None,
+    artifacts: ArtifactsOption = DEFAULT_ARTIFACTS,
+) -> None:
+    """Say which format to ship."""
+    if target not in TARGETS:
+        raise ConfigError(f"--target {target!r}. {suggest(target, tuple(TARGETS))}")
+    if min_accuracy is not None and 0 < min_accuracy <= 1:
+        raise ConfigError(f"--min-accuracy {min_accuracy:g} is in percent; {100 * min_accuracy:g}?")
+    limits = Limits(max_kb, max_ms, None if min_accuracy is None else min_accuracy / 100)
+    found = runs.find_run(ArtifactStore(artifacts), run_name, "verify")
+    rows = verdict.read(found.path / "verify" / verdict.FILE_NAME).formats
+    result = recommendation.recommend(rows, target, limits)
+    tables.show_recommendation(console, result)
+    if result.pick is None:
+        raise GateError(f"{result.reason}; loosen a limit, or export other formats")

@@ -1,0 +1,151 @@
+"""Which of the verified formats to ship: those that fit, those that nothing beats, and one pick."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from export.formats import formats, readable_size
+from export.verdict import FormatVerdict
+
+# Accuracies this near to each other are as good as equal: 10 of MNIST's 10,000 test images.
+AS_ACCURATE_POINTS = 0.1
+
+
+@dataclass(frozen=True)
+class Target:
+    """A kind of machine, and what counts most there among formats that are as accurate."""
+
+    wants: str
+    cost: Callable[[FormatVerdict], float]
+
+
+def _size(row: FormatVerdict) -> float:
+    return row.size_bytes or 0
+
+
+def _latency(row: FormatVerdict) -> float:
+    return row.latency_p50_ms or 0.0
+
+
+SMALLEST, FASTEST = Target("smallest", _size), Target("fastest", _latency)
+TARGETS = {
+    "microcontroller": SMALLEST,
+    "android": FASTEST,
+    "ios": FASTEST,
+    "browser": SMALLEST,
+    "server": FASTEST,
+}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a user can bear.
+
+    Attributes:
+        max_kb: size of the file, of 1,000 bytes.
+        max_ms: median time of one image, as `verify` measured it.
+        min_accuracy: on the test split, 0..1.
+    """
+
+    max_kb: float | None = None
+    max_ms: float | None = None
+    min_accuracy: float | None = None
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A format.
+
+    Attributes:
+        row: its figures.
+        obstacle: why it cannot be taken; empty if it can.
+        is_unbeaten: whether no other is at least as good in accuracy, size and time, and better
+            in one: whether it lies on the Pareto front.
+    """
+
+    row: FormatVerdict
+    obstacle: str = ""
+    is_unbeaten: bool = False
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """All candidates, the one to take, if there is one, and why in a sentence."""
+
+    candidates: tuple[Candidate, ...]
+    pick: str | None
+    reason: str
+
+
+def recommend(rows: Sequence[FormatVerdict], target: str, limits: Limits) -> Recommendation:
+    """Picks among formats.
+
+    Those that failed, that have no runtime on the target or that break a limit are out. Of the
+    others, all within 0.1 points of the most accurate are as good; the smallest of them is the
+    pick for a microcontroller and a browser, the fastest elsewhere.
+
+    Args:
+        rows: a verdict's.
+        target: one of TARGETS.
+        limits: what the pick must hold.
+    """
+    obstacles = {row.name: _obstacle(row, target, limits) for row in rows}
+    fit = [row for row in rows if not obstacles[row.name]]
+    candidates = tuple(
+        Candidate(row, obstacles[row.name], row in fit and not _is_beaten(row, fit)) for row in rows
+    )
+    if not fit:
+        return Recommendation(candidates, None, _none_fits(candidates, target))
+    return Recommendation(candidates, *_pick(fit, target))
+
+
+def _obstacle(row: FormatVerdict, target: str, limits: Limits) -> str:
+    if not row.passed:
+        return "failed verification"
+    if target not in formats()[row.name].targets:
+        return f"no runtime for {target}"
+    size, latency, accuracy = _size(row), _latency(row), _accuracy(row)
+    if limits.max_kb is not None and size > 1000 * limits.max_kb:
+        return f"over {limits.max_kb:g} kB"
+    if limits.max_ms is not None and latency > limits.max_ms:
+        return f"over {limits.max_ms:g} ms"
+    if limits.min_accuracy is not None and accuracy < limits.min_accuracy:
+        return f"under {limits.min_accuracy:.2%}"
+    return ""
+
+
+def _none_fits(candidates: Sequence[Candidate], target: str) -> str:
+    runnable = [c for c in candidates if target in formats()[c.row.name].targets]
+    obstacles = ", ".join(f"{c.row.name} ({c.obstacle})" for c in runnable)
+    return f"no format fits {target}: {obstacles or 'none that runs there was exported'}"
+
+
+def _accuracy(row: FormatVerdict) -> float:
+    return row.accuracy or 0.0
+
+
+def _is_beaten(row: FormatVerdict, rows: Sequence[FormatVerdict]) -> bool:
+    costs = _costs(row)
+    return any(
+        other != costs and all(a <= b for a, b in zip(other, costs, strict=True))
+        for other in map(_costs, rows)
+    )
+
+
+def _costs(row: FormatVerdict) -> tuple[float, float, float]:
+    return -_accuracy(row), _size(row), _latency(row)
+
+
+def _pick(fit: Sequence[FormatVerdict], target: str) -> tuple[str, str]:
+    """The name and the reason."""
+    best = max(_accuracy(row) for row in fit)
+    margin = AS_ACCURATE_POINTS / 100 + 1e-9  # accuracies are ratios of counts
+    as_good = [row for row in fit if best - _accuracy(row) <= margin]
+    rule = TARGETS[target]
+    pick = min(as_good, key=lambda row: (rule.cost(row), _costs(row)))
+    figures = f"{_accuracy(pick):.2%}, {readable_size(int(_size(pick)))}, {_latency(pick):.3f} ms"
+    if len(fit) == 1:
+        return pick.name, f"{pick.name} is the only one that fits: {figures}"
+    return pick.name, (
+        f"{pick.name} is the {rule.wants} of the {len(as_good)} within {AS_ACCURATE_POINTS} "
+        f"points of the most accurate ({best:.2%}): {figures}"
+    )

@@ -1,0 +1,47 @@
+"""Commands that look at what was made, on the smoke run."""
+
+import subprocess
+import sys
+
+import pytest
+
+from pipeline.plugins import ROOT
+
+
+def recommend(smoke_run, *arguments):
+    return subprocess.run(
+        [sys.executable, "run_pipeline.py", "recommend", *arguments, "--artifacts", str(smoke_run)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_the_pick_is_marked_and_explained(smoke_run):
+    done = recommend(smoke_run, "--target", "microcontroller")
+    assert done.returncode == 0, done.stderr
+    (marked,) = [line for line in done.stdout.splitlines() if "ship this" in line]
+    assert marked.startswith("tflite_int8")
+    assert "tflite_int8 is the only one that fits: " in done.stdout
+
+
+def test_limits_that_nothing_holds_end_with_exit_code_3(smoke_run):
+    done = recommend(smoke_run, "--target", "server", "--max-kb", "1")
+    assert done.returncode == 3
+    assert "onnx (over 1 kB)" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--target", "brwser"], "--target 'brwser'. Did you mean 'browser'?"),
+        (
+            ["--target", "server", "--min-accuracy", "0.99"],
+            "--min-accuracy 0.99 is in percent; 99?",
+        ),
+    ],
+)
+def test_a_call_that_means_nothing_ends_with_exit_code_2(smoke_run, arguments, message):
+    done = recommend(smoke_run, *arguments)
+    assert done.returncode == 2
+    assert message in done.stderr

@@ -1,0 +1,93 @@
+import pytest
+
+from export.formats import formats
+from export.recommendation import TARGETS, Limits, recommend
+from export.verdict import Check, FormatVerdict
+
+
+def row(name, accuracy, size_kb, latency_ms, passed=True):
+    checks = (Check("same predictions", 0, 0, passed, ""),)
+    return FormatVerdict(
+        name,
+        formats()[name].path,
+        checks,
+        size_bytes=int(1000 * size_kb),
+        accuracy=accuracy,
+        latency_p50_ms=latency_ms,
+    )
+
+
+ROWS = [
+    row("saved_model", 0.9960, 389, 1.09),
+    row("tflite_float32", 0.9960, 314, 0.12),
+    row("tflite_dynamic", 0.9951, 88, 0.06),
+    row("tflite_int8", 0.9949, 86, 0.05),
+    row("onnx", 0.9960, 310, 0.17),
+]
+
+
+def obstacles(result):
+    return {candidate.row.name: candidate.obstacle for candidate in result.candidates}
+
+
+def test_every_target_has_a_format_and_every_format_a_known_target():
+    known = {target for format_ in formats().values() for target in format_.targets}
+    assert known == set(TARGETS)
+    assert all(format_.targets for format_ in formats().values())
+
+
+def test_a_microcontroller_takes_int8_alone():
+    result = recommend(ROWS, "microcontroller", Limits())
+    assert result.pick == "tflite_int8"
+    assert result.reason == "tflite_int8 is the only one that fits: 99.49%, 86 kB, 0.050 ms"
+    assert obstacles(result)["onnx"] == "no runtime for microcontroller"
+
+
+def test_a_browser_takes_the_smallest_within_a_tenth_of_a_point():
+    result = recommend(ROWS, "browser", Limits())
+    assert result.pick == "tflite_dynamic"  # int8 is smaller, but 0.11 points below the best
+    assert result.reason == (
+        "tflite_dynamic is the smallest of the 3 within 0.1 points of the most accurate "
+        "(99.60%): 99.51%, 88 kB, 0.060 ms"
+    )
+
+
+def test_a_server_takes_the_fastest_of_the_accurate():
+    assert recommend(ROWS, "server", Limits()).pick == "tflite_dynamic"
+    assert recommend(ROWS, "server", Limits(min_accuracy=0.9955)).pick == "tflite_float32"
+
+
+def test_the_front_holds_those_that_no_other_beats():
+    result = recommend(ROWS, "server", Limits())
+    unbeaten = {candidate.row.name for candidate in result.candidates if candidate.is_unbeaten}
+    # saved_model is beaten by both float files; onnx is smaller, tflite_float32 faster.
+    assert unbeaten == {"tflite_float32", "tflite_dynamic", "tflite_int8", "onnx"}
+
+
+def test_each_limit_takes_out_those_beyond_it():
+    assert obstacles(recommend(ROWS, "server", Limits(max_kb=86)))["tflite_dynamic"] == "over 86 kB"
+    assert obstacles(recommend(ROWS, "server", Limits(max_kb=86)))["tflite_int8"] == ""
+    assert obstacles(recommend(ROWS, "server", Limits(max_ms=0.1)))["onnx"] == "over 0.1 ms"
+    found = obstacles(recommend(ROWS, "server", Limits(min_accuracy=0.995)))
+    assert found["tflite_int8"] == "under 99.50%"
+
+
+def test_what_failed_verification_is_never_picked():
+    rows = [row("tflite_int8", 0.999, 10, 0.01, passed=False), row("onnx", 0.9, 300, 2)]
+    result = recommend(rows, "server", Limits())
+    assert result.pick == "onnx"
+    assert obstacles(result)["tflite_int8"] == "failed verification"
+
+
+def test_a_target_without_any_format_says_so():
+    result = recommend(ROWS[:1], "browser", Limits())
+    assert result.reason == "no format fits browser: none that runs there was exported"
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_limits_that_nothing_holds_leave_no_pick(target):
+    result = recommend(ROWS, target, Limits(max_kb=1))
+    assert result.pick is None
+    assert result.reason.startswith(f"no format fits {target}: ")
+    assert "tflite_int8 (over 1 kB)" in result.reason
+    assert not any(candidate.is_unbeaten for candidate in result.candidates)
