@@ -20,6 +20,7 @@ class Weight:
         dtype: as it is stored, whatever it is turned into on the way to the operator.
         elements: how many numbers it has.
         role: `kernel` multiplies in a convolution or a matrix product, `bias` is added there.
+        reader: the tensor that the operator gives which reads it.
         channels: output channels of a kernel.
         scales: how many scales its numbers share; 0 where they stand for themselves.
     """
@@ -28,6 +29,7 @@ class Weight:
     dtype: str
     elements: int
     role: Literal["kernel", "bias", "other"] = "other"
+    reader: str = ""
     channels: int = 1
     scales: int = 0
 
@@ -69,7 +71,8 @@ class Facts:
         unsized: tensors of which a dimension is known only when the model runs.
         unused: tensors and constants that lead to no answer.
         opsets: versions of the operator sets that it asks for, by domain.
-        notes: what it tells programs besides the contract, by place: labels, metadata.
+        labels: what each place inside the file that lists the labels holds, as `labels.txt`.
+        inconsistencies: where the file contradicts itself; each ends a sentence on it.
     """
 
     interface: Interface
@@ -78,7 +81,8 @@ class Facts:
     unsized: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
     opsets: Mapping[str, int] = field(default_factory=dict)
-    notes: Mapping[str, bytes] = field(default_factory=dict)
+    labels: Mapping[str, bytes] = field(default_factory=dict)
+    inconsistencies: tuple[str, ...] = ()
 
 
 def is_of_training(operator: str) -> bool:

@@ -62,11 +62,11 @@ def read_contract(path: Path) -> str:
 def attached(model: "ModelT", name: str) -> bytes:
     """The content of a metadata entry."""
     for entry in model.metadata or ():
-        if _text(entry.name) == name:
+        if text(entry.name) == name:
             return bytes(model.buffers[entry.buffer].data)
     raise ValueError(f"it carries no {name}")
 
 
-def _text(value: Any) -> str:
+def text(value: Any) -> str:
     """FlatBuffers gives strings as bytes."""
     return value.decode() if isinstance(value, bytes) else str(value)

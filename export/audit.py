@@ -1,0 +1,102 @@
+"""Checks that files are what their format's name, their contract and their labels say.
+
+Each exporter's `facts` reads what a file holds from its bytes; no runtime is asked.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from export import child, contract
+from export.audit_rules import AGAIN, Auditor
+from export.contract import Contract
+from export.formats import FormatOptions, exporter, formats
+from export.interface import TensorType
+from export.verdict import Check
+
+if TYPE_CHECKING:
+    import numpy as np
+
+AUDIT = "export.audit:audit_formats"
+SUM_TOLERANCE = 1e-3
+
+
+def audit(
+    folder: Path, options: Mapping[str, FormatOptions], timeout_seconds: float
+) -> dict[str, tuple[Check, ...]]:
+    """Checks formats in a child process: a damaged file may do anything to its parser.
+
+    Args:
+        folder: the export artifact.
+        options: of each format to check, by name.
+        timeout_seconds: what a child may take.
+
+    Returns:
+        The checks of each format.
+    """
+    checks: dict[str, tuple[Check, ...]] = {}
+    left = {name: chosen.model_dump_json() for name, chosen in options.items()}
+    while left:
+        argument = {"folder": str(folder.resolve()), "options": left}
+        outcome = child.call(AUDIT, argument, timeout_seconds=timeout_seconds)
+        for name, found in outcome.values:
+            checks[name] = tuple(Check(**check) for check in found)
+            del left[name]
+        if left:
+            unread = next(iter(left))
+            checks[unread] = (_unread(f"reading it {outcome.failure or 'gave no answer'}"),)
+            del left[unread]
+    return checks
+
+
+def audit_formats(argument: dict[str, Any]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """The child's side: yields the checks of one format after another."""
+    folder = Path(argument["folder"])
+    promised = contract.read(folder)
+    for name, chosen in argument["options"].items():
+        known = formats()[name]
+        options = known.options.model_validate_json(chosen)
+        yield name, [asdict(c) for c in check(name, folder / known.path, promised, options)]
+
+
+def check(
+    format_name: str, path: Path, promised: Contract, options: FormatOptions
+) -> tuple[Check, ...]:
+    """Checks one file.
+
+    Args:
+        format_name: what it is said to be.
+        path: the file or folder, in an export artifact.
+        promised: the artifact's `contract.json`.
+        options: of the format.
+    """
+    try:
+        facts = exporter(format_name).facts(format_name, path)
+    except Exception as error:  # a parser may raise anything on bytes that are no such file
+        return (_unread(f"reading it raised {type(error).__name__}: {error}"),)
+    return Auditor(formats()[format_name], path, promised, options, facts).checks()
+
+
+def sums(answers: "np.ndarray", stored: TensorType) -> Check:
+    """Whether answers are probabilities, which no file says of itself.
+
+    Args:
+        answers: decoded, float32 (images, classes).
+        stored: how the format stores them: each of them may be off by half a step.
+    """
+    import numpy as np
+
+    bound = answers.shape[1] * stored.scale if stored.scale else SUM_TOLERANCE
+    low, high = float(answers.min()), float(answers.max())
+    off = float(np.abs(answers.sum(axis=1) - 1).max())
+    passed = off <= bound and low >= 0 and high <= 1
+    reason = (
+        f"its answers lie between {low:g} and {high:g}, and their sum is off 1 by up to {off:.2g}; "
+        f"expected 0 to 1, and {bound:.2g}: the last layer must be a softmax"
+    )
+    return Check("probabilities", off, bound, passed, reason)
+
+
+def _unread(why: str) -> Check:
+    return Check("can be read", None, None, False, f"{why}; {AGAIN}")

@@ -1,0 +1,226 @@
+"""What a file must hold to be what it is said to be: one rule a method."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+
+from export import contract
+from export.contract import LABELS_FILE_NAME, Contract, labels_text
+from export.facts import Facts, Operator, Weight
+from export.formats import Format, FormatOptions, Holds, exporter
+from export.interface import Interface, Tensor, contradiction
+from export.verdict import Check
+
+QUANTIZATION_FILE_NAME = "quantization.json"
+# Numbers of these kinds count, index or choose; no layer computes with them.
+COUNTING = {"bool", "int32", "int64", "resource", "string"}
+SHOWN = 3
+AGAIN = "write it again with --force export"
+
+
+@dataclass(frozen=True)
+class Auditor:
+    """Holds what a file holds against what it must hold.
+
+    Attributes:
+        known: the format that it is said to have.
+        path: the file or folder.
+        promised: the contract beside it.
+        options: of the format.
+        facts: what it holds.
+    """
+
+    known: Format
+    path: Path
+    promised: Contract
+    options: FormatOptions
+    facts: Facts
+
+    def checks(self) -> tuple[Check, ...]:
+        return (
+            self._ends(),
+            self._contract(),
+            self._labels(),
+            self._weights(),
+            self._computation(),
+            self._operators(),
+            self._unused(),
+            *([self._static()] if isinstance(self.known.batch, int) else []),
+            *([self._opset(*self._holds.opsets)] if self._holds.opsets else []),
+        )
+
+    @property
+    def _holds(self) -> Holds:
+        return self.known.holds
+
+    @cached_property
+    def _interface(self) -> Interface:
+        classes = len(self.promised.output.labels)
+        return self.known.interface(self.promised.input.shape, classes, self.options)
+
+    @cached_property
+    def _kept(self) -> frozenset[str]:
+        """What operators give that are declared to be more precise than the others."""
+        file = self.path.parent / QUANTIZATION_FILE_NAME
+        declared = json.loads(file.read_text("utf-8")) if file.exists() else {}
+        return frozenset(declared.get(self.known.name, {}).get("kept", ()))
+
+    @property
+    def _but_kept(self) -> str:
+        if not self._kept:
+            return ""
+        return f", but for {', '.join(sorted(self._kept))} as {QUANTIZATION_FILE_NAME} declares"
+
+    def _ends(self) -> Check:
+        wrong = contradiction(self.facts.interface, self._interface)
+        taken, given = _in_words(self._interface.input), _in_words(self._interface.output)
+        return _verdict(
+            "input and output", [wrong] if wrong else [], f"it takes {taken}, gives {given}"
+        )
+
+    def _contract(self) -> Check:
+        expected = f"it carries {contract.FILE_NAME}, and that is what the config asks for"
+        return _verdict("contract", self._other_contracts(), expected)
+
+    def _other_contracts(self) -> Iterator[str]:
+        name = self.known.name
+        if self.promised.formats.get(name) != contract.of_format(name, self._interface):
+            yield f"{contract.FILE_NAME} promises another input or output of {name}"
+        yield from (f"it {what}" for what in self.facts.inconsistencies)
+        try:
+            carried = contract.from_json(exporter(name).read_contract(self.path))
+        except (OSError, ValueError) as error:
+            yield f"the contract inside it cannot be read: {error}"
+            return
+        for field in fields(Contract):
+            if getattr(carried, field.name) != getattr(self.promised, field.name):
+                yield f"the contract inside it has another {field.name}"
+
+    def _labels(self) -> Check:
+        beside, labels = self.path.parent / LABELS_FILE_NAME, self.promised.output.labels
+        expected = labels_text(labels).encode()
+        stored = beside.read_bytes() if beside.exists() else b""
+        places = {f"the {LABELS_FILE_NAME} beside it": stored, **self.facts.labels}
+        wrong = [f"{place} lists others" for place, found in places.items() if found != expected]
+        if hashlib.sha256(expected).hexdigest() != self.promised.output.labels_sha256:
+            wrong.append(f"{contract.FILE_NAME} has the hash of others")
+        return _verdict("labels", wrong, f"all places list the same {len(labels)} labels in order")
+
+    def _weights(self) -> Check:
+        least = self._holds.kernel_elements
+        size = f" of {least:,} numbers or more" if least else ""
+        expected = f"each kernel{size} is stored in {_either(self._holds.kernels)}"
+        if self._holds.is_per_channel:
+            expected += " with a scale for each channel"
+        if self._holds.biases:
+            expected += f", each bias in {_either(self._holds.biases)}"
+        return _verdict("weights", self._wrong_weights(), expected + self._but_kept)
+
+    def _wrong_weights(self) -> Iterator[str]:
+        for weight in self.facts.weights:
+            if weight.reader in self._kept:
+                continue
+            if weight.role == "kernel" and weight.elements >= self._holds.kernel_elements:
+                yield from self._wrong_kernel(weight)
+            is_free = weight.role != "bias" or not self._holds.biases
+            if not is_free and weight.dtype not in self._holds.biases:
+                yield f"bias {weight.name} is {weight.dtype}"
+
+    def _wrong_kernel(self, weight: Weight) -> Iterator[str]:
+        if weight.dtype not in self._holds.kernels:
+            yield f"kernel {weight.name} is {weight.dtype}"
+        elif self._holds.is_per_channel and weight.scales < weight.channels:
+            shares = f"{weight.channels} channels share {weight.scales} scales"
+            yield f"in kernel {weight.name} {shares}"
+
+    def _computation(self) -> Check:
+        kernels, others = self._holds.activations, self._other_dtypes
+        expected = f"kernels multiply in {_either(kernels)} and all else is in {_either(others)}"
+        return _verdict("computation", self._wrong_operators(), expected + self._but_kept)
+
+    @property
+    def _other_dtypes(self) -> tuple[str, ...]:
+        return self._holds.others or self._holds.activations
+
+    def _wrong_operators(self) -> Iterator[str]:
+        for operator in self.facts.operators:
+            dtypes = [dtype for dtype in operator.dtypes if dtype not in COUNTING]
+            if operator.is_conversion:
+                if operator.takes and not self._converts_where_allowed(operator):
+                    yield f"{_named(operator)} converts {' and '.join(dtypes)}"
+            elif self._kept.isdisjoint(operator.gives):
+                allowed = self._holds.activations if operator.has_kernel else self._other_dtypes
+                if wrong := [dtype for dtype in dtypes if dtype not in allowed]:
+                    yield f"{_named(operator)} computes in {' and '.join(wrong)}"
+
+    def _converts_where_allowed(self, conversion: Operator) -> bool:
+        """At an end, or beside an operator that is declared to be more precise."""
+        ends = {self.facts.interface.input.name, self.facts.interface.output.name}
+        return (
+            self._holds.converts_inside
+            or not ends.isdisjoint((*conversion.takes, *conversion.gives))
+            or not self._kept.isdisjoint(conversion.takes)
+            or any(
+                not self._kept.isdisjoint(reader.gives)
+                for reader in self.facts.operators
+                if not set(conversion.gives).isdisjoint(reader.takes)
+            )
+        )
+
+    def _operators(self) -> Check:
+        wrong = [f"{_named(o)} is {o.kind}" for o in self.facts.operators if o.kind != "builtin"]
+        wrong += [f"{_named(o)} is for training" for o in self.facts.operators if o.is_of_training]
+        wrong += [
+            f"it asks for the operators of {domain}" for domain in self.facts.opsets if domain
+        ]
+        expected = "every runtime has its operators, and none of them is for training"
+        return _verdict("operators", wrong, expected)
+
+    def _unused(self) -> Check:
+        wrong = [f"{name} leads nowhere" for name in self.facts.unused]
+        return _verdict("nothing unused", wrong, "all that it holds leads to its answer")
+
+    def _static(self) -> Check:
+        wrong = [f"{name} has no fixed size" for name in self.facts.unsized]
+        wrong += [
+            f"{_named(operator)} computes a shape"
+            for operator in self.facts.operators
+            if not {"int32", "int64"}.isdisjoint(operator.dtypes)
+        ]
+        return _verdict("fixed shapes", wrong, "all shapes are known before it runs")
+
+    def _opset(self, least: int, most: int) -> Check:
+        found, asked = self.facts.opsets.get("", 0), self.options.asked_opset
+        expected = f"it asks for opset {asked or f'{least} to {most}'}"
+        is_right = found == asked if asked else least <= found <= most
+        wrong = [] if is_right else [f"it asks for opset {found}"]
+        return _verdict("opset", wrong, expected)
+
+
+def _verdict(name: str, offences: Iterable[str], expected: str) -> Check:
+    """Passes if nothing offends; `expected` is then what holds, as a sentence."""
+    found = list(offences)
+    if not found:
+        return Check(name, 0, 0, True, expected)
+    more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    reason = f"{', '.join(found[:SHOWN])}{more}; expected that {expected}; {AGAIN}"
+    return Check(name, len(found), 0, False, reason)
+
+
+def _in_words(end: Tensor) -> str:
+    stored = end.type
+    kind = stored.dtype
+    if stored.scale is not None:
+        kind += f" with scale {stored.scale:g} and zero point {stored.zero_point}"
+    return f"{end.name} {' x '.join(map(str, end.shape))} in {kind}"
+
+
+def _either(dtypes: tuple[str, ...]) -> str:
+    return " or ".join(dtypes)
+
+
+def _named(operator: Operator) -> str:
+    return f"{operator.name} {operator.gives[0] if operator.gives else ''}".rstrip()

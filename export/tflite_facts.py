@@ -1,0 +1,197 @@
+"""Reads what a TFLite file holds from its bytes."""
+
+from collections.abc import Iterable, Iterator
+from math import prod
+from pathlib import Path
+from typing import Any, Literal
+
+from ai_edge_litert import schema_py_generated as schema
+
+from export import contract, tflite_metadata
+from export.contract import LABELS_FILE_NAME
+from export.facts import Facts, Operator, Weight, is_of_training
+from export.interface import Interface, Tensor, TensorType
+from export.tflite_file import CONTRACT, attached, parse, text
+
+DTYPES = {value: name.lower() for name, value in vars(schema.TensorType).items() if name.isupper()}
+OPERATORS = {value: name for name, value in vars(schema.BuiltinOperator).items() if name.isupper()}
+# Which inputs of an operator are its kernel and its bias.
+KERNEL_AND_BIAS = {
+    "BATCH_MATMUL": (1, None),
+    "CONV_2D": (1, 2),
+    "CONV_3D": (1, 2),
+    "DEPTHWISE_CONV_2D": (1, 2),
+    "FULLY_CONNECTED": (1, 2),
+    "TRANSPOSE_CONV": (1, 3),
+}
+
+
+def read(path: Path) -> Facts:
+    """Reads a file.
+
+    Raises:
+        ValueError: it has not one signature, or names its tensors otherwise than that.
+    """
+    content = path.read_bytes()
+    model = parse(content)
+    graphs = [_Graph(model, subgraph) for subgraph in model.subgraphs]
+    return Facts(
+        interface=_interface(model),
+        weights=tuple(weight for graph in graphs for weight in graph.weights()),
+        operators=tuple(operator for graph in graphs for operator in graph.operators()),
+        unsized=tuple(name for graph in graphs for name in graph.unsized()),
+        unused=(*(n for graph in graphs for n in graph.unused()), *_unused_buffers(model)),
+        labels={f"its own {LABELS_FILE_NAME}": tflite_metadata.attached_labels(content) or b""},
+        inconsistencies=tuple(_inconsistencies(model)),
+    )
+
+
+def _interface(model: Any) -> Interface:
+    (signature,) = model.signatureDefs
+    (taken,), (given,) = signature.inputs, signature.outputs
+    graph = model.subgraphs[signature.subgraphIndex]
+    ends = graph.tensors[taken.tensorIndex], graph.tensors[given.tensorIndex]
+    named, signed = [text(end.name) for end in ends], [text(taken.name), text(given.name)]
+    if named != signed:
+        raise ValueError(f"its tensors are named {named}, its signature names them {signed}")
+    return Interface(_tensor(ends[0]), _tensor(ends[1]))
+
+
+def _tensor(tensor: Any) -> Tensor:
+    shape = tensor.shape if tensor.shapeSignature is None else tensor.shapeSignature
+    sizes = tuple("N" if size < 0 else int(size) for size in shape)
+    dtype, quantization = DTYPES[tensor.type], tensor.quantization
+    if quantization is None or quantization.scale is None:
+        return Tensor(text(tensor.name), sizes, TensorType(dtype))
+    (scale,), (zero_point,) = quantization.scale, quantization.zeroPoint
+    return Tensor(text(tensor.name), sizes, TensorType(dtype, float(scale), int(zero_point)))
+
+
+def _unused_buffers(model: Any) -> Iterator[str]:
+    used = {tensor.buffer for graph in model.subgraphs for tensor in graph.tensors}
+    used |= {entry.buffer for entry in model.metadata or ()}
+    for index, buffer in enumerate(model.buffers):
+        if index not in used and buffer.data is not None and len(buffer.data):
+            yield f"buffer {index}"
+
+
+def _inconsistencies(model: Any) -> Iterator[str]:
+    """The metadata is made from the contract, so one gives the other byte for byte."""
+    carried = {text(entry.name) for entry in model.metadata or ()}
+    if tflite_metadata.ENTRY not in carried:
+        yield f"carries no {tflite_metadata.ENTRY}"
+    elif CONTRACT in carried:
+        promised = contract.from_json(attached(model, CONTRACT).decode())
+        if attached(model, tflite_metadata.ENTRY) != tflite_metadata.model_metadata(promised):
+            yield f"says something else in {tflite_metadata.ENTRY} than in its contract"
+
+
+class _Graph:
+    """One subgraph, with its tensors by index."""
+
+    def __init__(self, model: Any, graph: Any) -> None:
+        self._model = model
+        self._tensors = graph.tensors
+        self._steps = graph.operators
+        self._ends = {*map(int, graph.inputs), *map(int, graph.outputs)}
+        self._outputs = set(map(int, graph.outputs))
+        self._stored = {
+            index: index
+            for index, tensor in enumerate(graph.tensors)
+            if index not in self._ends and _has_data(model.buffers[tensor.buffer])
+        }
+        for step in graph.operators:
+            if self._name(step) == "DEQUANTIZE" and step.inputs[0] in self._stored:
+                self._stored[int(step.outputs[0])] = int(step.inputs[0])
+
+    def _name(self, step: Any) -> str:
+        code = self._model.operatorCodes[step.opcodeIndex]
+        builtin = max(code.builtinCode, code.deprecatedBuiltinCode)
+        return text(code.customCode) if code.customCode else OPERATORS[builtin]
+
+    def operators(self) -> Iterator[Operator]:
+        for step in self._steps:
+            name = self._name(step)
+            takes = [i for i in _indices(step.inputs) if i not in self._stored]
+            gives = _indices(step.outputs)
+            dtypes = tuple(sorted({DTYPES[self._tensors[i].type] for i in (*takes, *gives)}))
+            stores_otherwise = name in ("QUANTIZE", "DEQUANTIZE") and len(dtypes) > 1
+            yield Operator(
+                name=name,
+                kind=self._kind(step, name),
+                takes=self._names(takes),
+                gives=self._names(gives),
+                dtypes=dtypes,
+                has_kernel=name in KERNEL_AND_BIAS,
+                is_conversion=stores_otherwise or not takes,
+                is_of_training=is_of_training(name),
+            )
+
+    def _kind(self, step: Any, name: str) -> Literal["builtin", "custom", "flex"]:
+        if not self._model.operatorCodes[step.opcodeIndex].customCode:
+            return "builtin"
+        return "flex" if name.startswith("Flex") else "custom"
+
+    def weights(self) -> Iterator[Weight]:
+        seen = set()
+        for step in self._steps:
+            for place, index in enumerate(map(int, step.inputs)):
+                stored = self._stored.get(index)
+                if stored is not None and stored not in seen and self._name(step) != "DEQUANTIZE":
+                    seen.add(stored)
+                    yield self._weight(stored, step, place)
+
+    def _weight(self, index: int, step: Any, place: int) -> Weight:
+        tensor, name = self._tensors[index], self._name(step)
+        shape = [] if tensor.shape is None else [int(size) for size in tensor.shape]
+        kernel_at, bias_at = KERNEL_AND_BIAS.get(name, (None, None))
+        is_kernel = place == kernel_at
+        return Weight(
+            name=text(tensor.name),
+            dtype=DTYPES[tensor.type],
+            elements=prod(shape),
+            role="kernel" if is_kernel else "bias" if place == bias_at else "other",
+            reader=text(self._tensors[step.outputs[0]].name),
+            channels=shape[-1 if name == "DEPTHWISE_CONV_2D" else 0] if is_kernel else 1,
+            scales=self._scales(tensor.quantization),
+        )
+
+    def _scales(self, quantization: Any) -> int:
+        if quantization is None:
+            return 0
+        if quantization.detailsType == schema.QuantizationDetails.BlockwiseQuantization:
+            return prod(map(int, self._tensors[quantization.details.scales].shape))
+        return 0 if quantization.scale is None else len(quantization.scale)
+
+    def unsized(self) -> Iterator[str]:
+        for tensor in self._tensors:
+            if tensor.shapeSignature is not None and -1 in tensor.shapeSignature:
+                yield text(tensor.name)
+
+    def unused(self) -> Iterator[str]:
+        used = set(self._ends)
+        for step in reversed(self._steps):
+            if used.intersection(step.outputs):
+                used.update(*(_indices(x) for x in (step.inputs, step.outputs)))
+                used.update(_indices(step.intermediates))
+        used.update(self._scale_tensors())
+        yield from self._names(sorted(set(range(len(self._tensors))) - used))
+
+    def _scale_tensors(self) -> Iterator[int]:
+        for tensor in self._tensors:
+            details = tensor.quantization and tensor.quantization.details
+            if isinstance(getattr(details, "scales", None), int):
+                yield details.scales
+
+    def _names(self, indices: Iterable[int]) -> tuple[str, ...]:
+        return tuple(text(self._tensors[index].name) for index in indices)
+
+
+def _has_data(buffer: Any) -> bool:
+    """Data stands in the buffer, or behind the FlatBuffer in files of more than 2 GB."""
+    return (buffer.data is not None and len(buffer.data) > 0) or buffer.offset > 1
+
+
+def _indices(indices: Any) -> list[int]:
+    """Those of an operator; an optional tensor that is not there has -1."""
+    return [] if indices is None else [int(index) for index in indices if index >= 0]
