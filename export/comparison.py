@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from export.verdict import Check
+from export.verdict import Check, Micro
 from pipeline.config import Gate
 
 
@@ -68,6 +68,16 @@ def _same_predictions(disagreements: int, tie_margin: float) -> Check:
         f"within {tie_margin:g}; 0 are allowed"
     )
     return Check("same predictions", disagreements, 0, disagreements == 0, reason)
+
+
+def same_in_micro(micro: Micro) -> Check:
+    """Whether TensorFlow Lite Micro predicts what LiteRT does, from the same file."""
+    different = micro.different or 0
+    reason = (
+        f"predicts another class in TensorFlow Lite Micro than in LiteRT on {different:,} of "
+        f"{micro.images:,} images; 0 are allowed"
+    )
+    return Check("same on a microcontroller", different, 0, different == 0, reason)
 
 
 def _accuracy_drop(difference_points: float, bound: float) -> Check:

@@ -29,6 +29,27 @@ class Check:
 
 
 @dataclass(frozen=True)
+class Micro:
+    """What a format did in TensorFlow Lite Micro; nothing of it if that refused the file.
+
+    Attributes:
+        refusal: why it does not run there; empty if it does.
+        runtime: name and version.
+        images: of the test split that it was asked about.
+        different: images on which it predicts another class than LiteRT does.
+        latency_p50_ms: median time of one image on this machine, which is no microcontroller.
+        arena_bytes: memory that it works in, beside the file.
+    """
+
+    refusal: str = ""
+    runtime: str | None = None
+    images: int | None = None
+    different: int | None = None
+    latency_p50_ms: float | None = None
+    arena_bytes: int | None = None
+
+
+@dataclass(frozen=True)
 class FormatVerdict:
     """What a format did on the test split, in its own runtime; nothing of it if it did not run.
 
@@ -46,6 +67,7 @@ class FormatVerdict:
         latency_p50_ms: median time of one image.
         latency_p95_ms: 95th percentile of the same.
         load_ms: from file to ready, without the import of the runtime.
+        micro: of a format for microcontrollers.
     """
 
     name: str
@@ -61,6 +83,7 @@ class FormatVerdict:
     latency_p50_ms: float | None = None
     latency_p95_ms: float | None = None
     load_ms: float | None = None
+    micro: Micro | None = None
 
     @property
     def passed(self) -> bool:

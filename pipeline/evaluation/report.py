@@ -3,13 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
-from typing import Any
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from pipeline.evaluation import charts, pictures, wording
+from pipeline.evaluation import charts, pages, pictures, wording
 from pipeline.evaluation.history import History
 from pipeline.evaluation.predictions import Predictions
 from pipeline.evaluation.provenance import Fact
@@ -96,22 +93,24 @@ def render(evaluation: Evaluation, *, worst_mistakes: int, made: datetime) -> st
         made: the moment to print as the report's date, in UTC.
     """
     summary, dataset = evaluation.summary, evaluation.dataset
-    return (
-        _environment()
-        .get_template(TEMPLATE)
-        .render(
-            summary=summary,
-            dataset=dataset,
-            origin=evaluation.origin,
-            made=made,
-            decimals=2 if summary.test_images >= 1000 else 1,
-            matrix=matrix_cells(summary.confusion),
-            confusions=most_confused(summary.confusion, dataset.classes),
-            curves=_curves(evaluation.history),
-            reliability=charts.reliability_diagram(summary.bins),
-            mistakes=_mistakes(evaluation, worst_mistakes),
-        )
-    )
+    variables = {
+        "summary": summary,
+        "dataset": dataset,
+        "origin": evaluation.origin,
+        "made": made,
+        "decimals": 2 if summary.test_images >= 1000 else 1,
+        "matrix": matrix_cells(summary.confusion),
+        "confusions": most_confused(summary.confusion, dataset.classes),
+        "curves": _curves(evaluation.history),
+        "reliability": charts.reliability_diagram(summary.bins),
+        "mistakes": _mistakes(evaluation, worst_mistakes),
+        "levels": LEVELS,
+        "dense": DENSE_MATRIX,
+        "chart": charts,
+        "tick_number": "{:g}".format,
+        "tick_percent": wording.tick_percent,
+    }
+    return pages.render(TEMPLATE, variables)
 
 
 def most_confused(confusion: np.ndarray, classes: Sequence[str]) -> list[Confusion]:
@@ -161,25 +160,3 @@ def _mistakes(evaluation: Evaluation, count: int) -> list[Mistake]:
         )
         for i in predictions.worst_mistakes(count)
     ]
-
-
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    constants: dict[str, Any] = {
-        "levels": LEVELS,
-        "dense": DENSE_MATRIX,
-        "chart": charts,
-        "data_url": pictures.data_url,
-        "thin": wording.THIN_SPACE,
-        "tick_number": "{:g}".format,
-        "tick_percent": wording.tick_percent,
-    }
-    environment.globals.update(constants)
-    environment.filters.update(wording.FILTERS)
-    return environment

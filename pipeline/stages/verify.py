@@ -1,16 +1,17 @@
-"""verify: asks every format about every test image, in the runtime that its user will use."""
+"""verify: looks into every file, and asks it about every test image in its user's runtime."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
-from export import comparison, contract, failures, golden, verdict
+from export import audit, comparison, contract, failures, golden, micro_interpreter, verdict
 from export.checking import Speed, check
 from export.comparison import Comparison
 from export.formats import formats, size_bytes
-from export.verdict import Check, FormatVerdict, Verdict
-from pipeline.config import Gate
+from export.verdict import Check, FormatVerdict, Micro, Verdict
+from pipeline.config import ExportSection, Gate
 from pipeline.data.records import read_split
 from pipeline.errors import ExportError, StageError
 from pipeline.sources import LabelledImages
@@ -27,10 +28,11 @@ def run(context: StageContext) -> StageResult:
     """
     test = read_split(context.inputs["ingest"], "test")
     keras = _keras_answers(context.inputs["evaluate"] / "probabilities.npy", len(test))
-    judge = _Judge(context, test, keras)
     names = context.config.export.formats
     rows = []
-    with context.progress.task("verifying", len(names)) as task:
+    with context.progress.task("verifying", len(names) + 1) as task:
+        judge = _Judge(context, test, keras)
+        task.advance(1, "what the files hold")
         for name in names:
             rows.append(judge.row(name))
             task.advance(1, name)
@@ -64,6 +66,8 @@ class _Judge:
         self._section = context.config.verify
         self._folder = context.inputs["export"]
         self._failures = failures.read(self._folder)
+        self._promised = contract.read(self._folder)
+        self._audits = self._audited(context.config.export)
         self._images = context.scratch / "test_images.npy"
         np.save(self._images, test.images)
         self._labels = test.labels
@@ -76,10 +80,48 @@ class _Judge:
         try:
             figures, speed = self._measured(name, path)
         except ExportError as error:
-            checks: tuple[Check, ...] = (Check("runs", None, None, False, str(error)),)
-            return FormatVerdict(name, path.name, checks, size)
-        checks = comparison.hold(figures, self._gate(name))
-        return FormatVerdict(name, path.name, checks, size, **asdict(figures), **asdict(speed))
+            runs = Check("runs", None, None, False, str(error))
+            return FormatVerdict(name, path.name, (*self._audits.get(name, ()), runs), size)
+        micro = self._micro(name, path)
+        checks = (
+            *self._audits[name],
+            audit.sums(self.answers[name].probabilities, self._promised.formats[name].output),
+            *comparison.hold(figures, self._gate(name)),
+            *([comparison.same_in_micro(micro)] if micro and not micro.refusal else ()),
+        )
+        return FormatVerdict(
+            name, path.name, checks, size, **asdict(figures), **asdict(speed), micro=micro
+        )
+
+    def _audited(self, section: ExportSection) -> Mapping[str, tuple[Check, ...]]:
+        options = {
+            name: getattr(section, name, formats()[name].options())
+            for name in section.formats
+            if (self._folder / formats()[name].path).exists()
+        }
+        return audit.audit(self._folder, options, self._section.timeout_seconds)
+
+    def _micro(self, name: str, path: Path) -> Micro | None:
+        """What TensorFlow Lite Micro makes of a file for microcontrollers."""
+        count = self._section.microcontroller_images
+        if "microcontroller" not in formats()[name].targets or count == 0:
+            return None
+        images = self._images.with_name("micro_images.npy")
+        some = slice(None if count == "all" else count)
+        np.save(images, np.load(self._images, mmap_mode="r")[some])
+        try:
+            given = micro_interpreter.answers(path, images, self._section.timeout_seconds)
+        except ExportError as error:
+            return Micro(refusal=str(error))
+        here = self._promised.formats[name].output.decode(given.stored)
+        there = self.answers[name].probabilities[some]
+        return Micro(
+            runtime=given.runtime,
+            images=len(here),
+            different=int((here.argmax(axis=1) != there.argmax(axis=1)).sum()),
+            latency_p50_ms=given.latency_p50_ms,
+            arena_bytes=given.arena_bytes,
+        )
 
     def _gate(self, name: str) -> Gate:
         return self._section.gates.get(name, formats()[name].gate)
