@@ -1,0 +1,81 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+from export import micro_interpreter, tflite
+from export.formats import formats
+from pipeline.errors import ExportError
+
+SECONDS = 60
+
+
+def litert_answers(path, images):
+    """What LiteRT's reference kernels give, as stored."""
+    interpreter = Interpreter(str(path), experimental_op_resolver_type=OpResolverType.BUILTIN_REF)
+    interpreter.allocate_tensors()
+    (taken,), (given,) = interpreter.get_input_details(), interpreter.get_output_details()
+    answers = []
+    for image in images[:, None]:
+        interpreter.set_tensor(taken["index"], image)
+        interpreter.invoke()
+        answers.append(interpreter.get_tensor(given["index"]))
+    return np.concatenate(answers)
+
+
+@pytest.fixture(scope="module")
+def answered(exported, tmp_path_factory):
+    images = tmp_path_factory.mktemp("images") / "images.npy"
+    np.save(images, exported.images)
+    return micro_interpreter.answers(exported.path("tflite_int8"), images, SECONDS)
+
+
+def test_it_answers_as_litert_does(exported, answered):
+    expected = litert_answers(exported.path("tflite_int8"), exported.images)
+    assert len(np.unique(expected.argmax(axis=1))) > 1
+    np.testing.assert_array_equal(answered.stored, expected)
+    assert answered.stored.dtype == np.uint8
+
+
+def test_it_names_its_runtime_and_its_time(answered):
+    assert answered.runtime.startswith("TensorFlow Lite Micro 0.")
+    assert 0 < answered.latency_p50_ms < 1000
+
+
+def test_the_arena_is_the_smallest_that_is_enough(exported, answered):
+    model = exported.path("tflite_int8").read_bytes()
+    assert answered.arena_bytes % 16 == 0
+    assert answered.arena_bytes > exported.images[0].size
+    micro_interpreter._interpreter(model, answered.arena_bytes)
+    with pytest.raises(ExportError, match="failed to allocate"):
+        micro_interpreter._interpreter(model, answered.arena_bytes - 16)
+
+
+def test_the_arena_alone_can_be_asked_for(exported, answered):
+    arena = micro_interpreter.smallest_arena(exported.path("tflite_int8"), SECONDS)
+    assert arena == answered.arena_bytes
+
+
+@pytest.mark.parametrize("io", ["int8", "float32"])
+def test_other_ends_than_uint8_are_fed_as_they_want(exported, answered, tmp_path, io):
+    options = tflite.Int8Options(io=io)
+    request = replace(
+        exported.request("tflite_int8", tmp_path),
+        options=options.model_dump(),
+        promised=formats()["tflite_int8"].interface((12, 10, 1), 4, options),
+    )
+    tflite.write(request)
+    np.save(tmp_path / "images.npy", exported.images[:8])
+    given = micro_interpreter.answers(request.path, tmp_path / "images.npy", SECONDS)
+    assert given.stored.dtype == io
+    probabilities = options.output_type.decode(given.stored)
+    expected = tflite.OUTPUT_TYPES["uint8"].decode(answered.stored[:8])
+    np.testing.assert_allclose(probabilities, expected, atol=1 / 256)
+
+
+def test_a_refusal_says_what_the_interpreter_said(exported):
+    with pytest.raises(ExportError) as caught:
+        micro_interpreter.smallest_arena(exported.path("tflite_dynamic"), SECONDS)
+    assert "tflite_dynamic.tflite in TensorFlow Lite Micro: " in str(caught.value)
+    assert "FLOAT32 with filter type: INT8 not supported" in str(caught.value)
