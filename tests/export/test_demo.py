@@ -1,5 +1,6 @@
 import http.client
 import json
+import mimetypes
 import re
 import socket
 import subprocess
@@ -78,6 +79,19 @@ def get(folders):
 )
 def test_each_folder_is_served_at_its_place_with_its_type(get, path, type_, text):
     assert get(path) == (200, type_, text)
+
+
+@pytest.mark.parametrize(
+    ("path", "type_"),
+    [
+        ("/runtimes/web/app.js", "text/javascript"),
+        ("/runtimes/web/node_modules/pack/it.mjs", "text/javascript"),
+        ("/runtimes/web/node_modules/pack/it.wasm", "application/wasm"),
+    ],
+)
+def test_types_do_not_hang_on_the_tables_of_the_system(get, monkeypatch, path, type_):
+    monkeypatch.setattr(mimetypes, "guess_type", lambda *_: ("text/plain", None))
+    assert get(path)[1] == type_
 
 
 @pytest.mark.parametrize("path", ["/", "/?"])

@@ -37,12 +37,14 @@ async function answer(finished = true) {
   isFinished = finished;
   if (isAnswering) return;
   isAnswering = true;
+  find("main").setAttribute("aria-busy", "true");
   while (isAsked) {
     isAsked = false;
     await answerOnce().catch(showError);
     await new Promise(requestAnimationFrame);
   }
   isAnswering = false;
+  find("main").removeAttribute("aria-busy");
 }
 
 async function answerOnce() {
@@ -69,21 +71,20 @@ function drawn() {
 }
 
 async function start(format) {
-  find("main").setAttribute("aria-busy", "true");
-  if (find("#time").dataset.format !== format) find("#time").textContent = "starting …";
+  const time = find("#time");
+  const isNew = time.dataset.format !== format;
+  if (isNew) time.textContent = "starting …";
   try {
     const run = await engineFor(format);
-    if (find("#time").dataset.format !== format) find("#time").textContent = "ready";
-    find("#time").dataset.format = format;
+    if (isNew) time.textContent = "ready";
+    time.dataset.format = format;
     showError(null);
     return run;
   } catch (error) {
-    find("#time").textContent = "not running";
-    find("#time").dataset.format = "";
+    time.textContent = "not running";
+    time.dataset.format = "";
     showNothing();
     throw error;
-  } finally {
-    find("main").removeAttribute("aria-busy");
   }
 }
 
@@ -129,9 +130,8 @@ async function runSelfCheck() {
   button.disabled = false;
 }
 
-/** 3e-7 for a small number, 0 for none. */
 function brief(number) {
-  return number ? number.toExponential(0) : "0";
+  return number === 0 ? "0" : number.toExponential(0);
 }
 
 function listenForPictures() {

@@ -59,12 +59,14 @@ export class Paper extends EventTarget {
   }
 
   undo() {
+    if (this.#pointer !== null) return;
     if (this.#picture) this.#picture = null;
     else this.#strokes.pop();
     this.#changed(true);
   }
 
   clear() {
+    if (this.#pointer !== null) return;
     this.#picture = null;
     this.#strokes = [];
     this.#changed(true);

@@ -1,8 +1,9 @@
 /** Turns any picture into what the model takes, by the same steps as `run_pipeline.py predict`. */
 
 const MID_GREY = 127.5;
-// Pillow rounds its filter weights to this, and each pass to whole pixels. So does this file:
-// then a picture gives the same bytes here and there.
+// Pillow rounds its filter weights to this, and each pass to whole pixels. So does this file: then
+// a picture gives the same bytes here and there. (Pillow 13 shrinks pictures over twice as high as
+// wide in the other order of passes; single pixels of those differ by 1.)
 const WEIGHT_ONE = 2 ** 22;
 
 /**
