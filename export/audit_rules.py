@@ -120,6 +120,8 @@ class Auditor:
         return _verdict("weights", self._wrong_weights(), expected + self._but_kept)
 
     def _wrong_weights(self) -> Iterator[str]:
+        if all(weight.role != "kernel" for weight in self.facts.weights):
+            yield "it holds no kernel"
         for weight in self.facts.weights:
             if weight.reader in self._kept:
                 continue

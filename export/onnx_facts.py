@@ -11,7 +11,7 @@ from export.facts import Facts, Operator, Weight, is_of_training
 from export.interface import Interface, Tensor, TensorType
 
 STANDARD_DOMAINS = ("", "ai.onnx")
-KERNELS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+KERNELS = ("Conv", "ConvInteger", "ConvTranspose", "Gemm", "MatMul", "MatMulInteger")
 # They give the same numbers in another place or form: what lies behind is what is stored.
 CARRIES = ("DequantizeLinear", "Identity", "Cast", "Reshape", "Transpose", "Squeeze", "Unsqueeze")
 
@@ -150,7 +150,7 @@ def _inner(node: "onnx.NodeProto") -> Iterator[Any]:
 
 
 def _channel_axis(node: "onnx.NodeProto") -> int:
-    if node.op_type == "Conv":
+    if node.op_type in ("Conv", "ConvInteger"):
         return 0
     if node.op_type == "ConvTranspose":
         return 1
