@@ -108,12 +108,18 @@ class Materials:
         calibration: `.npy` of uint8 (count, height, width, channels) training images.
         contract: the text of `contract.json`, which each file carries inside it.
         workspace: a folder for what is written on the way.
+        percentile: how far into each tail of their numbers on the calibration images the ranges
+            of quantised tensors reach, such as 99.99; none takes the least and the greatest.
+        validation: `.npz` with `images` and `labels` that the model was not trained on; formats
+            that can be written in several ways choose by them.
     """
 
     model: Path
     calibration: Path
     contract: str
     workspace: Path
+    percentile: float | None = None
+    validation: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -127,6 +133,8 @@ class ExportRequest:
         promised: what the file must take and give.
         options: the values of `export.<format_name>`, as plain data.
         needs: where the formats are that this one needs, by name.
+        max_accuracy_drop_points: how far the format's accuracy may fall; none if it has no such
+            bound.
     """
 
     format_name: str
@@ -135,6 +143,7 @@ class ExportRequest:
     promised: Interface
     options: Mapping[str, Any] = field(default_factory=dict)
     needs: Mapping[str, Path] = field(default_factory=dict)
+    max_accuracy_drop_points: float | None = None
 
     @property
     def path(self) -> Path:

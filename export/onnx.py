@@ -163,21 +163,29 @@ def _write_int8(request: ExportRequest) -> None:
     https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html
     """
     import onnx
-    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization import (
+        CalibrationMethod,
+        QuantFormat,
+        QuantType,
+        quantize_static,
+    )
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
+    percentile = request.materials.percentile
     prepared = request.materials.workspace / "prepared.onnx"
     quant_pre_process(request.needs["onnx"], prepared, skip_symbolic_shape=True)
     quantize_static(
         prepared,
         request.path,
         CalibrationReader(request.materials.calibration),
+        calibrate_method=CalibrationMethod.Percentile if percentile else CalibrationMethod.MinMax,
         quant_format=QuantFormat.QDQ,
         op_types_to_quantize=QUANTISED_OPS,
         per_channel=True,
         reduce_range=True,
         activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,
+        extra_options={"CalibPercentile": percentile} if percentile else {},
     )
     onnx.checker.check_model(request.path, full_check=True)
 

@@ -1,14 +1,12 @@
-"""TFLite in float32, float16, with dynamic range, and in whole int8; batch of 1."""
+"""TFLite in float32, float16 and with dynamic range; batch of 1."""
 
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from export import tflite_file
 from export.facts import Facts
-from export.formats import ExportRequest, Format, FormatOptions, Holds, Predictor
-from export.interface import FLOAT32, Interface, TensorType
+from export.formats import ExportRequest, Format, Holds, Predictor
+from export.interface import Interface
 from export.keras_model import load_float32, write_saved_model
 from pipeline.config import Gate
 
@@ -16,36 +14,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 LOSES_LITTLE = Gate(max_accuracy_drop_points=0.3)
-# The same bytes as the pixels, or less 128, so that no user has to scale anything.
-INPUT_TYPES = {
-    "uint8": TensorType("uint8", 1.0, 0),
-    "int8": TensorType("int8", 1.0, -128),
-    "float32": FLOAT32,
-}
-OUTPUT_TYPES = {
-    "uint8": TensorType("uint8", 1 / 256, 0),
-    "int8": TensorType("int8", 1 / 256, -128),
-    "float32": FLOAT32,
-}
-
-
-class Int8Options(FormatOptions):
-    """`io` is how pixels come in and probabilities go out; the layers compute in int8 anyway."""
-
-    io: Literal["uint8", "int8", "float32"] = "uint8"
-
-    @property
-    def input_type(self) -> TensorType:
-        return INPUT_TYPES[self.io]
-
-    @property
-    def output_type(self) -> TensorType:
-        return OUTPUT_TYPES[self.io]
-
-
 # The converter leaves kernels of fewer than 1,024 numbers in float32.
 DYNAMIC = Holds(kernels=("int8",), kernel_elements=1024, is_per_channel=True)
-INT8 = Holds(kernels=("int8",), activations=("int8",), biases=("int32",), is_per_channel=True)
 
 
 def _format(name: str, gate: Gate, tolerance: float, holds: Holds) -> Format:
@@ -65,24 +35,19 @@ FORMATS = (
     _format("tflite_float32", Gate(tie_margin=1e-4), 1e-5, Holds()),
     _format("tflite_float16", Gate(tie_margin=1e-2), 1e-3, Holds(kernels=("float16",))),
     _format("tflite_dynamic", LOSES_LITTLE, 1e-2, DYNAMIC),
-    replace(
-        _format("tflite_int8", LOSES_LITTLE, 1e-2, INT8),
-        options=Int8Options,
-        targets=("microcontroller", "android", "ios", "browser", "server"),
-    ),
 )
 
 
 def write(request: ExportRequest) -> None:
     import tensorflow as tf
 
-    converter = tf.lite.TFLiteConverter.from_saved_model(str(_saved_model_of_one(request)))
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(saved_model_of_one(request)))
     _configure(converter, request)
     completed = tflite_file.complete(converter.convert(), request.materials.contract)
     request.path.write_bytes(completed)
 
 
-def _saved_model_of_one(request: ExportRequest) -> Path:
+def saved_model_of_one(request: ExportRequest) -> Path:
     folder = request.materials.workspace / "saved_model_of_one"
     if not folder.exists():
         write_saved_model(load_float32(request.materials.model), folder, batch=1)
@@ -97,29 +62,6 @@ def _configure(converter: Any, request: ExportRequest) -> None:
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if request.format_name == "tflite_float16":
         converter.target_spec.supported_types = [tf.float16]
-    elif request.format_name == "tflite_int8":
-        converter.representative_dataset = lambda: _representative(request.materials.calibration)
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        io = tf.dtypes.as_dtype(request.options["io"])
-        converter.inference_input_type = converter.inference_output_type = io
-
-
-def _representative(calibration: Path) -> Iterator[list["np.ndarray"]]:
-    """Yields the calibration images, preceded by the first one with a corner at 0 and at 255.
-
-    The input's scale comes out as the highest pixel seen less the lowest, over 255. It is exactly
-    1, with zero point 0, only if both ends of 0..255 occur. One corner pixel of a real image
-    shows them without widening the ranges of the layers behind, as a white image would.
-    """
-    import numpy as np
-
-    images = np.load(calibration).astype(np.float32)
-    for extreme in (0.0, 255.0):
-        image = images[:1].copy()
-        image[0, 0, 0, 0] = extreme
-        yield [image]
-    for start in range(len(images)):
-        yield [images[start : start + 1]]
 
 
 def _interpreter(path: Path, threads: int) -> Any:

@@ -204,11 +204,27 @@ class EvaluateSection(Section):
     calibration_bins: Annotated[int, Field(ge=2, le=100)] = 15
 
 
+class CalibrationSection(Section):
+    """How int8 formats learn which numbers their tensors must be able to hold.
+
+    Attributes:
+        images: how many training images are shown.
+        sampling: `stratified` keeps the classes' shares, `random` does not look at labels.
+        method: `min_max` covers all numbers seen, `percentile` leaves out the outermost.
+        percentile: of `method: percentile`, how much of each tail is covered.
+    """
+
+    images: Annotated[int, Field(ge=1)] = 500
+    sampling: Literal["stratified", "random"] = "stratified"
+    method: Literal["min_max", "percentile"] = "min_max"
+    percentile: Annotated[float, Field(gt=50, lt=100)] = 99.99
+
+
 class ExportSection(Section):
     """Which formats. The options of each format stand beside this under the format's name."""
 
     formats: tuple[str, ...]
-    calibration_images: Annotated[int, Field(ge=1)] = 500
+    calibration: CalibrationSection = CalibrationSection()
     timeout_seconds: Annotated[float, Field(gt=0)] = 300.0
 
     @model_validator(mode="after")
@@ -241,12 +257,19 @@ class Gate(Section):
 
 
 class VerifySection(Section):
-    """How formats are checked; `gates` replaces a format's own gate by name."""
+    """How formats are checked.
+
+    Attributes:
+        gates: replaces a format's own gate, by its name.
+        microcontroller_images: how many test images TensorFlow Lite Micro is asked about, which
+            takes some milliseconds for each; `all`, or 0 not to ask it.
+    """
 
     gates: Mapping[str, Gate] = Field(default_factory=dict)
     threads: Annotated[int, Field(ge=1)] = 1
     warmup_runs: Annotated[int, Field(ge=0)] = 20
     timed_runs: Annotated[int, Field(ge=1)] = 200
+    microcontroller_images: Annotated[int, Field(ge=0)] | Literal["all"] = 1000
     timeout_seconds: Annotated[float, Field(gt=0)] = 300.0
 
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, get_args
 
@@ -28,7 +29,7 @@ def ingredients(config: PipelineConfig, stage: Stage, inputs: Mapping[str, str])
     Raises:
         DataError: an outside file is missing or cannot be read.
     """
-    sections = {name: _values(getattr(config, name)) for name in stage.reads}
+    sections = {name: _values(attrgetter(name)(config)) for name in stage.reads}
     modules = (f"pipeline.stages.{stage.name}", *stage.plug_ins(config))
     result = {
         "stage": stage.name,
@@ -49,10 +50,12 @@ def key_of(values: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _values(section: Section | str) -> dict[str, Any] | str:
-    """A section, or the config's name, as plain data without the places of outside files."""
+def _values(section: Section | Mapping[str, Section] | str) -> dict[str, Any] | str:
+    """A part of the config as plain data without the places of outside files."""
     if isinstance(section, str):
         return section
+    if isinstance(section, Mapping):
+        return {name: _values(part) for name, part in section.items()}
     places = {name for name, field in type(section).model_fields.items() if _is_place(field)}
     return section.model_dump(mode="json", exclude=places)
 

@@ -47,7 +47,7 @@ class Stage:
     Attributes:
         name: also the name of its module in `pipeline.stages`.
         inputs: the stages whose artifacts it reads.
-        reads: the config sections that it reads; `seed` counts for every stage.
+        reads: the config sections, or keys in them, that it reads; `seed` counts for every stage.
         libraries: those whose version decides what it makes.
         plug_ins: modules that its own code reaches by name and not by import.
         outside_files: files from outside of the project that it reads; their bytes count.
@@ -74,8 +74,8 @@ STAGES = (
     Stage(
         "export",
         ("ingest", "train"),
-        ("export",),
-        (*KERAS, "tf2onnx", "onnx", "onnxruntime"),
+        ("export", "verify.gates"),
+        (*KERAS, "tf2onnx", "onnx", "onnxruntime", "ai-edge-litert", "litert-quantizer"),
         _exporters,
     ),
     Stage("verify", ("ingest", "evaluate", "export"), ("export", "verify"), RUNTIMES, _exporters),

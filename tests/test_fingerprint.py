@@ -76,6 +76,12 @@ def test_a_key_is_the_hash_of_sorted_compact_json():
     assert key_of({"b": [1, 2.5], "a": "é"}) == "1d5aa48ef9cd2b6b"
 
 
+def test_export_counts_the_gates_that_it_quantises_for_and_not_how_verify_measures():
+    gate = "verify.gates={tflite_int8: {max_accuracy_drop_points: 2}}"
+    assert key("export", gate) != key("export")
+    assert key("export", "verify.threads=2") == key("export")
+
+
 def test_a_key_changes_with_a_value_that_the_stage_reads():
     assert key("train", "train.epochs=5") != key("train")
     assert key("ingest", "data.train_limit=5") != key("ingest")

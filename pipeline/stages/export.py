@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from export import contract, failures, rendering
+from export import contract, failures, quantization_record, rendering
 from export.contract import Background, Contract
 from export.conversion import Conversion, convert
 from export.formats import (
@@ -30,10 +30,11 @@ from pipeline.errors import ExportError
 from pipeline.stages import StageContext, StageResult
 
 DARK_BELOW, LIGHT_ABOVE = 64, 191
+VALIDATION_IMAGES = 5000
 
 
 def run(context: StageContext) -> StageResult:
-    """Publishes the formats, `contract.json`, `labels.txt`, `calibration.json` and `runtimes/`.
+    """Publishes the formats, `contract.json`, `labels.txt`, `runtimes/`, and how int8 was made.
 
     A format that could not be written is named with the reason in `failures.json`: `verify`
     fails it there, and the others are there to be used.
@@ -54,18 +55,24 @@ def run(context: StageContext) -> StageResult:
         raise ExportError(f"no format could be written. {_sentence(failed)}")
     written = {name: f for name, f in promised.formats.items() if name not in failed}
     rendering.render(replace(promised, formats=written), context.output)
-    return _result(conversions, failed, context.output)
+    tries = quantization_record.gather(context.scratch, written, context.output)
+    result = _result(conversions, failed, context.output)
+    words = quantization_record.in_words(tries)
+    return replace(result, summary=f"{result.summary}. {words}") if words else result
 
 
 def _calibration_images(context: StageContext, dataset: Description) -> np.ndarray:
     """Draws the images, and records which ones in `calibration.json`."""
-    config = context.config
+    section, seed = context.config.export.calibration, context.config.seed
     train = read_split(context.inputs["ingest"], "train")
-    indices = stratified_sample(train.labels, config.export.calibration_images, config.seed)
+    # To be blind to classes is to draw from a single one.
+    strata = train.labels if section.sampling == "stratified" else np.zeros_like(train.labels)
+    indices = stratified_sample(strata, section.images, seed)
     counts = np.bincount(train.labels[indices], minlength=dataset.num_classes)
     record = {
         "split": "train",
-        "seed": config.seed,
+        "seed": seed,
+        "sampling": section.sampling,
         "count_per_class": dict(zip(dataset.classes, counts.tolist(), strict=True)),
         "indices": indices.tolist(),
     }
@@ -91,7 +98,26 @@ def _materials(context: StageContext, promised: Contract, images: np.ndarray) ->
     calibration = workspace / "calibration.npy"
     np.save(calibration, images)
     model = (context.inputs["train"] / "model.keras").resolve()
-    return Materials(model, calibration, contract.to_json(promised), workspace)
+    section = context.config.export.calibration
+    return Materials(
+        model,
+        calibration,
+        contract.to_json(promised),
+        workspace,
+        percentile=section.percentile if section.method == "percentile" else None,
+        validation=_validation(context, workspace),
+    )
+
+
+def _validation(context: StageContext, workspace: Path) -> Path:
+    """Writes validation images, enough to tell a few tenths of a point of accuracy apart."""
+    split = read_split(context.inputs["ingest"], "validation")
+    indices = stratified_sample(
+        split.labels, VALIDATION_IMAGES, context.config.seed, "quantization"
+    )
+    path = workspace / "validation.npz"
+    np.savez(path, images=split.images[indices], labels=split.labels[indices])
+    return path
 
 
 def _convert(
@@ -113,6 +139,7 @@ def _request(
         asked_for = of in context.config.export.formats
         return context.output.resolve() if asked_for else materials.workspace
 
+    gate = context.config.verify.gates.get(name, formats()[name].gate)
     return ExportRequest(
         format_name=name,
         materials=materials,
@@ -120,6 +147,7 @@ def _request(
         promised=_interface(context, dataset, name),
         options=_options(context, name).model_dump(),
         needs={need: folder(need) / formats()[need].path for need in formats()[name].needs},
+        max_accuracy_drop_points=gate.max_accuracy_drop_points,
     )
 
 

@@ -32,6 +32,7 @@ class Exported:
             self.workspace / "calibration.npy",
             contract.to_json(self.contract),
             self.workspace,
+            validation=self.workspace / "validation.npz",
         )
 
     def request(self, name, folder=None):
@@ -82,6 +83,8 @@ def exported(tmp_path_factory):
     np.save(workspace / "calibration.npy", images)
     model = build_network()
     model.save(workspace / "model.keras")
+    labels = model.predict(images, verbose=0).argmax(axis=1)
+    np.savez(workspace / "validation.npz", images=images, labels=labels)
     promised = contract.Contract(
         contract.image_input(SHAPE, "mixed"),
         contract.output(LABELS),

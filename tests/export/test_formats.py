@@ -12,10 +12,15 @@ from export.formats import exporter, formats, readable_size, size_bytes, with_ne
 from export.interface import contradiction
 
 NAMES = sorted(formats())
-LARGEST_DIFFERENCE = {"tflite_float16": 5e-3, "tflite_dynamic": 5e-2, "tflite_int8": 5e-2}
+LARGEST_DIFFERENCE = {
+    "tflite_float16": 5e-3,
+    "tflite_dynamic": 5e-2,
+    "tflite_int8": 5e-2,
+    "tflite_int4": 0.2,
+}
 
 
-def test_all_seven_formats_are_found_by_their_files():
+def test_all_eight_formats_are_found_by_their_files():
     assert NAMES == [
         "onnx",
         "onnx_int8",
@@ -23,6 +28,7 @@ def test_all_seven_formats_are_found_by_their_files():
         "tflite_dynamic",
         "tflite_float16",
         "tflite_float32",
+        "tflite_int4",
         "tflite_int8",
     ]
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-from export import micro_interpreter, tflite
+from export import micro_interpreter, tflite_quantized
 from export.formats import formats
 from pipeline.errors import ExportError
 
@@ -59,18 +59,18 @@ def test_the_arena_alone_can_be_asked_for(exported, answered):
 
 @pytest.mark.parametrize("io", ["int8", "float32"])
 def test_other_ends_than_uint8_are_fed_as_they_want(exported, answered, tmp_path, io):
-    options = tflite.Int8Options(io=io)
+    options = tflite_quantized.Int8Options(io=io)
     request = replace(
         exported.request("tflite_int8", tmp_path),
         options=options.model_dump(),
         promised=formats()["tflite_int8"].interface((12, 10, 1), 4, options),
     )
-    tflite.write(request)
+    tflite_quantized.write(request)
     np.save(tmp_path / "images.npy", exported.images[:8])
     given = micro_interpreter.answers(request.path, tmp_path / "images.npy", SECONDS)
     assert given.stored.dtype == io
     probabilities = options.output_type.decode(given.stored)
-    expected = tflite.OUTPUT_TYPES["uint8"].decode(answered.stored[:8])
+    expected = tflite_quantized.OUTPUT_TYPES["uint8"].decode(answered.stored[:8])
     np.testing.assert_allclose(probabilities, expected, atol=1 / 256)
 
 

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
-from export import tflite
 from export.formats import formats
 
 NAMES = [name for name in formats() if name.startswith("tflite")]
@@ -39,15 +38,6 @@ def test_int8_holds_no_float_operator(exported):
         "int8",
         "int32",
     }
-
-
-def test_the_extremes_are_shown_in_one_pixel_of_a_calibration_image(exported):
-    images = list(tflite._representative(exported.materials.calibration))
-    assert len(images) == len(exported.images) + 2
-    for (shown,), extreme in zip(images, (0, 255), strict=False):
-        changed = shown != exported.images[:1]
-        assert changed.sum() == 1
-        assert shown[changed] == extreme
 
 
 def test_smaller_formats_are_smaller(exported):

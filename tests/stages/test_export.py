@@ -10,7 +10,7 @@ from export import contract, failures
 from export.conversion import Conversion
 from export.formats import formats
 from pipeline import environment
-from pipeline.config import ExportSection, PipelineConfig
+from pipeline.config import CalibrationSection, ExportSection, PipelineConfig, VerifySection
 from pipeline.data import description, records
 from pipeline.data.description import Description
 from pipeline.errors import ExportError
@@ -26,10 +26,11 @@ def write_inputs(root):
     ingest.mkdir(parents=True)
     train.mkdir(parents=True)
     labels = np.repeat([0, 1, 2], [10, 20, 30])
-    counts = {"train": (10, 20, 30)}
+    counts = {"train": (10, 20, 30), "validation": (5, 10, 15)}
     description.write(ingest, Description(SHAPE, CLASSES, counts, (0.0,), (1.0,), "noise", {}, {}))
     images = np.random.default_rng(0).integers(0, 50, (60, *SHAPE)).astype(np.uint8)
     records.write_split(ingest, "train", LabelledImages(images, labels))
+    records.write_split(ingest, "validation", LabelledImages(images[::2], labels[::2]))
     model = keras.Sequential(
         [
             keras.Input(SHAPE, name="image"),
@@ -43,11 +44,13 @@ def write_inputs(root):
     return {"ingest": ingest, "train": train}
 
 
-def context_for(root, inputs, names):
+def context_for(root, inputs, names, calibration=None):
     for folder in ("output", "scratch"):
         (root / folder).mkdir()
-    section = ExportSection(formats=names, calibration_images=12)
-    config = PipelineConfig.model_construct(name="test", seed=5, export=section)
+    section = ExportSection(formats=names, calibration=calibration or CalibrationSection(images=12))
+    config = PipelineConfig.model_construct(
+        name="test", seed=5, export=section, verify=VerifySection()
+    )
     progress = LogProgress(Console(quiet=True))
     return StageContext(config, inputs, root / "output", root / "scratch", progress)
 
@@ -73,6 +76,7 @@ def test_it_publishes_what_was_asked_for_and_no_step_on_the_way(exported):
         "failures.json",
         "labels.txt",
         "model_int8.onnx",
+        "quantization.json",
         "runtimes",
         "tflite_int8.tflite",
     ]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export import micro_interpreter, microcontroller, tflite
+from export import micro_interpreter, microcontroller, tflite_quantized
 
 STAND_INS = Path(__file__).parent / "tflite_micro_stand_ins"
 FLAGS = ["-std=c++17", "-Wall", "-Wextra", "-Werror"]
@@ -107,8 +107,8 @@ def golden_check(request, exported, rendered, tmp_path_factory, compile_and_link
     folder = tmp_path_factory.mktemp(io)
     promised = replace(
         exported.contract.formats["tflite_int8"],
-        input=tflite.INPUT_TYPES[io],
-        output=tflite.OUTPUT_TYPES[io],
+        input=tflite_quantized.INPUT_TYPES[io],
+        output=tflite_quantized.OUTPUT_TYPES[io],
     )
     contract = replace(exported.contract, formats={"tflite_int8": promised})
     microcontroller.write(exported.path("tflite_int8"), contract, folder, timeout_seconds=60)
@@ -122,7 +122,7 @@ def test_the_golden_check_counts_answers_within_the_tolerance(golden_check, tmp_
     probabilities = np.full((3, 120), 0.25, np.float32)
     expected = probabilities[:, :4].copy()
     expected[1, 2] += off
-    encode = tflite.OUTPUT_TYPES[io].encode
+    encode = tflite_quantized.OUTPUT_TYPES[io].encode
     golden = write_golden(tmp_path / "golden", encode(probabilities), encode(expected), io)
     done = subprocess.run([program, golden], capture_output=True, text=True)
     assert done.stdout.startswith(f"{agree} of 3 agree, largest difference ")

@@ -1,0 +1,263 @@
+"""Quantises a model so that it holds its gate: what hurts most stays more precise, if need be."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from export import layer_errors
+from export.layer_errors import LayerError
+from export.quantization import (
+    FOUR_BIT,
+    OUTPUT_INSIDE,
+    Precision,
+    Recipe,
+    left_in_float,
+    quantize,
+)
+from export.ranges import Range
+from export.tflite_file import parse
+from export.tflite_graph import KINDS_WITH_KERNELS, Operator, operators
+from export.tflite_run import Run
+from pipeline.errors import ExportError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+# A layer stays more precise if what it costs alone is at least this share of what the worst costs.
+SHARES = {"int8": (0.5, 0.1), "int4": (0.9, 0.5)}
+LAYER_IMAGES = 100
+LITERT, TENSORFLOW = "litert-quantizer", "TensorFlow's converter"
+MORE_PRECISE: Mapping[str, tuple[Precision, ...]] = {
+    "int8": ("int16", "float32"),
+    "int4": ("int8",),
+}
+KERNELS = {"int8": KINDS_WITH_KERNELS, "int4": FOUR_BIT}
+
+
+@dataclass(frozen=True)
+class Try:
+    """One way to quantise the model, and what came of it.
+
+    Attributes:
+        engine: what quantised it.
+        kept: how precise each layer is that stayed more so than the others, by name.
+        size_bytes: of the whole file.
+        accuracy: on the validation images.
+        drop_points: percentage points by which that is below float32's.
+        failure: why there is no file; empty if there is.
+    """
+
+    engine: str
+    kept: Mapping[str, str] = field(default_factory=dict)
+    size_bytes: int | None = None
+    accuracy: float | None = None
+    drop_points: float | None = None
+    failure: str = ""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is to be quantised, and what it is judged by.
+
+    Attributes:
+        prepared: the float32 model, see `quantization.prepare`.
+        ranges: see `ranges.observe`.
+        recipe: how all layers are to be quantised.
+        images: uint8 (count, height, width, channels) that the model was not trained on.
+        labels: int64 (count,).
+        bound: percentage points that the accuracy may fall; none if that does not matter.
+        complete: makes the file that users get of what an engine gives.
+    """
+
+    prepared: bytes
+    ranges: Mapping[str, Range]
+    recipe: Recipe
+    images: "np.ndarray"
+    labels: "np.ndarray"
+    bound: float | None
+    complete: Callable[[bytes], bytes]
+
+    @property
+    def some_images(self) -> "np.ndarray":
+        """Evenly from all, for what takes long."""
+        return self.images[:: max(1, len(self.images) // LAYER_IMAGES)][:LAYER_IMAGES]
+
+    def accuracy(self, model: bytes) -> float:
+        predicted = Run(model).probabilities(self.images).argmax(axis=1)
+        return float((predicted == self.labels).mean())
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The file that held, or else the most accurate one, and how it was found.
+
+    Attributes:
+        model: the whole file.
+        chosen: index of its try.
+        tries: all of them, in order.
+        float_accuracy: on the validation images.
+        holds: whether the chosen one is within the bound.
+        layers: of the chosen one.
+        own_errors: what each layer costs alone; empty if it was not asked.
+    """
+
+    model: bytes
+    chosen: int
+    tries: tuple[Try, ...]
+    float_accuracy: float
+    holds: bool
+    layers: tuple[LayerError, ...]
+    own_errors: Mapping[str, float]
+
+    def record(self) -> dict[str, Any]:
+        """As plain data for `quantization.json`."""
+        layers = [asdict(layer) for layer in self.layers]
+        for layer in layers:
+            layer["own_error"] = self.own_errors.get(layer["name"])
+        return {
+            "kept": dict(self.tries[self.chosen].kept),
+            "holds": self.holds,
+            "float_accuracy": self.float_accuracy,
+            "chosen": self.chosen,
+            "tries": [asdict(attempt) for attempt in self.tries],
+            "layers": layers,
+        }
+
+
+Engine = Callable[[], bytes]
+
+
+def search(subject: Subject, max_tries: int, tensorflow: Engine | None = None) -> Outcome:
+    """Tries one way after another until one holds.
+
+    Args:
+        subject: what to quantise.
+        max_tries: how many ways to try at most.
+        tensorflow: quantises all layers in another way; it is asked where litert-quantizer knows
+            an operator only in float32.
+
+    Raises:
+        ExportError: no way gave a file that runs.
+    """
+    return _Search(subject, tensorflow).run(max_tries)
+
+
+class _Search:
+    def __init__(self, subject: Subject, tensorflow: Engine | None) -> None:
+        self._subject = subject
+        self._tensorflow = tensorflow
+        self._float_accuracy = subject.accuracy(subject.prepared)
+        self._own_errors: Mapping[str, float] = {}
+
+    def run(self, max_tries: int) -> Outcome:
+        tries, models = [], []
+        for engine, recipe, make in islice(self._ways(), max_tries):
+            attempt, model = self._attempt(engine, recipe, make)
+            tries.append(attempt)
+            models.append(model)
+            if self._holds(attempt):
+                break
+        chosen = max(range(len(tries)), key=lambda index: _merit(tries[index]))
+        if tries[chosen].failure:
+            raise ExportError(tries[chosen].failure)
+        return self._outcome(tuple(tries), chosen, models[chosen])
+
+    def _outcome(self, tries: tuple[Try, ...], chosen: int, model: bytes) -> Outcome:
+        subject = self._subject
+        return Outcome(
+            model,
+            chosen,
+            tries,
+            self._float_accuracy,
+            self._holds(tries[chosen]),
+            layer_errors.layer_errors(subject.prepared, model, subject.some_images),
+            self._own_errors,
+        )
+
+    def _holds(self, attempt: Try) -> bool:
+        if attempt.drop_points is None:
+            return False
+        # A rounding error must not fail what lies right on the bound.
+        bound = self._subject.bound
+        return bound is None or attempt.drop_points <= bound + 1e-9
+
+    def _attempt(self, engine: str, recipe: Recipe, make: Engine) -> tuple[Try, bytes]:
+        try:
+            model = self._subject.complete(make())
+            accuracy = self._subject.accuracy(model)
+        except (ValueError, RuntimeError) as error:
+            first_line = next(iter(str(error).strip().splitlines()), "")
+            kept = dict.fromkeys(recipe.kept, recipe.kept_in)
+            return Try(engine, kept, failure=f"{type(error).__name__}: {first_line}"), b""
+        drop = 100 * (self._float_accuracy - accuracy)
+        return Try(engine, _kept(recipe, model), len(model), accuracy, drop), model
+
+    def _ways(self) -> Iterator[tuple[str, Recipe, Engine]]:
+        recipe = self._subject.recipe
+        if self._tensorflow is not None and not self._is_whole(recipe):
+            yield TENSORFLOW, recipe, self._tensorflow
+        yield LITERT, recipe, partial(self._quantized, recipe)
+        for careful in self._more_precise():
+            yield LITERT, careful, partial(self._quantized, careful)
+
+    def _is_whole(self, recipe: Recipe) -> bool:
+        try:
+            return not left_in_float(self._quantized(recipe))
+        except (ValueError, RuntimeError):
+            return False
+
+    def _quantized(self, recipe: Recipe) -> bytes:
+        return quantize(self._subject.prepared, self._subject.ranges, recipe)
+
+    def _more_precise(self) -> Iterator[Recipe]:
+        """Ever more layers, each time in every precision that is finer.
+
+        Not in one that would leave no layer with the weights that the format's name promises.
+        """
+        subject = self._subject
+        weights = subject.recipe.weights
+        self._own_errors = layer_errors.own_errors(
+            subject.prepared, subject.ranges, subject.recipe, subject.some_images
+        )
+        layers = operators(parse(subject.prepared))
+        promised = {layer.name for layer in layers if layer.kind in KERNELS[weights]}
+        candidates = promised if weights == "int4" else set(self._own_errors)
+        costs = {name: cost for name, cost in self._own_errors.items() if name in candidates}
+        for costly in _costly(costs, SHARES[weights]):
+            for precision in MORE_PRECISE[weights]:
+                kept = tuple(n for n in costly if n not in self._fixed(precision, layers))
+                if kept and (precision == "int16" or not promised <= set(kept)):
+                    yield replace(subject.recipe, kept=kept, kept_in=precision)
+
+    def _fixed(self, precision: Precision, layers: Sequence[Operator]) -> set[str]:
+        """Layers that cannot have this precision: nothing turns 16 bits into uint8, or back.
+
+        LiteRT does from uint8, TensorFlow Lite Micro does not.
+        """
+        if precision != "int16" or self._subject.recipe.io != "uint8":
+            return set()
+        (taken,) = parse(self._subject.prepared).subgraphs[0].inputs
+        return {layer.name for layer in layers if taken in layer.inputs} | {OUTPUT_INSIDE}
+
+
+def _costly(costs: Mapping[str, float], shares: Sequence[float]) -> list[tuple[str, ...]]:
+    """The layers that cost at least a share of what the worst costs; for each share one group."""
+    worst = max(costs.values(), default=0.0)
+    groups = (
+        tuple(name for name, cost in costs.items() if cost >= share * worst > 0) for share in shares
+    )
+    return [names for names in dict.fromkeys(groups) if names]
+
+
+def _kept(recipe: Recipe, model: bytes) -> dict[str, str]:
+    """What really stayed in float32, with what was asked to stay in something else."""
+    kept = dict.fromkeys(left_in_float(model), "float32")
+    if recipe.kept_in != "float32":
+        kept |= dict.fromkeys(recipe.kept, recipe.kept_in)
+    return kept
+
+
+def _merit(attempt: Try) -> float:
+    return -1.0 if attempt.accuracy is None else attempt.accuracy

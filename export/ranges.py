@@ -1,0 +1,97 @@
+"""Which range of real numbers each tensor of a model takes on calibration images."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from export.tflite_file import parse
+from export.tflite_graph import name_of, operators
+from export.tflite_run import Run
+
+if TYPE_CHECKING:
+    import numpy as np
+
+BINS = 8192
+# So that stored pixels are the pixels, and 256 steps of probability fit 8 bits.
+PIXELS, PROBABILITIES = (0.0, 255.0), (0.0, 255 / 256)
+
+
+@dataclass(frozen=True)
+class Range:
+    """From `low` to `high`, both included; `rank` is the tensor's number of dimensions."""
+
+    low: float
+    high: float
+    rank: int
+
+
+def observe(
+    model: bytes, images: "np.ndarray", percentile: float | None = None
+) -> Mapping[str, Range]:
+    """Runs a float model and notes the range of its input and of each operator's output.
+
+    Args:
+        model: a TFLite file in float32.
+        images: uint8 (count, height, width, channels).
+        percentile: leaves out as many of the highest and of the lowest numbers of each tensor
+            as are beyond this percentile; none counts all of them.
+
+    Returns:
+        Ranges by the tensor's name. All hold 0, which quantised numbers must be able to be.
+    """
+    parsed, run = parse(model), Run(model, keeps_all=True)
+    inside = {operator.name: operator.output for operator in operators(parsed)}
+    found = _extremes(run, inside, images)
+    if percentile is not None:
+        found = _percentiles(run, inside, images, found, percentile)
+    ranks = {name: run.real(index).ndim for name, index in inside.items()}
+    ranges = {name: Range(*ends, ranks[name]) for name, ends in found.items()}
+    (graph,) = parsed.subgraphs
+    (taken,), (given,) = graph.inputs, graph.outputs
+    ranges[name_of(graph.tensors[taken])] = Range(*PIXELS, images.ndim)
+    ranges[name_of(graph.tensors[given])] = Range(*PROBABILITIES, 2)
+    return ranges
+
+
+Ends = dict[str, tuple[float, float]]
+
+
+def _values(
+    run: Run, inside: Mapping[str, int], images: "np.ndarray"
+) -> Iterator[tuple[str, "np.ndarray"]]:
+    for image in images:
+        run.invoke(image)
+        for name, index in inside.items():
+            yield name, run.real(index)
+
+
+def _extremes(run: Run, inside: Mapping[str, int], images: "np.ndarray") -> Ends:
+    ends = dict.fromkeys(inside, (0.0, 0.0))
+    for name, values in _values(run, inside, images):
+        low, high = ends[name]
+        ends[name] = min(low, float(values.min())), max(high, float(values.max()))
+    return ends
+
+
+def _percentiles(
+    run: Run, inside: Mapping[str, int], images: "np.ndarray", ends: Ends, percentile: float
+) -> Ends:
+    """Counts all numbers in bins between the extremes, since they are too many to be kept."""
+    import numpy as np
+
+    counts = {name: np.zeros(BINS, np.int64) for name in inside}
+    for name, values in _values(run, inside, images):
+        counts[name] += np.histogram(values, BINS, ends[name])[0]
+    return {name: _inner(counts[name], ends[name], percentile) for name in inside}
+
+
+def _inner(
+    counts: "np.ndarray", ends: tuple[float, float], percentile: float
+) -> tuple[float, float]:
+    import numpy as np
+
+    edges = np.linspace(*ends, BINS + 1)
+    outside = (1 - percentile / 100) * counts.sum()
+    low = edges[np.searchsorted(np.cumsum(counts), outside, "right")]
+    high = edges[BINS - np.searchsorted(np.cumsum(counts[::-1]), outside, "right")]
+    return min(float(low), 0.0), max(float(high), 0.0)

@@ -1,0 +1,123 @@
+"""The operators of a TFLite model and its constants as real numbers, for quantising it."""
+
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from ai_edge_litert.schema_py_generated import ModelT, TensorT
+
+KINDS_WITH_KERNELS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
+
+
+@dataclass(frozen=True)
+class Operator:
+    """A step of the computation.
+
+    Attributes:
+        name: of the tensor that it gives, which no other operator gives.
+        kind: such as `CONV_2D`.
+        inputs: indices of the tensors that it reads.
+        output: index of the tensor that it gives.
+        constant: index of the largest constant of real numbers that it reads, if there is one.
+    """
+
+    name: str
+    kind: str
+    inputs: tuple[int, ...]
+    output: int
+    constant: int | None
+
+
+def operators(model: "ModelT") -> tuple[Operator, ...]:
+    """Those of the main graph, in the order in which they run."""
+    (graph, *_) = model.subgraphs
+    return tuple(
+        Operator(
+            name_of(graph.tensors[operator.outputs[0]]),
+            _kinds()[_code(model, operator)],
+            tuple(int(index) for index in operator.inputs),
+            int(operator.outputs[0]),
+            _largest_constant(model, operator.inputs),
+        )
+        for operator in graph.operators
+    )
+
+
+def _code(model: "ModelT", operator: Any) -> int:
+    code = model.operatorCodes[operator.opcodeIndex]
+    return max(code.builtinCode, code.deprecatedBuiltinCode)
+
+
+@cache
+def _kinds() -> dict[int, str]:
+    from ai_edge_litert.schema_py_generated import BuiltinOperator
+
+    return {code: name for name, code in vars(BuiltinOperator).items() if isinstance(code, int)}
+
+
+def _largest_constant(model: "ModelT", inputs: Any) -> int | None:
+    import numpy as np
+
+    (graph, *_) = model.subgraphs
+    constants = [i for i in inputs if i >= 0 and is_real_constant(model, graph.tensors[i])]
+    sizes = [np.prod(graph.tensors[i].shape) for i in constants]
+    return int(constants[int(np.argmax(sizes))]) if constants else None
+
+
+def is_real_constant(model: "ModelT", tensor: "TensorT") -> bool:
+    """Whether it is stored in the file and stands for real numbers, not for a shape."""
+    if model.buffers[tensor.buffer].data is None:
+        return False
+    return dtype_of(tensor) == "FLOAT32" or _scales(tensor) is not None
+
+
+def dtype_of(tensor: "TensorT") -> str:
+    """As the schema names it: `FLOAT32`, `INT8`, `INT4`."""
+    from ai_edge_litert.schema_py_generated import TensorType
+
+    return next(name for name, code in vars(TensorType).items() if code == tensor.type)
+
+
+def name_of(tensor: "TensorT") -> str:
+    return tensor.name.decode() if isinstance(tensor.name, bytes) else str(tensor.name)
+
+
+def tensors_by_name(model: "ModelT") -> "dict[str, TensorT]":
+    return {name_of(tensor): tensor for tensor in model.subgraphs[0].tensors}
+
+
+def stored(model: "ModelT", tensor: "TensorT") -> "np.ndarray":
+    """A constant's numbers as the file stores them; 4-bit ones as int8, -8..7."""
+    import numpy as np
+
+    data = np.asarray(model.buffers[tensor.buffer].data, np.uint8)
+    if dtype_of(tensor) == "INT4":
+        # Two a byte, the first in the low half.
+        halves = np.stack([data & 15, data >> 4], axis=1).ravel()[: np.prod(tensor.shape)]
+        return ((halves.astype(np.int8) ^ 8) - 8).reshape(tensor.shape)
+    return data.view(dtype_of(tensor).lower()).reshape(tensor.shape)
+
+
+def real(model: "ModelT", tensor: "TensorT") -> "np.ndarray":
+    """A constant's real numbers, float32."""
+    import numpy as np
+
+    scales, numbers = _scales(tensor), stored(model, tensor).astype(np.float32)
+    if scales is None:
+        return numbers
+    along = [1] * numbers.ndim
+    along[tensor.quantization.quantizedDimension if len(scales) > 1 else 0] = len(scales)
+    zero_points = np.asarray(tensor.quantization.zeroPoint, np.float32)
+    return (numbers - zero_points.reshape(along)) * scales.reshape(along)
+
+
+def _scales(tensor: "TensorT") -> "np.ndarray | None":
+    """One scale, or one a channel; none where numbers stand for themselves."""
+    import numpy as np
+
+    quantization = tensor.quantization
+    if quantization is None or quantization.scale is None or not len(quantization.scale):
+        return None
+    return np.asarray(quantization.scale, np.float32)

@@ -1,0 +1,168 @@
+"""TFLite with 8-bit activations and kernels of 8 or 4 bits; batch of 1."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field
+
+from export import quantization, quantization_record, ranges, tflite_file
+from export.formats import ExportRequest, Format, FormatOptions, Holds
+from export.interface import FLOAT32, TensorType
+from export.quantization import Io, Recipe, Rounding
+from export.quantization_tries import Subject, search
+from export.tflite import facts, inspect, load, read_contract, saved_model_of_one
+from pipeline.config import Gate
+from pipeline.errors import ExportError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["FORMATS", "facts", "inspect", "load", "read_contract", "write"]
+
+LOSES_LITTLE = Gate(max_accuracy_drop_points=0.3)
+# The same bytes as the pixels, or less 128, so that no user has to scale anything.
+INPUT_TYPES = {
+    "uint8": TensorType("uint8", 1.0, 0),
+    "int8": TensorType("int8", 1.0, -128),
+    "float32": FLOAT32,
+}
+OUTPUT_TYPES = {
+    "uint8": TensorType("uint8", 1 / 256, 0),
+    "int8": TensorType("int8", 1 / 256, -128),
+    "float32": FLOAT32,
+}
+
+
+class Int8Options(FormatOptions):
+    """How numbers come in and go out, and how much is tried.
+
+    Attributes:
+        io: of pixels and probabilities; the layers compute in int8 anyway.
+        max_tries: ways to quantise that are tried until one holds the gate on validation images;
+            1 quantises every layer and leaves it at that.
+    """
+
+    io: Io = "uint8"
+    max_tries: Annotated[int, Field(ge=1, le=6)] = 4
+
+    @property
+    def input_type(self) -> TensorType:
+        return INPUT_TYPES[self.io]
+
+    @property
+    def output_type(self) -> TensorType:
+        return OUTPUT_TYPES[self.io]
+
+
+class Int4Options(Int8Options):
+    """`rounding` is which scale 4-bit kernels get; see `quantization.Recipe`."""
+
+    rounding: Rounding = "octav"
+
+
+INT8 = Holds(kernels=("int8",), activations=("int8",), biases=("int32",), is_per_channel=True)
+INT4 = Holds(
+    kernels=("int4", "int8"), activations=("int8",), biases=("int32",), is_per_channel=True
+)
+
+
+def _format(
+    name: str, options: type[FormatOptions], holds: Holds, targets: tuple[str, ...]
+) -> Format:
+    return Format(
+        name,
+        f"{name}.tflite",
+        LOSES_LITTLE,
+        options,
+        child="tflite_quantized",
+        needs=("tflite_float32",),
+        batch=1,
+        tolerance=1e-2,
+        holds=holds,
+        targets=targets,
+    )
+
+
+# TensorFlow Lite Micro has no fully connected layer with 4-bit kernels of a scale a channel.
+WITH_LITERT = ("android", "ios", "browser", "server")
+FORMATS = (
+    _format("tflite_int8", Int8Options, INT8, ("microcontroller", *WITH_LITERT)),
+    _format("tflite_int4", Int4Options, INT4, WITH_LITERT),
+)
+
+
+def write(request: ExportRequest) -> None:
+    subject = _subject(request)
+    whole = request.format_name == "tflite_int8" and request.materials.percentile is None
+    outcome = search(
+        subject,
+        request.options["max_tries"],
+        (lambda: _by_tensorflow(request)) if whole else None,
+    )
+    request.path.write_bytes(outcome.model)
+    record = {
+        **outcome.record(),
+        "bound_points": subject.bound,
+        "validation_images": len(subject.labels),
+        "input_pixels_clipped": _clipped(subject.images, request.promised.input.type),
+    }
+    quantization_record.note(record, request.materials.workspace, request.format_name)
+
+
+def _subject(request: ExportRequest) -> Subject:
+    import numpy as np
+
+    materials, options = request.materials, request.options
+    prepared = quantization.prepare(request.needs["tflite_float32"].read_bytes())
+    weights: Literal["int4", "int8"] = "int4" if request.format_name == "tflite_int4" else "int8"
+    if materials.validation is None:
+        raise ExportError(f"{request.format_name} is chosen by validation images; none are given")
+    with np.load(materials.validation) as validation:
+        images, labels = validation["images"], validation["labels"]
+    return Subject(
+        prepared,
+        ranges.observe(prepared, np.load(materials.calibration), materials.percentile),
+        Recipe(weights, options.get("rounding", "min_max"), options["io"]),
+        images,
+        labels,
+        request.max_accuracy_drop_points,
+        lambda model: tflite_file.complete(model, materials.contract),
+    )
+
+
+def _clipped(images: "np.ndarray", stored_as: TensorType) -> float:
+    """Share of the pixels that do not come back as they were."""
+    return float((stored_as.decode(stored_as.encode(images)) != images).mean())
+
+
+def _by_tensorflow(request: ExportRequest) -> bytes:
+    """Quantises every layer, or fails; TensorFlow's converter knows more operators in int8."""
+    import tensorflow as tf
+
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(saved_model_of_one(request)))
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: _representative(request.materials.calibration)
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    io = tf.dtypes.as_dtype(request.options["io"])
+    converter.inference_input_type = converter.inference_output_type = io
+    converted: Any = converter.convert()
+    return bytes(converted)
+
+
+def _representative(calibration: Path) -> Iterator[list["np.ndarray"]]:
+    """Yields the calibration images, preceded by the first one with a corner at 0 and at 255.
+
+    The input's scale comes out as the highest pixel seen less the lowest, over 255. It is exactly
+    1, with zero point 0, only if both ends of 0..255 occur. One corner pixel of a real image
+    shows them without widening the ranges of the layers behind, as a white image would.
+    """
+    import numpy as np
+
+    images = np.load(calibration).astype(np.float32)
+    for extreme in (0.0, 255.0):
+        image = images[:1].copy()
+        image[0, 0, 0, 0] = extreme
+        yield [image]
+    for start in range(len(images)):
+        yield [images[start : start + 1]]
