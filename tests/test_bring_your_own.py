@@ -65,7 +65,7 @@ def call(*arguments):
 def exported(brought, tmp_path_factory):
     artifacts = tmp_path_factory.mktemp("artifacts")
     path, code, *_ = brought
-    small = ("data.train_limit=200", "data.test_limit=100", "export.calibration_images=20")
+    small = ("data.train_limit=200", "data.test_limit=100")
     place = ("--artifacts", artifacts, "export.formats=[onnx, tflite_float32]", *small)
     told = ("--pixels", "0..1", "--logits", "--trust", "--code", code)
     done = call("export", "--model", path, "--data", "idx", *told, *place)
