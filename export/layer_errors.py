@@ -40,7 +40,7 @@ class LayerError:
         weights_at_ends: share of the weights at the ends of what their dtype holds.
         output_error: root mean square of the difference over that of the float numbers, with all
             that the layers before have added.
-        clipped: share of the float numbers beyond the range that it can give.
+        clipped: share of the float numbers more than a step beyond what it can give.
     """
 
     name: str
@@ -116,14 +116,17 @@ class _Sums:
 
 
 def _beyond(exact: "np.ndarray", stored_as: TensorType) -> int:
-    """How many numbers lie more than half a step beyond what the type holds."""
+    """How many numbers lie more than a step beyond what the type holds.
+
+    A probability of 1 is a step beyond the 255/256 that the contract's 8 bits hold.
+    """
     import numpy as np
 
     if stored_as.scale is None:
         return 0
     ends = np.iinfo(stored_as.dtype)
     low, high = stored_as.decode(np.array([ends.min, ends.max]))
-    slack = stored_as.scale / 2
+    slack = 1.001 * stored_as.scale
     return int(((exact < low - slack) | (exact > high + slack)).sum())
 
 

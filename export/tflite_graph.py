@@ -108,7 +108,8 @@ def real(model: "ModelT", tensor: "TensorT") -> "np.ndarray":
     if scales is None:
         return numbers
     along = [1] * numbers.ndim
-    along[tensor.quantization.quantizedDimension if len(scales) > 1 else 0] = len(scales)
+    if len(scales) > 1:
+        along[tensor.quantization.quantizedDimension] = len(scales)
     zero_points = np.asarray(tensor.quantization.zeroPoint, np.float32)
     return (numbers - zero_points.reshape(along)) * scales.reshape(along)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from export import contract, failures
+from export import contract, failures, quantization_record
 from export.conversion import Conversion
 from export.formats import formats
 from pipeline import environment
@@ -100,6 +100,62 @@ def test_calibration_records_which_images_and_keeps_the_classes_shares(exported)
     train = records.read_split(context.inputs["ingest"], "train")
     used = np.load(context.scratch / "calibration.npy")
     np.testing.assert_array_equal(used, train.images[record["indices"]])
+
+
+def test_quantised_formats_are_judged_by_validation_images(exported):
+    context, _ = exported
+    record = quantization_record.read(context.output)["tflite_int8"]
+    assert record["validation_images"] == 30
+    assert record["bound_points"] == 0.3
+    with np.load(context.scratch / "validation.npz") as used:
+        split = records.read_split(context.inputs["ingest"], "validation")
+        np.testing.assert_array_equal(used["images"], split.images)
+        np.testing.assert_array_equal(used["labels"], split.labels)
+
+
+@pytest.mark.parametrize(
+    ("calibration", "percentile"),
+    [
+        (CalibrationSection(images=12), None),
+        (CalibrationSection(method="percentile"), 99.99),
+        (CalibrationSection(method="percentile", percentile=98.0), 98.0),
+    ],
+)
+def test_the_method_of_calibration_reaches_every_format(
+    inputs, tmp_path, monkeypatch, calibration, percentile
+):
+    seen = []
+    monkeypatch.setattr(
+        export,
+        "convert",
+        lambda requests, *_: seen.extend(requests) or converts_only(formats())(requests, 0, None),
+    )
+    context = context_for(tmp_path, inputs, ("onnx_int8",), calibration)
+    export.run(context)
+    assert {request.materials.percentile for request in seen} == {percentile}
+
+
+def test_random_sampling_does_not_look_at_labels(inputs, tmp_path, monkeypatch):
+    monkeypatch.setattr(export, "convert", converts_only(["onnx"]))
+    drawn = {}
+    for sampling in ("stratified", "random"):
+        root = tmp_path / sampling
+        root.mkdir()
+        context = context_for(
+            root, inputs, ("onnx",), CalibrationSection(images=30, sampling=sampling)
+        )
+        export.run(context)
+        drawn[sampling] = json.loads((context.output / "calibration.json").read_text())
+    assert drawn["stratified"]["count_per_class"] == {"a": 5, "b": 10, "c": 15}
+    assert drawn["random"]["count_per_class"] != {"a": 5, "b": 10, "c": 15}
+    assert len(drawn["random"]["indices"]) == 30
+
+
+def test_tries_are_told_where_one_was_not_enough(inputs, tmp_path, monkeypatch):
+    monkeypatch.setattr(export, "convert", converts_only(["onnx"]))
+    monkeypatch.setattr(quantization_record, "in_words", lambda tries: "tflite_int8: it took two")
+    result = export.run(context_for(tmp_path, inputs, ("onnx",)))
+    assert result.summary.endswith(". tflite_int8: it took two")
 
 
 def test_the_summary_counts_formats_and_sizes(exported):

@@ -1,0 +1,160 @@
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+
+from export import ranges
+from export.quantization import Recipe, left_in_float
+from export.quantization_tries import LITERT, TENSORFLOW, Subject, search
+from export.tflite_file import parse
+from export.tflite_graph import dtype_of, tensors_by_name
+from export.tflite_run import Run
+from pipeline.errors import ExportError
+from tests.export import float_models
+
+
+def subject_of(model, prepared, bound=0.3, recipe=None, count=200):
+    images = float_models.images(count)
+    labels = model.predict(images, verbose=0).argmax(axis=1)
+    observed = ranges.observe(prepared, images[:50])
+    return Subject(prepared, observed, recipe or Recipe(), images, labels, bound, lambda m: m)
+
+
+@pytest.fixture(scope="module")
+def unbalanced(tmp_path_factory):
+    return subject_of(*float_models.unbalanced(tmp_path_factory.mktemp("unbalanced")))
+
+
+def test_a_model_that_8_bits_ruin_holds_after_its_worst_layers_stay_more_precise(unbalanced):
+    found = search(unbalanced, max_tries=4)
+    first, *_, last = found.tries
+    assert found.float_accuracy == 1
+    assert first.kept == {}
+    assert first.drop_points > 5
+    assert found.holds
+    assert last.drop_points <= 0.3
+    harmless, loud = float_models.names(unbalanced.prepared, "CONV_2D")
+    assert loud in last.kept
+    assert harmless not in last.kept
+    assert len(found.model) == last.size_bytes
+    answers = Run(found.model).probabilities(unbalanced.images).argmax(axis=1)
+    assert 100 * (answers != unbalanced.labels).mean() == pytest.approx(last.drop_points)
+
+
+def test_what_was_kept_is_what_the_file_holds(unbalanced):
+    found = search(unbalanced, max_tries=4)
+    kept = found.record()["kept"]
+    tensors = tensors_by_name(parse(found.model))
+    assert kept
+    assert {name: dtype_of(tensors[name]).lower() for name in kept} == kept
+
+
+def test_each_try_and_each_layer_is_on_record(unbalanced):
+    found = search(unbalanced, max_tries=4).record()
+    assert found["holds"]
+    assert found["chosen"] == len(found["tries"]) - 1
+    assert [t["engine"] for t in found["tries"]] == [LITERT] * len(found["tries"])
+    kinds = [layer["kind"] for layer in found["layers"]]
+    assert kinds == ["CONV_2D", "CONV_2D", "RESHAPE", "FULLY_CONNECTED", "SOFTMAX"]
+    assert all(layer["own_error"] is not None for layer in found["layers"])
+
+
+def test_with_one_try_the_whole_model_is_int8_and_is_said_not_to_hold(unbalanced):
+    found = search(unbalanced, max_tries=1)
+    assert len(found.tries) == 1
+    assert not found.holds
+    assert left_in_float(found.model) == ()
+    assert found.own_errors == {}
+
+
+def test_a_model_that_holds_is_not_tried_again(unbalanced):
+    found = search(replace(unbalanced, bound=100.0), max_tries=4)
+    assert [attempt.kept for attempt in found.tries] == [{}]
+    assert found.holds
+
+
+def test_a_model_that_nothing_helps_fails_and_the_most_accurate_try_is_taken(tmp_path):
+    layers = keras.layers
+    keras.utils.set_random_seed(0)
+    faint = keras.initializers.RandomNormal(0, 1e-6)
+    model, prepared = float_models.prepared(
+        tmp_path,
+        layers.Flatten(),
+        layers.Dense(8),
+        layers.Dense(4, kernel_initializer=faint),
+        layers.Softmax(),
+    )
+    found = search(subject_of(model, prepared), max_tries=6)
+    assert len(found.tries) >= 2
+    assert not found.holds
+    drops = [t.drop_points for t in found.tries if t.drop_points is not None]
+    assert min(drops) > 5
+    assert found.tries[found.chosen].drop_points == min(drops)
+
+
+def test_4_bit_kernels_that_hurt_get_8_bits(unbalanced):
+    subject = replace(unbalanced, recipe=Recipe("int4"), bound=-1.0)
+    found = search(subject, max_tries=4)
+    _, *later = found.tries
+    kernels = {
+        *float_models.names(subject.prepared, "CONV_2D"),
+        *float_models.names(subject.prepared, "FULLY_CONNECTED"),
+    }
+    assert later
+    for attempt in later:
+        assert set(attempt.kept.values()) == {"int8"}
+        assert set(attempt.kept) < kernels
+
+
+@pytest.fixture(scope="module")
+def with_elu(tmp_path_factory):
+    layers = keras.layers
+    keras.utils.set_random_seed(0)
+    return subject_of(
+        *float_models.prepared(
+            tmp_path_factory.mktemp("elu"),
+            layers.Rescaling(1 / 255),
+            layers.Flatten(),
+            layers.Dense(8),
+            layers.ELU(),
+            layers.Dense(4),
+            layers.Softmax(),
+        ),
+        bound=100.0,
+    )
+
+
+def test_tensorflow_is_asked_where_an_operator_would_stay_in_float(with_elu):
+    found = search(with_elu, max_tries=4, tensorflow=lambda: with_elu.prepared)
+    assert [attempt.engine for attempt in found.tries] == [TENSORFLOW]
+
+
+def test_where_tensorflow_fails_the_operator_stays_in_float_and_is_declared(with_elu):
+    def fails():
+        raise RuntimeError("no such operator\nand more")
+
+    found = search(with_elu, max_tries=4, tensorflow=fails)
+    failed, taken = found.tries
+    assert failed.failure == "RuntimeError: no such operator"
+    assert taken.kept == dict.fromkeys(float_models.names(with_elu.prepared, "ELU"), "float32")
+    assert found.holds
+
+
+def test_tensorflow_is_not_asked_without_need(unbalanced):
+    found = search(replace(unbalanced, bound=100.0), 4, tensorflow=lambda: b"")
+    assert [attempt.engine for attempt in found.tries] == [LITERT]
+
+
+def test_no_file_at_all_is_an_error_with_the_reason(unbalanced):
+    def refuses(model):
+        raise ValueError("it is too large")
+
+    with pytest.raises(ExportError, match="ValueError: it is too large"):
+        search(replace(unbalanced, complete=refuses), max_tries=2)
+
+
+def test_layers_next_to_uint8_ends_are_not_kept_in_16_bits(unbalanced):
+    found = search(replace(unbalanced, bound=-1.0), max_tries=6)
+    assert not any(attempt.failure for attempt in found.tries)
+    assert np.all([attempt.accuracy > 0 for attempt in found.tries])

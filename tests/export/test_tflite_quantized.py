@@ -1,0 +1,124 @@
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+from ai_edge_litert.interpreter import Interpreter
+
+from export import quantization_record, tflite_quantized
+from export.formats import answers, exporter, formats
+from export.interface import contradiction
+from pipeline.errors import ExportError
+
+
+@pytest.mark.parametrize("io", ["uint8", "int8", "float32"])
+@pytest.mark.parametrize("name", ["tflite_int8", "tflite_int4"])
+def test_a_file_takes_and_gives_what_io_says(exported, tmp_path, name, io):
+    request = request_with(exported, tmp_path, name, io=io)
+    tflite_quantized.write(request)
+    assert contradiction(tflite_quantized.inspect(name, request.path), request.promised) == ""
+    usual = answers(name, exported.path(name), exported.images)
+    ends = tflite_quantized.inspect(name, request.path)
+    predictor = tflite_quantized.load(name, request.path, 1)
+    stored = predictor.run(ends.input.type.encode(exported.images))
+    assert stored.dtype == io
+    np.testing.assert_allclose(ends.output.type.decode(stored), usual, atol=1 / 256 + 1e-6)
+
+
+def request_with(exported, folder, name, **options):
+    chosen = formats()[name].options(**options)
+    return replace(
+        exported.request(name, folder),
+        materials=replace(exported.materials, workspace=folder),
+        options=chosen.model_dump(),
+        promised=formats()[name].interface((12, 10, 1), 4, chosen),
+    )
+
+
+def test_4_bits_make_a_smaller_file_and_no_tensor_is_float(exported):
+    size = {name: exported.path(name).stat().st_size for name in ("tflite_int8", "tflite_int4")}
+    kernels = exported.model.count_params() - 200
+    assert size["tflite_int4"] < size["tflite_int8"] - kernels / 3
+    interpreter = Interpreter(str(exported.path("tflite_int4")))
+    interpreter.allocate_tensors()
+    dtypes = {tensor["dtype"].__name__ for tensor in interpreter.get_tensor_details()}
+    assert dtypes <= {"uint8", "int8", "int32"}
+
+
+def test_what_was_tried_is_noted_for_the_export_stage(exported, tmp_path):
+    noted = quantization_record.gather(
+        exported.workspace, ("tflite_int8", "tflite_int4", "onnx"), tmp_path
+    )
+    assert list(noted) == ["tflite_int8", "tflite_int4"]
+    assert quantization_record.read(tmp_path) == noted
+    record = noted["tflite_int8"]
+    assert record["validation_images"] == 64
+    assert record["input_pixels_clipped"] == 0
+    assert record["kept"] == {}
+    assert record["tries"][0]["size_bytes"] == exported.path("tflite_int8").stat().st_size
+
+
+def test_the_gate_decides_whether_more_is_tried(exported, tmp_path):
+    request = replace(
+        request_with(exported, tmp_path, "tflite_int8", max_tries=3), max_accuracy_drop_points=-1.0
+    )
+    tflite_quantized.write(request)
+    noted = quantization_record.gather(tmp_path, ["tflite_int8"], tmp_path)["tflite_int8"]
+    assert len(noted["tries"]) == 3
+    assert noted["bound_points"] == -1
+    assert not noted["holds"]
+
+
+def test_without_validation_images_there_is_an_error_in_words(exported, tmp_path):
+    request = exported.request("tflite_int8", tmp_path)
+    request = replace(request, materials=replace(exported.materials, validation=None))
+    with pytest.raises(ExportError, match="tflite_int8 is chosen by validation images"):
+        tflite_quantized.write(request)
+
+
+def test_an_operator_that_litert_quantizer_does_not_know_is_made_int8_by_tensorflow(
+    exported, tmp_path
+):
+    layers = keras.layers
+    keras.utils.set_random_seed(1)
+    model = keras.Sequential(
+        [
+            keras.Input((12, 10, 1), name="image"),
+            layers.Rescaling(1 / 255),
+            layers.Conv2D(4, 3),
+            layers.LeakyReLU(),
+            layers.Flatten(),
+            layers.Dense(4),
+            layers.Softmax(),
+        ]
+    )
+    model.save(tmp_path / "model.keras")
+    materials = replace(
+        exported.materials, model=tmp_path / "model.keras", workspace=tmp_path / "workspace"
+    )
+    materials.workspace.mkdir()
+    needed = replace(exported.request("tflite_float32", tmp_path), materials=materials)
+    exporter("tflite_float32").write(needed)
+    request = replace(
+        exported.request("tflite_int8", tmp_path),
+        materials=materials,
+        needs={"tflite_float32": needed.path},
+        max_accuracy_drop_points=100.0,
+    )
+    tflite_quantized.write(request)
+    noted = quantization_record.gather(materials.workspace, ["tflite_int8"], tmp_path)
+    (attempt,) = noted["tflite_int8"]["tries"]
+    assert attempt["engine"] == "TensorFlow's converter"
+    assert attempt["kept"] == {}
+    assert (
+        contradiction(tflite_quantized.inspect("tflite_int8", request.path), request.promised) == ""
+    )
+
+
+def test_the_extremes_are_shown_in_one_pixel_of_a_calibration_image(exported):
+    images = list(tflite_quantized._representative(exported.materials.calibration))
+    assert len(images) == len(exported.images) + 2
+    for (shown,), extreme in zip(images, (0, 255), strict=False):
+        changed = shown != exported.images[:1]
+        assert changed.sum() == 1
+        assert shown[changed] == extreme
