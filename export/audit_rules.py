@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -62,17 +62,17 @@ class Auditor:
         return self.known.interface(self.promised.input.shape, classes, self.options)
 
     @cached_property
-    def _kept(self) -> frozenset[str]:
-        """What operators give that are declared to be more precise than the others."""
+    def _kept(self) -> Mapping[str, str]:
+        """What operators give that are declared to be more precise, and how these compute."""
         file = self.path.parent / QUANTIZATION_FILE_NAME
         declared = json.loads(file.read_text("utf-8")) if file.exists() else {}
-        return frozenset(declared.get(self.known.name, {}).get("kept", ()))
+        kept: Mapping[str, str] = declared.get(self.known.name, {}).get("kept", {})
+        return kept
 
     @property
     def _but_kept(self) -> str:
-        if not self._kept:
-            return ""
-        return f", but for {', '.join(sorted(self._kept))} as {QUANTIZATION_FILE_NAME} declares"
+        layers = ", ".join(f"{name} in {precision}" for name, precision in self._kept.items())
+        return f", but for {layers} as {QUANTIZATION_FILE_NAME} declares" if layers else ""
 
     def _ends(self) -> Check:
         wrong = contradiction(self.facts.interface, self._interface)
@@ -110,8 +110,7 @@ class Auditor:
         return _verdict("labels", wrong, f"all places list the same {len(labels)} labels in order")
 
     def _weights(self) -> Check:
-        least = self._holds.kernel_elements
-        size = f" of {least:,} numbers or more" if least else ""
+        size = f" of {self._least:,} numbers or more" if self._least else ""
         expected = f"each kernel{size} is stored in {_either(self._holds.kernels)}"
         if self._holds.is_per_channel:
             expected += " with a scale for each channel"
@@ -122,14 +121,21 @@ class Auditor:
     def _wrong_weights(self) -> Iterator[str]:
         if all(weight.role != "kernel" for weight in self.facts.weights):
             yield "it holds no kernel"
-        for weight in self.facts.weights:
-            if weight.reader in self._kept:
-                continue
-            if weight.role == "kernel" and weight.elements >= self._holds.kernel_elements:
-                yield from self._wrong_kernel(weight)
-            is_free = weight.role != "bias" or not self._holds.biases
-            if not is_free and weight.dtype not in self._holds.biases:
-                yield f"bias {weight.name} is {weight.dtype}"
+        judged = [weight for weight in self.facts.weights if weight.reader not in self._kept]
+        kernels = [w for w in judged if w.role == "kernel" and w.elements >= self._least]
+        # A format may hold kernels of other dtypes beside its own, but not these alone.
+        first, *others = self._holds.kernels
+        if others and kernels and first not in {kernel.dtype for kernel in kernels}:
+            yield f"no kernel is {first}"
+        for kernel in kernels:
+            yield from self._wrong_kernel(kernel)
+        for bias in (weight for weight in judged if weight.role == "bias"):
+            if self._holds.biases and bias.dtype not in self._holds.biases:
+                yield f"bias {bias.name} is {bias.dtype}"
+
+    @property
+    def _least(self) -> int:
+        return self._holds.kernel_elements
 
     def _wrong_kernel(self, weight: Weight) -> Iterator[str]:
         if weight.dtype not in self._holds.kernels:
@@ -149,27 +155,29 @@ class Auditor:
 
     def _wrong_operators(self) -> Iterator[str]:
         for operator in self.facts.operators:
-            dtypes = [dtype for dtype in operator.dtypes if dtype not in COUNTING]
             if operator.is_conversion:
                 if operator.takes and not self._converts_where_allowed(operator):
-                    yield f"{_named(operator)} converts {' and '.join(dtypes)}"
-            elif self._kept.isdisjoint(operator.gives):
-                allowed = self._holds.activations if operator.has_kernel else self._other_dtypes
-                if wrong := [dtype for dtype in dtypes if dtype not in allowed]:
-                    yield f"{_named(operator)} computes in {' and '.join(wrong)}"
+                    yield f"{_named(operator)} converts {' and '.join(operator.dtypes)}"
+                continue
+            allowed = {*self._allowed(operator), *COUNTING}
+            if wrong := [dtype for dtype in operator.dtypes if dtype not in allowed]:
+                yield f"{_named(operator)} computes in {' and '.join(wrong)}"
+
+    def _allowed(self, operator: Operator) -> tuple[str, ...]:
+        """The dtypes in which an operator may compute."""
+        if declared := [self._kept[name] for name in operator.gives if name in self._kept]:
+            return tuple(declared)
+        return self._holds.activations if operator.has_kernel else self._other_dtypes
 
     def _converts_where_allowed(self, conversion: Operator) -> bool:
         """At an end, or beside an operator that is declared to be more precise."""
         ends = {self.facts.interface.input.name, self.facts.interface.output.name}
+        reads = [o for o in self.facts.operators if not set(conversion.gives).isdisjoint(o.takes)]
+        beside = {*conversion.takes, *(name for reader in reads for name in reader.gives)}
         return (
             self._holds.converts_inside
             or not ends.isdisjoint((*conversion.takes, *conversion.gives))
-            or not self._kept.isdisjoint(conversion.takes)
-            or any(
-                not self._kept.isdisjoint(reader.gives)
-                for reader in self.facts.operators
-                if not set(conversion.gives).isdisjoint(reader.takes)
-            )
+            or not beside.isdisjoint(self._kept)
         )
 
     def _operators(self) -> Check:
