@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 MEASURE = "export.micro_interpreter:measure"
 MEASURE_ARENA = "export.micro_interpreter:measure_arena"
+ASK_REFERENCE = "export.micro_interpreter:ask_reference"
 ALIGNMENT = 16
 # Room for any model that a microcontroller could hold; what is never touched costs nothing.
 ROOMY_ARENA = 1 << 28
@@ -67,6 +68,31 @@ def answers(path: Path, images: Path, timeout_seconds: float) -> MicroAnswers:
     return MicroAnswers(np.load(stored), **values)
 
 
+def reference_answers(path: Path, images: Path, timeout_seconds: float) -> "np.ndarray":
+    """Asks a TFLite file in LiteRT, with the reference kernels that TensorFlow Lite Micro has too.
+
+    LiteRT's faster kernels, of XNNPACK, round otherwise: where two classes are almost as probable,
+    they may choose the other one.
+
+    Args:
+        path: the file; of one input and one output, with a batch of 1.
+        images: `.npy` of uint8 (count, height, width, channels).
+        timeout_seconds: for all images together.
+
+    Returns:
+        (count, classes), as the file stores probabilities.
+
+    Raises:
+        ExportError: LiteRT does not run the file, or not in time.
+    """
+    import numpy as np
+
+    stored = images.with_name("litert_reference-answers.npy")
+    argument = {"images": str(images.resolve()), "answers": str(stored.resolve())}
+    _call(ASK_REFERENCE, path, argument, timeout_seconds, runtime="LiteRT")
+    return np.load(stored)
+
+
 def smallest_arena(path: Path, timeout_seconds: float) -> int:
     """Finds the bytes of the smallest arena in which a TFLite file runs, a multiple of 16.
 
@@ -78,13 +104,17 @@ def smallest_arena(path: Path, timeout_seconds: float) -> int:
 
 
 def _call(
-    function: str, path: Path, argument: dict[str, str], timeout_seconds: float
+    function: str,
+    path: Path,
+    argument: dict[str, str],
+    timeout_seconds: float,
+    runtime: str = "TensorFlow Lite Micro",
 ) -> dict[str, Any]:
     argument = {"path": str(path.resolve()), **argument}
     outcome = child.call(function, argument, timeout_seconds=timeout_seconds)
     if outcome.failure or not outcome.values:
         why = outcome.failure.removeprefix("pipeline.errors.ExportError: ") or "gave no answer"
-        raise ExportError(f"{path.name} in TensorFlow Lite Micro: {why}")
+        raise ExportError(f"{path.name} in {runtime}: {why}")
     values: dict[str, Any] = outcome.values[-1]
     return values
 
@@ -115,6 +145,22 @@ def measure(argument: dict[str, str]) -> Iterator[dict[str, Any]]:
         "arena_bytes": arena_bytes,
         "runtime": f"TensorFlow Lite Micro {version('tflite-micro')}",
     }
+
+
+def ask_reference(argument: dict[str, str]) -> Iterator[dict[str, Any]]:
+    """The child's side of `reference_answers`."""
+    import numpy as np
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    from export.tflite import TFLitePredictor
+
+    kernels = OpResolverType.BUILTIN_REF
+    interpreter = Interpreter(argument["path"], experimental_op_resolver_type=kernels)
+    interpreter.allocate_tensors()
+    (details,) = interpreter.get_input_details()
+    images = _type(details).encode(np.load(argument["images"]))
+    np.save(argument["answers"], TFLitePredictor(interpreter).run(images))
+    yield {"images": len(images)}
 
 
 def _smallest_arena(model: bytes) -> int:

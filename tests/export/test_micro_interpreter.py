@@ -38,6 +38,22 @@ def test_it_answers_as_litert_does(exported, answered):
     assert answered.stored.dtype == np.uint8
 
 
+def test_litert_can_be_asked_with_the_same_kernels(exported, tmp_path):
+    np.save(tmp_path / "images.npy", exported.images)
+    path = exported.path("tflite_int8")
+    given = micro_interpreter.reference_answers(path, tmp_path / "images.npy", SECONDS)
+    np.testing.assert_array_equal(given, litert_answers(path, exported.images))
+
+
+def test_a_file_that_litert_refuses_is_told(tmp_path):
+    np.save(tmp_path / "images.npy", np.zeros((1, 12, 10, 1), np.uint8))
+    (tmp_path / "junk.tflite").write_bytes(b"no model at all")
+    with pytest.raises(ExportError, match=r"junk\.tflite in LiteRT: "):
+        micro_interpreter.reference_answers(
+            tmp_path / "junk.tflite", tmp_path / "images.npy", SECONDS
+        )
+
+
 def test_it_names_its_runtime_and_its_time(answered):
     assert answered.runtime.startswith("TensorFlow Lite Micro 0.")
     assert 0 < answered.latency_p50_ms < 1000
