@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -90,3 +92,20 @@ def test_calibration_feeds_every_image_once(exported):
     reader = exporter.CalibrationReader(exported.materials.calibration)
     fed = np.concatenate([batch["image"] for batch in iter(reader.get_next, None)])
     np.testing.assert_array_equal(fed, exported.images)
+
+
+def test_a_percentile_narrows_the_ranges_of_activations(exported, tmp_path):
+    steps = []
+    for percentile in (None, 99.0, 70.0):
+        request = exported.request("onnx_int8", tmp_path)
+        materials = replace(exported.materials, percentile=percentile)
+        exporter.write(replace(request, materials=materials))
+        graph = onnx.load(request.path).graph
+        steps.append(
+            sum(
+                float(onnx.numpy_helper.to_array(constant))
+                for constant in graph.initializer
+                if constant.name.endswith("_scale") and not constant.dims
+            )
+        )
+    assert steps[0] > 1.02 * steps[1] > 1.02**2 * steps[2]
