@@ -4,6 +4,7 @@ import { model } from "./model.js";
 
 const MOST_IN_ORDER = 12; // so many classes keep their places; of more, the likeliest are shown
 const MOST_SHOWN = 10;
+const MOST_LARGE = 4; // letters of a label that is set large
 
 const bars = document.querySelector("#bars");
 const best = document.querySelector("#best");
@@ -23,7 +24,7 @@ function addRow() {
 /** Shows nothing but the labels. */
 export function showNothing() {
   best.textContent = "–";
-  best.classList.add("none");
+  best.className = "none";
   bestProbability.textContent = "";
   spoken.textContent = "";
   rows.forEach((row, i) => fill(row, isInOrder ? model.labels[i] : "", null, false));
@@ -42,7 +43,7 @@ export function showAnswer(probabilities, finished) {
     fill(row, model.labels[shown[i]], probabilities[shown[i]], shown[i] === first);
   });
   best.textContent = model.labels[first];
-  best.classList.remove("none");
+  best.className = model.labels[first].length > MOST_LARGE ? "long" : "";
   bestProbability.textContent = percent(probabilities[first]);
   if (finished) spoken.textContent = `${model.labels[first]}, ${percent(probabilities[first])}`;
 }

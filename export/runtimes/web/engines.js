@@ -14,16 +14,13 @@ const ENGINES = {
 const started = new Map();
 
 /**
- * Gives the engine of a format; the second call is answered at once, a failed one tried again.
+ * Gives the engine of a format. It is started by the first call; one that failed stays so until the
+ * page is loaded again, for a runtime that is half started cannot be started twice.
  *
  * @returns {Promise<(pixels: Float32Array) => Promise<Float32Array>>} one image at a time
  */
 export function engineFor(format) {
-  if (!started.has(format)) {
-    const engine = start(format);
-    engine.catch(() => started.delete(format));
-    started.set(format, engine);
-  }
+  if (!started.has(format)) started.set(format, start(format));
   return started.get(format);
 }
 
@@ -45,7 +42,7 @@ async function download(url) {
   if (response.ok) return new Uint8Array(await response.arrayBuffer());
   throw new Error(
     `The model is not at ${url.pathname} (HTTP ${response.status}). ` +
-      "Start the server in the folder that holds the model files, not in runtimes/web.",
+      "Start the server in the folder that holds the model files, not in runtimes/web, then reload the page.",
   );
 }
 

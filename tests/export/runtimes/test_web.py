@@ -242,6 +242,15 @@ def test_a_broken_model_is_told_and_the_other_engine_answers(
     assert "There are no golden vectors at /golden/golden.json" in checked["check"]
 
 
+def test_an_engine_that_failed_says_why_each_time(drive, shipped, modules, tmp_path):
+    export = shutil.copytree(shipped.export, tmp_path / "export")
+    (export / "tflite_float32.tflite").write_bytes(b"none")
+    with served(export, None, modules) as address:
+        _, first, second = drive(address, ("engine", "tflite_float32"), ("stroke", STROKE))
+    assert first["error"].startswith("@litertjs/core did not start: ")
+    assert second["error"] == first["error"]
+
+
 def test_missing_packages_are_told_with_the_command_that_brings_them(drive, shipped, tmp_path):
     with served(shipped.export, None, tmp_path) as address:
         states = drive(address, ("engine", "tflite_float32"))
