@@ -1,20 +1,20 @@
 """What a file must hold to be what it is said to be: one rule a method."""
 
 import hashlib
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 
-from export import contract
+from export import contract, quantization_record
 from export.contract import LABELS_FILE_NAME, Contract, labels_text
 from export.facts import Facts, Operator, Weight
 from export.formats import Format, FormatOptions, Holds, exporter
 from export.interface import Interface, Tensor, contradiction
 from export.verdict import Check
 
-QUANTIZATION_FILE_NAME = "quantization.json"
+# How a layer's kernel is stored that is kept more precise than the others, by how it computes.
+KERNELS_KEPT_IN = {"float32": "float32", "int16": "int8", "int8": "int8"}
 # Numbers of these kinds count, index or choose; no layer computes with them.
 COUNTING = {"bool", "int32", "int64", "resource", "string"}
 SHOWN = 3
@@ -64,15 +64,14 @@ class Auditor:
     @cached_property
     def _kept(self) -> Mapping[str, str]:
         """What operators give that are declared to be more precise, and how these compute."""
-        file = self.path.parent / QUANTIZATION_FILE_NAME
-        declared = json.loads(file.read_text("utf-8")) if file.exists() else {}
-        kept: Mapping[str, str] = declared.get(self.known.name, {}).get("kept", {})
+        record = quantization_record.read(self.path.parent).get(self.known.name, {})
+        kept: Mapping[str, str] = record.get("kept", {})
         return kept
 
     @property
     def _but_kept(self) -> str:
         layers = ", ".join(f"{name} in {precision}" for name, precision in self._kept.items())
-        return f", but for {layers} as {QUANTIZATION_FILE_NAME} declares" if layers else ""
+        return f", but for {layers} as {quantization_record.FILE_NAME} declares" if layers else ""
 
     def _ends(self) -> Check:
         wrong = contradiction(self.facts.interface, self._interface)
@@ -119,30 +118,34 @@ class Auditor:
         return _verdict("weights", self._wrong_weights(), expected + self._but_kept)
 
     def _wrong_weights(self) -> Iterator[str]:
-        if all(weight.role != "kernel" for weight in self.facts.weights):
+        kernels = [weight for weight in self.facts.weights if weight.role == "kernel"]
+        judged = [kernel for kernel in kernels if kernel.elements >= self._least]
+        if not kernels:
             yield "it holds no kernel"
-        judged = [weight for weight in self.facts.weights if weight.reader not in self._kept]
-        kernels = [w for w in judged if w.role == "kernel" and w.elements >= self._least]
-        # A format may hold kernels of other dtypes beside its own, but not these alone.
-        first, *others = self._holds.kernels
-        if others and kernels and first not in {kernel.dtype for kernel in kernels}:
-            yield f"no kernel is {first}"
-        for kernel in kernels:
+        # Others may stand beside the dtype that gives a format its name, but not alone.
+        own, *others = self._holds.kernels
+        if judged and (others or self._kept) and own not in {kernel.dtype for kernel in judged}:
+            yield f"no kernel is {own}"
+        for kernel in judged:
             yield from self._wrong_kernel(kernel)
-        for bias in (weight for weight in judged if weight.role == "bias"):
-            if self._holds.biases and bias.dtype not in self._holds.biases:
+        for bias in self.facts.weights:
+            is_free = bias.role != "bias" or not self._holds.biases or bias.reader in self._kept
+            if not is_free and bias.dtype not in self._holds.biases:
                 yield f"bias {bias.name} is {bias.dtype}"
 
     @property
     def _least(self) -> int:
         return self._holds.kernel_elements
 
-    def _wrong_kernel(self, weight: Weight) -> Iterator[str]:
-        if weight.dtype not in self._holds.kernels:
-            yield f"kernel {weight.name} is {weight.dtype}"
-        elif self._holds.is_per_channel and weight.scales < weight.channels:
-            shares = f"{weight.channels} channels share {weight.scales} scales"
-            yield f"in kernel {weight.name} {shares}"
+    def _wrong_kernel(self, kernel: Weight) -> Iterator[str]:
+        kept_in = self._kept.get(kernel.reader, "")
+        if kernel.dtype not in (*self._holds.kernels, KERNELS_KEPT_IN.get(kept_in)):
+            yield f"kernel {kernel.name} is {kernel.dtype}"
+        elif kernel.dtype == "float32" or not self._holds.is_per_channel:
+            return
+        elif kernel.scales < kernel.channels:
+            shares = f"{kernel.channels} channels share {kernel.scales} scales"
+            yield f"in kernel {kernel.name} {shares}"
 
     def _computation(self) -> Check:
         kernels, others = self._holds.activations, self._other_dtypes

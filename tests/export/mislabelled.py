@@ -108,6 +108,8 @@ KINDS = {
         "tflite_dynamic", copy_of("tflite_int8"), "computation", "computes in int8"
     ),
     "int8 called float32": Kind("tflite_float32", copy_of("tflite_int8"), "weights", "is int8"),
+    "int8 called int4": Kind("tflite_int4", copy_of("tflite_int8"), "weights", "no kernel is int4"),
+    "int4 called int8": Kind("tflite_int8", copy_of("tflite_int4"), "weights", "is int4"),
     "int8 with float ends where uint8 is promised": Kind(
         "tflite_int8",
         tflite.quantised(inference_input_type=tf.float32, inference_output_type=tf.float32),

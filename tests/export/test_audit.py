@@ -8,8 +8,8 @@ import keras
 import numpy as np
 import pytest
 
-from export import audit, audit_rules, comparison, contract, tflite_facts
-from export.formats import answers, formats
+from export import audit, comparison, contract
+from export.formats import answers, exporter, formats
 from export.interface import FLOAT32, TensorType
 from tests.export.mislabelled import ANSWERS, KINDS, copy_of
 from tests.export.mislabelled_tflite import compute_softmax_in_float, converted, edited
@@ -120,19 +120,18 @@ def test_a_layer_that_is_not_as_declared_is_caught(exported, artifact, kept):
     assert "SOFTMAX softmax_float" in failed(audited("tflite_int8", path))["computation"]
 
 
+def test_a_file_is_not_int8_where_every_kernel_is_declared_to_be_float(exported, artifact):
+    path = artifact / "tflite_int8.tflite"
+    copy_of("tflite_float32")(exported, path)
+    readers = {w.reader for w in exporter("tflite_int8").facts("tflite_int8", path).weights}
+    declare(artifact, dict.fromkeys(readers, "float32"))
+    reason = failed(audited("tflite_int8", path, io="float32"))["weights"]
+    assert reason.startswith("no kernel is int8")
+
+
 def declare(folder, kept):
     record = {"tflite_int8": {"kept": kept}}
     (folder / "quantization.json").write_text(json.dumps(record), "utf-8")
-
-
-def test_a_format_of_4_bits_must_hold_some_and_not_int8_alone(exported, artifact):
-    path = artifact / "tflite_int8.tflite"
-    copy_of("tflite_int8")(exported, path)
-    int8 = formats()["tflite_int8"]
-    four_bits = replace(int8, holds=replace(int8.holds, kernels=("int4", "int8")))
-    facts = tflite_facts.read(path)
-    auditor = audit_rules.Auditor(four_bits, path, exported.contract, int8.options(), facts)
-    assert "no kernel is int4" in failed(auditor.checks())["weights"]
 
 
 def test_a_reason_names_what_was_found_what_was_expected_and_what_to_do(exported, artifact):
