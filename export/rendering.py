@@ -2,13 +2,17 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from export import templates
+from export import microcontroller, serving, templates
 from export.contract import Contract
+from pipeline.errors import ExportError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 ONNX = ("onnx", "onnx_int8")
-TFLITE = ("tflite_float32", "tflite_float16", "tflite_dynamic", "tflite_int8")
+TFLITE = ("tflite_float32", "tflite_float16", "tflite_dynamic", "tflite_int8", "tflite_int4")
 # Which formats an example can run; one that can run none of those written is left out.
 RUNS: Mapping[str, tuple[str, ...]] = {
     "android": TFLITE,
@@ -21,7 +25,7 @@ RUNS: Mapping[str, tuple[str, ...]] = {
 
 
 def render(contract: Contract, folder: Path) -> None:
-    """Writes `runtimes/<runtime>/…` into the folder.
+    """Writes `runtimes/<runtime>/…` where the contract says all that an example needs.
 
     Args:
         contract: with the formats that were written, and no other.
@@ -30,6 +34,36 @@ def render(contract: Contract, folder: Path) -> None:
     variables = _variables(contract)
     for path in _examples(contract):
         templates.fill(path, folder / "runtimes" / path.removesuffix(templates.SUFFIX), variables)
+
+
+def render_measured(
+    contract: Contract, folder: Path, image: "np.ndarray", timeout_seconds: float
+) -> dict[str, str]:
+    """Writes the examples that show what a runtime made of the files.
+
+    Args:
+        contract: with the formats that were written, and no other.
+        folder: the export artifact.
+        image: uint8 (height, width, channels), a real one.
+        timeout_seconds: what a runtime may take.
+
+    Returns:
+        Why an example is left out, by runtime.
+    """
+    places = {name: folder / "runtimes" / name for name in ("microcontroller", "serving")}
+    left_out = {}
+    try:
+        if microcontroller.FORMAT in contract.formats:
+            model = folder / contract.formats[microcontroller.FORMAT].file
+            microcontroller.write(model, contract, places["microcontroller"], timeout_seconds)
+    except ExportError as error:
+        left_out["microcontroller"] = str(error)
+    try:
+        if serving.FORMAT in contract.formats:
+            serving.write(folder, contract, image, places["serving"], timeout_seconds)
+    except ExportError as error:
+        left_out["serving"] = str(error)
+    return left_out
 
 
 def _variables(contract: Contract) -> dict[str, Any]:

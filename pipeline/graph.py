@@ -62,7 +62,7 @@ class Stage:
 
 
 KERAS = ("tensorflow", "keras")
-RUNTIMES = ("tensorflow", "ai-edge-litert", "onnxruntime")
+RUNTIMES = ("tensorflow", "ai-edge-litert", "onnxruntime", "tflite-micro")
 TRAINING = ("model", "train", "augmentation")
 
 STAGES = (
@@ -75,7 +75,15 @@ STAGES = (
         "export",
         ("ingest", "train"),
         ("export", "verify.gates"),
-        (*KERAS, "tf2onnx", "onnx", "onnxruntime", "ai-edge-litert", "litert-quantizer"),
+        (
+            *KERAS,
+            "tf2onnx",
+            "onnx",
+            "onnxruntime",
+            "ai-edge-litert",
+            "litert-quantizer",
+            "tflite-micro",
+        ),
         _exporters,
     ),
     Stage("verify", ("ingest", "evaluate", "export"), ("export", "verify"), RUNTIMES, _exporters),

@@ -71,7 +71,7 @@ def plan(config: PipelineConfig, store: ArtifactStore, selection: Selection) -> 
     stages = graph.stages_of(config)
     for name in selection.named:
         if name not in {stage.name for stage in stages}:
-            raise ConfigError(f"{config.name} has no stage {name}; set {name}.enabled=true")
+            raise ConfigError(f"{config.name} has no stage {name}; {_how_to_have(name, config)}")
     steps: dict[str, Step] = {}
     for stage in stages:
         if graph.NAMES.index(stage.name) > graph.NAMES.index(selection.last):
@@ -83,6 +83,12 @@ def plan(config: PipelineConfig, store: ArtifactStore, selection: Selection) -> 
         _require_inputs(steps, selection)
         steps = {name: step for name, step in steps.items() if _matters(name, steps, selection)}
     return tuple(steps.values())
+
+
+def _how_to_have(name: str, config: PipelineConfig) -> str:
+    if config.train.model_file:
+        return f"it takes {config.train.model_file} as it is"
+    return f"set {name}.enabled=true"
 
 
 def _step(

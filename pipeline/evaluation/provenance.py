@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from pipeline.evaluation.wording import duration
 
 SETTINGS = ("model", "train", "augmentation")
+OF_BROUGHT_MODELS = ("model_file", "model_code", "trust_model_file", "pixel_range", "gives")
 
 
 class Fact(NamedTuple):
@@ -32,15 +33,20 @@ def facts(inputs: Mapping[str, Path]) -> dict[str, list[Fact]]:
     found = {
         "Artifacts": [Fact(name, folder.name) for name, folder in sorted(inputs.items())],
         "Training": [*_seconds(train), *_spoken(train.get("metrics", {}))],
-        "Settings": [
-            Fact(f"{section}.{name}", value)
-            for section in SETTINGS
-            for name, value in _plain(train.get("config", {}).get(section, {}))
-        ],
+        "Settings": list(_settings(train.get("config", {}))),
         "Machine": _spoken({k: v for k, v in environment.items() if k != "libraries"}),
         "Versions": _plain(environment.get("libraries", {})),
     }
     return {heading: list(rows) for heading, rows in found.items() if rows}
+
+
+def _settings(config: Mapping[str, Any]) -> Iterator[Fact]:
+    """Those that made the model; of one that was brought, how it was taken."""
+    is_brought = config.get("train", {}).get("model_file")
+    for section in ("train",) if is_brought else SETTINGS:
+        for name, value in _plain(config.get(section, {})):
+            if not is_brought or name in OF_BROUGHT_MODELS:
+                yield Fact(f"{section}.{name}", value)
 
 
 def _seconds(manifest: Mapping[str, Any]) -> Iterator[Fact]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from export import contract, failures, quantization_record, rendering
+from export import contract, failures, model_file, quantization_record, rendering
 from export.contract import Background, Contract
 from export.conversion import Conversion, convert
 from export.formats import (
@@ -42,6 +42,8 @@ def run(context: StageContext) -> StageResult:
     Raises:
         ExportError: no format at all could be written.
     """
+    is_trusted = context.config.train.trust_model_file
+    model_file.refuse_unasked_trust(context.inputs["train"], is_trusted=is_trusted)
     shutil.rmtree(context.scratch)  # what a killed run left there may be half written
     context.scratch.mkdir()
     dataset = description.read(context.inputs["ingest"])
@@ -54,11 +56,20 @@ def run(context: StageContext) -> StageResult:
     if len(failed) == len(conversions):
         raise ExportError(f"no format could be written. {_sentence(failed)}")
     written = {name: f for name, f in promised.formats.items() if name not in failed}
-    rendering.render(replace(promised, formats=written), context.output)
+    left_out = _render(context, replace(promised, formats=written), images[0])
     tries = quantization_record.gather(context.scratch, written, context.output)
     result = _result(conversions, failed, context.output)
-    words = quantization_record.in_words(tries)
-    return replace(result, summary=f"{result.summary}. {words}") if words else result
+    remarks = (quantization_record.in_words(tries), *left_out)
+    return replace(result, summary=". ".join(filter(None, (result.summary, *remarks))))
+
+
+def _render(context: StageContext, written: Contract, image: np.ndarray) -> list[str]:
+    """Writes `runtimes/`; says which examples are left out."""
+    rendering.render(written, context.output)
+    left_out = rendering.render_measured(
+        written, context.output, image, context.config.export.timeout_seconds
+    )
+    return [f"no example for {runtime}: {why}" for runtime, why in left_out.items()]
 
 
 def _calibration_images(context: StageContext, dataset: Description) -> np.ndarray:

@@ -1,12 +1,22 @@
 """verify: looks into every file, and asks it about every test image in its user's runtime."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 
-from export import audit, comparison, contract, failures, golden, micro_interpreter, verdict
+from export import (
+    audit,
+    comparison,
+    contract,
+    failures,
+    golden,
+    micro_interpreter,
+    quantization_record,
+    verdict,
+)
 from export.checking import Speed, check
 from export.comparison import Comparison
 from export.formats import formats, size_bytes
@@ -14,12 +24,15 @@ from export.verdict import Check, FormatVerdict, Micro, Verdict
 from pipeline.config import ExportSection, Gate
 from pipeline.data.records import read_split
 from pipeline.errors import ExportError, StageError
+from pipeline.evaluation import verdict_page
 from pipeline.sources import LabelledImages
 from pipeline.stages import StageContext, StageResult
 
+PAGE = "verdict.html"
+
 
 def run(context: StageContext) -> StageResult:
-    """Publishes `verdict.json`, with a row for every format asked for, and `golden/`.
+    """Publishes `verdict.json` with a row for every format asked for, its page, and `golden/`.
 
     One format is checked after another, so that none disturbs another's times.
 
@@ -38,15 +51,31 @@ def run(context: StageContext) -> StageResult:
             task.advance(1, name)
     result = judge.verdict(tuple(rows))
     verdict.write(result, context.output / verdict.FILE_NAME)
+    choices = golden.choose(keras, test.labels)
     if judge.answers:
-        golden.write(
-            context.output / golden.FOLDER,
-            test,
-            judge.answers,
-            contract.read(context.inputs["export"]),
-            golden.choose(keras, test.labels),
-        )
+        promised = contract.read(context.inputs["export"])
+        golden.write(context.output / golden.FOLDER, test, judge.answers, promised, choices)
+    _write_page(context, result, test, choices)
     return _stage_result(result)
+
+
+def _write_page(
+    context: StageContext, result: Verdict, test: LabelledImages, choices: Sequence[golden.Choice]
+) -> None:
+    export = context.inputs["export"]
+    promised = contract.read(export)
+    pictures = [
+        verdict_page.GoldenImage(
+            test.images[choice.index],
+            promised.output.labels[test.labels[choice.index]],
+            choice.why,
+        )
+        for choice in choices
+    ]
+    records = quantization_record.read(export)
+    subject = verdict_page.Subject(result, records, pictures, promised.model_key)
+    page = verdict_page.render(subject, datetime.now(UTC))
+    (context.output / PAGE).write_text(page, "utf-8")
 
 
 def _keras_answers(path: Path, count: int) -> np.ndarray:

@@ -1,14 +1,20 @@
+import re
+import shutil
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
 from rich.console import Console
 
 from export import contract, failures, verdict
+from export import formats as formats_module
 from export.formats import ExportRequest, Materials, exporter, formats
+from export.micro_interpreter import MicroAnswers
 from pipeline.config import ExportSection, Gate, PipelineConfig, VerifySection
 from pipeline.data import description, records
 from pipeline.data.description import Description
-from pipeline.errors import StageError
+from pipeline.errors import ExportError, StageError
 from pipeline.progress import LogProgress
 from pipeline.sources import LabelledImages
 from pipeline.stages import StageContext, verify
@@ -93,6 +99,23 @@ def run(root, tmp_path):
         return result, verdict.read(tmp_path / "output" / "verdict.json")
 
     return run
+
+
+@pytest.fixture(autouse=True)
+def _micro_is_asked_about_float32(monkeypatch):
+    """It is the one TFLite format that these tests write."""
+    known = formats()["tflite_float32"]
+    monkeypatch.setitem(formats(), "tflite_float32", replace(known, targets=("microcontroller",)))
+
+
+def micro_answers(changed):
+    """Stands for TensorFlow Lite Micro; what it gives is LiteRT's answers, changed."""
+
+    def answers(path, images, timeout_seconds):
+        stored = changed(formats_module.answers("tflite_float32", path, np.load(images)))
+        return MicroAnswers(stored, 0.5, 1234, "TensorFlow Lite Micro 0")
+
+    return answers
 
 
 def test_good_formats_pass_with_every_figure(run):
@@ -186,3 +209,55 @@ def test_answers_of_keras_to_other_images_are_refused(run, monkeypatch):
     with pytest.raises(StageError, match=r"has 39.*--force evaluate") as raised:
         run("onnx")
     assert raised.type is StageError
+
+
+def test_a_file_that_carries_another_contract_fails(run, root, tmp_path):
+    other = root / "relabelled"
+    shutil.copytree(root / "export", other)
+    swapped = replace(PROMISED, output=contract.output(("b", "a", "c")))
+    contract.write(swapped, other)
+    _, written = run("onnx", export_folder="relabelled")
+    assert not written.formats[0].passed
+    assert "contract" in written.formats[0].reason
+
+
+def test_tflite_micro_answers_for_a_format_for_microcontrollers(run, monkeypatch):
+    monkeypatch.setattr(verify.micro_interpreter, "answers", micro_answers(lambda p: p))
+    _, written = run("tflite_float32", microcontroller_images=10)
+    micro = written.formats[0].micro
+    assert (micro.images, micro.different, micro.arena_bytes) == (10, 0, 1234)
+    assert written.formats[0].passed
+
+
+def test_one_other_prediction_in_tflite_micro_fails_the_format(run, monkeypatch):
+    def turned(probabilities):
+        probabilities[3] = np.roll(probabilities[3], 1)
+        return probabilities
+
+    monkeypatch.setattr(verify.micro_interpreter, "answers", micro_answers(turned))
+    _, written = run("tflite_float32", microcontroller_images="all")
+    assert written.formats[0].micro.images == 40
+    assert "in TensorFlow Lite Micro than in LiteRT on 1 of 40 images" in written.formats[0].reason
+
+
+def test_a_refusal_of_tflite_micro_is_told_and_fails_nothing(run, monkeypatch):
+    def refuse(*_):
+        raise ExportError("no such operator")
+
+    monkeypatch.setattr(verify.micro_interpreter, "answers", refuse)
+    _, written = run("tflite_float32")
+    assert written.formats[0].micro.refusal == "no such operator"
+    assert written.formats[0].passed
+
+
+def test_tflite_micro_is_not_asked_about_0_images(run):
+    _, written = run("tflite_float32", microcontroller_images=0)
+    assert written.formats[0].micro is None
+
+
+def test_the_page_holds_every_format_and_opens_without_a_network(run, tmp_path):
+    run(*WRITTEN)
+    page = (tmp_path / "output" / "verdict.html").read_text("utf-8")
+    assert "2 of 2" in page
+    assert all(f">{name}</th>" in page for name in WRITTEN)
+    assert not re.search(r"(src|href)=\"(?!data:)", page)
