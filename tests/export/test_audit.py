@@ -169,7 +169,7 @@ def test_no_format_passes_where_the_child_dies(artifact):
     assert [list(failed(found[name])) for name in options] == 2 * [["can be read"]]
 
 
-# Ten classes in steps of 1/256: each may be off by half a step, and 1 itself is 255/256.
+# Two classes in steps of 1/256: each may be off by half a step, and 1 itself is stored as 255/256.
 @pytest.mark.parametrize(
     ("answer", "stored", "passed"),
     [
