@@ -29,6 +29,16 @@ int main() {
 }
 """
 
+PRINTS_WHAT_NUMBERS_STAND_FOR = """
+#include <cstdio>
+#include "classifier.h"
+using namespace classifier;
+int main() {
+  const Output answer[kNumLabels] = {LOW, LOW, HALF, LOW};
+  std::printf("%g %g %d", double(FromPixel(200)), ToProbability(HALF), MostProbable(answer));
+}
+"""
+
 
 @pytest.fixture(scope="module")
 def compile_and_link(tool):
@@ -101,8 +111,8 @@ def write_golden(folder, inputs, expected, dtype):
 
 
 @pytest.fixture(scope="module", params=["uint8", "int8", "float32"])
-def golden_check(request, exported, rendered, tmp_path_factory, compile_and_link):
-    """The program of a model with such ends; and what they are."""
+def written(request, exported, tmp_path_factory):
+    """The files of a model with such ends, and which they are."""
     io = request.param
     folder = tmp_path_factory.mktemp(io)
     promised = replace(
@@ -112,6 +122,22 @@ def golden_check(request, exported, rendered, tmp_path_factory, compile_and_link
     )
     contract = replace(exported.contract, formats={"tflite_int8": promised})
     microcontroller.write(exported.path("tflite_int8"), contract, folder, timeout_seconds=60)
+    return folder, io
+
+
+def test_numbers_stand_for_what_the_contract_says(written, compile_and_link):
+    folder, io = written
+    pixel, low, half = {"uint8": (200, 0, 128), "int8": (72, -128, 0), "float32": (200, 0, 0.5)}[io]
+    text = PRINTS_WHAT_NUMBERS_STAND_FOR.replace("HALF", str(half)).replace("LOW", str(low))
+    (folder / "numbers.cc").write_text(text)
+    program = compile_and_link(folder, "numbers.cc", "classifier.cc", "model_data.cc")
+    done = subprocess.run([program], capture_output=True, text=True, check=True)
+    assert done.stdout == f"{pixel} 0.5 2"
+
+
+@pytest.fixture(scope="module")
+def golden_check(written, compile_and_link):
+    folder, io = written
     sources = ("golden_check.cc", "classifier.cc", "model_data.cc")
     return compile_and_link(folder, *sources), io
 
