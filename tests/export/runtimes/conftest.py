@@ -1,7 +1,11 @@
-"""What the examples are tried with: JavaScript's tools, and a model with its golden vectors."""
+"""What the examples are tried with: JavaScript's tools, a browser, a model and golden vectors."""
 
+import json
 import os
 import shutil
+import subprocess
+import threading
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,6 +18,7 @@ from pipeline.plugins import ROOT
 from pipeline.sources import LabelledImages
 
 CACHE = ROOT / "artifacts" / ".npm"
+BROWSER = ROOT / "tests" / "export" / "runtimes" / "browser"
 FORMATS = ("onnx", "onnx_int8", "tflite_float32")
 
 
@@ -73,3 +78,81 @@ def shipped(exported, tmp_path_factory):
     test = LabelledImages(images, labels)
     golden.write(folder / "golden", test, answers, promised, choices)
     return Shipped(folder / "export", folder / "golden", promised)
+
+
+@pytest.fixture(scope="session")
+def scripts(node_modules, tmp_path_factory):
+    folder = shutil.copytree(BROWSER, tmp_path_factory.mktemp("scripts") / "browser")
+    (folder / "node_modules").symlink_to(node_modules(BROWSER))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def chromium(tool, scripts):
+    """The address of one browser for all tests; each has a context of its own."""
+    with subprocess.Popen(
+        [tool("node"), "launch.mjs", tool("chromium")],
+        cwd=scripts,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        yield process.stdout.readline().strip()
+        process.stdin.close()
+
+
+@pytest.fixture(scope="session")
+def drive(tool, scripts, chromium):
+    """Gives a function that takes steps on a page and tells what it then showed."""
+
+    def run(url, *steps, viewport=(1200, 800), touch=False):
+        plan = {
+            "chromium": chromium,
+            "url": url,
+            "viewport": dict(zip(("width", "height"), viewport, strict=True)),
+            "touch": touch,
+            "steps": steps,
+        }
+        done = subprocess.run(
+            [tool("node"), "drive.mjs"],
+            cwd=scripts,
+            input=json.dumps(plan, default=str),
+            capture_output=True,
+            text=True,
+            timeout=240,
+        )
+        assert done.returncode == 0, done.stderr
+        told = json.loads(done.stdout)
+        assert (told["outside"], told["errors"]) == ([], [])
+        return told["states"]
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def served(modules):
+    """Gives a block in which folders are served, and the address there."""
+    return lambda export, golden, packages=modules: _served(export, golden, packages)
+
+
+@contextmanager
+def _served(export_folder, golden_folder, modules):
+    with demo.open_server(export_folder, golden_folder, modules, 0) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}/"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.fixture(scope="session")
+def modules(node_modules):
+    return node_modules("export/runtimes/web")
+
+
+@pytest.fixture(scope="session")
+def url(shipped, served):
+    with served(shipped.export, shipped.golden) as address:
+        yield address

@@ -1,103 +1,25 @@
-import base64
 import json
 import re
 import shutil
 import subprocess
 import sys
-import threading
 import urllib.request
-from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from export import contract, demo, rendering
+from export import contract, rendering
 from export.contract import ImageInput
 from export.formats import exporter
 from pipeline.plugins import ROOT
 from pipeline.prediction import prepare
 
-BROWSER = ROOT / "tests" / "export" / "runtimes" / "browser"
-PICTURE_JS = ROOT / "export" / "runtimes" / "web" / "picture.js"
 ENGINES = ("onnx", "tflite_float32")
 LAPTOP, PHONE = (1200, 800), (390, 844)
 STROKE = [(0.2, 0.3), (0.8, 0.3), (0.4, 0.9)]
-GREY, COLOUR = ImageInput((12, 10, 1), "grey", "dark"), ImageInput((28, 28, 3), "rgb", "light")
-MIXED = ImageInput((28, 28, 1), "grey", "mixed")
-
-
-@pytest.fixture(scope="session")
-def scripts(node_modules, tmp_path_factory):
-    folder = shutil.copytree(BROWSER, tmp_path_factory.mktemp("scripts") / "browser")
-    (folder / "node_modules").symlink_to(node_modules(BROWSER))
-    return folder
-
-
-@pytest.fixture(scope="session")
-def chromium(tool, scripts):
-    """The address of one browser for all tests; each has a context of its own."""
-    with subprocess.Popen(
-        [tool("node"), "launch.mjs", tool("chromium")],
-        cwd=scripts,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        yield process.stdout.readline().strip()
-        process.stdin.close()
-
-
-@pytest.fixture(scope="session")
-def drive(tool, scripts, chromium):
-    """Gives a function that takes steps on a page and tells what it then showed."""
-
-    def run(url, *steps, viewport=LAPTOP):
-        plan = {
-            "chromium": chromium,
-            "url": url,
-            "viewport": dict(zip(("width", "height"), viewport, strict=True)),
-            "touch": viewport == PHONE,
-            "steps": steps,
-        }
-        done = subprocess.run(
-            [tool("node"), "drive.mjs"],
-            cwd=scripts,
-            input=json.dumps(plan, default=str),
-            capture_output=True,
-            text=True,
-            timeout=240,
-        )
-        assert done.returncode == 0, done.stderr
-        told = json.loads(done.stdout)
-        assert (told["outside"], told["errors"]) == ([], [])
-        return told["states"]
-
-    return run
-
-
-@contextmanager
-def served(export_folder, golden_folder, modules):
-    with demo.open_server(export_folder, golden_folder, modules, 0) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}/"
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-@pytest.fixture(scope="session")
-def modules(node_modules):
-    return node_modules("export/runtimes/web")
-
-
-@pytest.fixture(scope="session")
-def url(shipped, modules):
-    with served(shipped.export, shipped.golden, modules) as address:
-        yield address
+COLOUR = ImageInput((28, 28, 3), "rgb", "light")
 
 
 def answer(shipped, name, picture):
@@ -130,7 +52,7 @@ def test_golden_vectors_agree_with_python(drive, url, shipped, viewport):
         assert float(found[1]) <= 1e-5
 
 
-def test_wrong_expectations_are_counted(drive, shipped, modules, tmp_path):
+def test_wrong_expectations_are_counted(drive, shipped, served, tmp_path):
     golden = shutil.copytree(shipped.golden, tmp_path / "golden")
     onnx = np.fromfile(golden / "expected" / "onnx.bin", "<f4").reshape(-1, 4)
     onnx[[3, 5, 6], 1] += 0.25
@@ -138,7 +60,7 @@ def test_wrong_expectations_are_counted(drive, shipped, modules, tmp_path):
     tflite = onnx.copy()
     tflite[5, 0] = np.nan
     tflite.tofile(golden / "expected" / "tflite_float32.bin")
-    with served(shipped.export, golden, modules) as address:
+    with served(shipped.export, golden) as address:
         _, _, first, _, second = drive(address, *CHECK_BOTH)
     count = len(onnx)
     assert first["check"] == f"{count - 3} of {count} agree, largest difference 3e-1"
@@ -193,6 +115,7 @@ def test_all_of_it_fits_a_phone_and_fingers(drive, url, tmp_path):
         ("engine", "tflite_float32"),
         ("check", None),
         viewport=PHONE,
+        touch=True,
     )
     assert states[1]["best"] != "–"
     assert states[2]["bars"] != states[1]["bars"]
@@ -227,11 +150,11 @@ def test_it_works_from_the_plain_server_of_python(drive, shipped, modules, tmp_p
     ids=["missing", "damaged"],
 )
 def test_a_broken_model_is_told_and_the_other_engine_answers(
-    drive, shipped, modules, tmp_path, damage, message
+    drive, shipped, served, tmp_path, damage, message
 ):
     export = shutil.copytree(shipped.export, tmp_path / "export")
     damage(export / "model.onnx")
-    with served(export, None, modules) as address:
+    with served(export, None) as address:
         _, first, second, checked = drive(
             address, ("stroke", STROKE), ("engine", "tflite_float32"), ("check", None)
         )
@@ -242,16 +165,18 @@ def test_a_broken_model_is_told_and_the_other_engine_answers(
     assert "There are no golden vectors at /golden/golden.json" in checked["check"]
 
 
-def test_an_engine_that_failed_says_why_each_time(drive, shipped, modules, tmp_path):
+def test_an_engine_that_failed_says_why_each_time(drive, shipped, served, tmp_path):
     export = shutil.copytree(shipped.export, tmp_path / "export")
     (export / "tflite_float32.tflite").write_bytes(b"none")
-    with served(export, None, modules) as address:
+    with served(export, None) as address:
         _, first, second = drive(address, ("engine", "tflite_float32"), ("stroke", STROKE))
     assert first["error"].startswith("@litertjs/core did not start: ")
     assert second["error"] == first["error"]
 
 
-def test_missing_packages_are_told_with_the_command_that_brings_them(drive, shipped, tmp_path):
+def test_missing_packages_are_told_with_the_command_that_brings_them(
+    drive, shipped, served, tmp_path
+):
     with served(shipped.export, None, tmp_path) as address:
         states = drive(address, ("engine", "tflite_float32"))
     for package, state in zip(("onnxruntime-web", "@litertjs/core"), states, strict=True):
@@ -259,11 +184,11 @@ def test_missing_packages_are_told_with_the_command_that_brings_them(drive, ship
         assert "`npm ci --ignore-scripts` in runtimes/web" in state["error"]
 
 
-def test_golden_vectors_of_another_model_are_refused(drive, shipped, modules, tmp_path):
+def test_golden_vectors_of_another_model_are_refused(drive, shipped, served, tmp_path):
     golden = shutil.copytree(shipped.golden, tmp_path / "golden")
     text = (golden / "golden.json").read_text("utf-8")
     (golden / "golden.json").write_text(text.replace("0" * 16, "f" * 16), "utf-8")
-    with served(shipped.export, golden, modules) as address:
+    with served(shipped.export, golden) as address:
         *_, state = drive(address, ("check", None))
     assert state["check"].startswith("The golden vectors in /golden/ are of model ffffffffffffffff")
 
@@ -306,11 +231,11 @@ def colour_model(tmp_path_factory):
 
 @pytest.mark.parametrize("viewport", [LAPTOP, PHONE], ids=["laptop", "phone"])
 def test_of_a_hundred_long_labels_the_likeliest_are_shown(
-    drive, colour_model, modules, tmp_path, viewport
+    drive, colour_model, served, tmp_path, viewport
 ):
     folder, labels, weights = colour_model
     picture_of().save(tmp_path / "picture.png")
-    with served(folder, None, modules) as address:
+    with served(folder, None) as address:
         empty, state = drive(address, ("choose", tmp_path / "picture.png"), viewport=viewport)
     pixels, _ = prepare(picture_of(), COLOUR, "auto")
     logits = pixels.ravel().astype(np.float64) @ weights
@@ -332,71 +257,6 @@ def test_only_the_formats_that_were_written_are_named(shipped, tmp_path):
         "tflite_float32"
     ]
     assert "onnxruntime-web" not in (page / "README.md").read_text("utf-8")
-
-
-def rgba(seed, height, width):
-    return np.random.default_rng(seed).integers(0, 256, (height, width, 4)).astype(np.uint8)
-
-
-def opaque(pixels):
-    return np.dstack([pixels[..., :3], np.full(pixels.shape[:2], 255, np.uint8)])
-
-
-def ink(level):
-    """Transparent paper with a half-transparent mark."""
-    pixels = np.full((40, 40, 4), level, np.uint8)
-    pixels[..., 3] = 0
-    pixels[10:30, 15:25, 3] = 200
-    return pixels
-
-
-TALL = "over twice as high as wide"
-PICTURES = {
-    "as large as the input": opaque(rgba(0, 28, 28)),
-    "ten times as large": opaque(rgba(1, 280, 280)),
-    "wide, and half a pixel to round": opaque(rgba(2, 33, 56)),
-    TALL: opaque(rgba(3, 101, 37)),
-    "small": opaque(rgba(4, 5, 7)),
-    "a sliver": opaque(rgba(5, 2, 300)),
-    "one pixel": opaque(rgba(6, 1, 1)),
-    "half transparent": rgba(7, 60, 45),
-    "dark ink on nothing": ink(10),
-    "light ink on nothing": ink(250),
-    "nothing at all": np.zeros((30, 30, 4), np.uint8),
-    "light": opaque(rgba(8, 90, 80) // 4 + 190),
-}
-
-
-@pytest.mark.parametrize("wanted", [GREY, COLOUR, MIXED], ids=["grey", "colour", "mixed"])
-@pytest.mark.parametrize("name", PICTURES)
-def test_pictures_are_prepared_to_the_same_bytes_as_by_pillow(tool, name, wanted):
-    pixels = PICTURES[name]
-    height, width, _ = wanted.shape
-    data = base64.b64encode(pixels.tobytes()).decode()
-    request = {
-        "rgba": {"width": pixels.shape[1], "height": pixels.shape[0], "data": data},
-        "wanted": {
-            "width": width,
-            "height": height,
-            "colour": wanted.colour,
-            "background": wanted.background,
-        },
-    }
-    done = subprocess.run(
-        [tool("node"), str(BROWSER / "prepare.mjs"), PICTURE_JS.as_uri()],
-        input=json.dumps(request),
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    answer = json.loads(done.stdout)
-    given = np.frombuffer(base64.b64decode(answer["pixels"]), np.uint8)
-    expected, read_as = prepare(Image.fromarray(pixels), wanted, "auto")
-    # Pillow 13 takes its two passes in the other order there, and rounds between them.
-    allowed = 1 if name == TALL else 0
-    difference = given.reshape(expected.shape).astype(int) - expected
-    assert np.abs(difference).max() <= allowed
-    assert answer["readAs"] == read_as
 
 
 def test_the_page_asks_for_nothing_but_its_own_files(shipped):
