@@ -56,6 +56,7 @@ def hold(comparison: Comparison, gate: Gate) -> tuple[Check, ...]:
     checks = []
     if gate.tie_margin is not None:
         checks.append(_same_predictions(comparison.disagreements, gate.tie_margin))
+        checks.append(_same_probabilities(comparison.largest_difference, gate.tie_margin))
     if gate.max_accuracy_drop_points is not None:
         points = comparison.accuracy_difference_points
         checks.append(_accuracy_drop(points, gate.max_accuracy_drop_points))
@@ -68,6 +69,16 @@ def _same_predictions(disagreements: int, tie_margin: float) -> Check:
         f"within {tie_margin:g}; 0 are allowed"
     )
     return Check("same predictions", disagreements, 0, disagreements == 0, reason)
+
+
+def _same_probabilities(largest_difference: float, bound: float) -> Check:
+    """A model that scales its pixels twice may predict the same classes, but less surely."""
+    reason = (
+        f"a probability is {largest_difference:.2g} from Keras'; {bound:g} is allowed where the "
+        "same predictions are asked for"
+    )
+    passed = largest_difference <= bound
+    return Check("same probabilities", largest_difference, bound, passed, reason)
 
 
 def same_in_micro(micro: Micro) -> Check:

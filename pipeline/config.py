@@ -242,7 +242,8 @@ class Gate(Section):
 
     Attributes:
         tie_margin: where Keras' two highest probabilities lie within this of each other, the
-            format may pick either; on every other image it must predict the same class.
+            format may pick either; on every other image it must predict the same class. No
+            probability may be further off than this.
         max_accuracy_drop_points: percentage points that the accuracy may fall below Keras'.
     """
 

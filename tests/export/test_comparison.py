@@ -39,15 +39,22 @@ def test_an_answer_that_is_no_number_is_refused():
         compare(given, KERAS, LABELS, 0.0)
 
 
-def figures(points=0.0, disagreements=0):
-    return Comparison(0.9, points, 1.0, disagreements, 0.0)
+def figures(points=0.0, disagreements=0, largest_difference=0.0):
+    return Comparison(0.9, points, 1.0, disagreements, largest_difference)
 
 
 @pytest.mark.parametrize(("disagreements", "passed"), [(0, True), (1, False)])
 def test_one_disagreement_is_too_many(disagreements, passed):
-    (check,) = hold(figures(disagreements=disagreements), Gate(tie_margin=1e-4))
+    check, _ = hold(figures(disagreements=disagreements), Gate(tie_margin=1e-4))
     assert check.passed is passed
     assert (check.value, check.bound) == (disagreements, 0)
+
+
+@pytest.mark.parametrize(("difference", "passed"), [(1e-4, True), (1.1e-4, False)])
+def test_the_same_classes_with_other_probabilities_are_not_the_same(difference, passed):
+    _, check = hold(figures(largest_difference=difference), Gate(tie_margin=1e-4))
+    assert check.passed is passed
+    assert (check.value, check.bound) == (difference, 1e-4)
 
 
 @pytest.mark.parametrize(("points", "passed"), [(0.5, True), (-0.3, True), (-0.31, False)])
@@ -64,8 +71,8 @@ def test_three_of_a_thousand_images_are_exactly_the_bound():
     assert hold(lost, Gate(max_accuracy_drop_points=0.3))[0].passed
 
 
-def test_a_gate_with_two_bounds_gives_two_checks():
+def test_a_gate_with_two_bounds_checks_both():
     checks = hold(figures(-1.0, 2), Gate(tie_margin=0.0, max_accuracy_drop_points=0.5))
-    assert [check.passed for check in checks] == [False, False]
+    assert [check.passed for check in checks] == [False, True, False]
     assert "on 2 images" in checks[0].reason
-    assert checks[1].reason == "accuracy is -1.00 points from Keras'; -0.5 is allowed"
+    assert checks[2].reason == "accuracy is -1.00 points from Keras'; -0.5 is allowed"
