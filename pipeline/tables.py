@@ -15,7 +15,7 @@ from pipeline.runs import Run
 if TYPE_CHECKING:
     from export.golden import Replay
     from export.recommendation import Recommendation
-    from export.verdict import FormatVerdict, Verdict
+    from export.verdict import FormatVerdict, Micro, Verdict
     from pipeline.prediction import Prediction
 
 EXACT = 0.005
@@ -68,10 +68,15 @@ def show_run(console: Console, run: Run) -> None:
         console.print()
         show_formats(console, verdict.read(verify / verdict.FILE_NAME))
     evaluate = run.artifact("evaluate")
-    places = {"report": evaluate and evaluate / "report.html", "formats": export, "run": run.path}
+    places = {
+        "report": evaluate and evaluate / "report.html",
+        "verdict": verify and verify / "verdict.html",
+        "formats": export,
+        "run": run.path,
+    }
     console.print()
     for name, path in places.items():
-        if path:
+        if path and path.exists():
             console.print(f"{name:<8} {_shown(path)}", markup=False, soft_wrap=True)
 
 
@@ -89,8 +94,20 @@ def show_formats(console: Console, verdict: "Verdict") -> None:
         f"after {verdict.warmup_runs} to warm up",
         soft_wrap=True,
     )
+    for row in verdict.formats:
+        if row.micro:
+            console.print(f"[dim]{row.name} {_in_micro(row.micro)}", soft_wrap=True)
     for row in verdict.failed:
         console.print(f"[red]{row.name}[/]  {escape(row.reason)}", soft_wrap=True)
+
+
+def _in_micro(micro: "Micro") -> str:
+    if micro.refusal:
+        return f"does not run in TensorFlow Lite Micro: {escape(micro.refusal)}"
+    return (
+        f"in TensorFlow Lite Micro: {micro.different} of {micro.images:,} predictions differ from "
+        f"LiteRT's; arena {readable_size(micro.arena_bytes or 0)}"
+    )
 
 
 def _figures(row: "FormatVerdict") -> tuple[str, ...]:
