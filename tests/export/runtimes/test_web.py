@@ -13,7 +13,6 @@ from PIL import Image
 from export import contract, rendering
 from export.contract import ImageInput
 from export.formats import exporter
-from pipeline.plugins import ROOT
 from pipeline.prediction import prepare
 
 ENGINES = ("onnx", "tflite_float32")
