@@ -46,10 +46,15 @@ def install(runtime_folder: Path, cache: Path) -> Path:
         The `node_modules` folder.
 
     Raises:
-        ConfigError: there is no npm.
+        ConfigError: there is no npm, or no such runtime.
         StageError: npm failed.
     """
-    lock = (runtime_folder / "package-lock.json").read_bytes()
+    try:
+        lock = (runtime_folder / "package-lock.json").read_bytes()
+    except FileNotFoundError:
+        raise ConfigError(
+            f"{runtime_folder}: has no package-lock.json; export it again with run --force export"
+        ) from None
     name = f"{runtime_folder.name}-{hashlib.sha256(lock).hexdigest()[:16]}"
     modules = cache / name / "node_modules"
     cache.mkdir(parents=True, exist_ok=True)

@@ -233,6 +233,11 @@ def test_without_npm_it_is_said_what_to_install(runtime, tmp_path, monkeypatch):
         demo.install(runtime, tmp_path / "cache")
 
 
+def test_a_runtime_that_was_not_exported_is_refused_with_what_to_do(tmp_path):
+    with pytest.raises(ConfigError, match=r"web: has no package-lock\.json; .*--force export"):
+        demo.install(tmp_path / "web", tmp_path / "cache")
+
+
 def test_two_processes_at_once_install_once(npm, runtime, tmp_path):
     calls = npm(seconds=0.5)
     code = (
