@@ -1,14 +1,13 @@
 from dataclasses import replace
 
 import keras
-import numpy as np
 import pytest
 
-from export import ranges
+from export import layer_errors, ranges
 from export.quantization import Recipe, left_in_float
 from export.quantization_tries import LITERT, TENSORFLOW, Subject, search
 from export.tflite_file import parse
-from export.tflite_graph import dtype_of, tensors_by_name
+from export.tflite_graph import dtype_of, operators, tensors_by_name
 from export.tflite_run import Run
 from pipeline.errors import ExportError
 from tests.export import float_models
@@ -154,7 +153,24 @@ def test_no_file_at_all_is_an_error_with_the_reason(unbalanced):
         search(replace(unbalanced, complete=refuses), max_tries=2)
 
 
-def test_layers_next_to_uint8_ends_are_not_kept_in_16_bits(unbalanced):
-    found = search(replace(unbalanced, bound=-1.0), max_tries=6)
-    assert not any(attempt.failure for attempt in found.tries)
-    assert np.all([attempt.accuracy > 0 for attempt in found.tries])
+@pytest.mark.parametrize(("weights", "precisions"), [("int8", ["int16"]), ("int4", [])])
+def test_the_layers_of_which_the_name_speaks_are_never_all_given_up(
+    unbalanced, monkeypatch, weights, precisions
+):
+    every = {operator.name: 1.0 for operator in operators(parse(unbalanced.prepared))}
+    monkeypatch.setattr(layer_errors, "own_errors", lambda *_: every)
+    subject = replace(unbalanced, recipe=Recipe(weights), bound=-1.0)
+    _, *later = search(subject, max_tries=6).tries
+    assert [set(attempt.kept.values()) for attempt in later] == [{p} for p in precisions]
+
+
+def test_layers_next_to_uint8_ends_are_not_kept_in_16_bits(unbalanced, monkeypatch):
+    every = {operator.name: 1.0 for operator in operators(parse(unbalanced.prepared))}
+    monkeypatch.setattr(layer_errors, "own_errors", lambda *_: every)
+    (_, at_uint8) = search(replace(unbalanced, bound=-1.0), max_tries=6).tries
+    first, *_, last = every
+    assert set(at_uint8.kept) == set(every) - {first, last}
+    other_ends = replace(unbalanced, bound=-1.0, recipe=Recipe(io="int8"))
+    (_, at_int8) = search(other_ends, max_tries=6).tries
+    assert set(at_int8.kept) == set(every)
+    assert (at_uint8.failure, at_int8.failure) == ("", "")
