@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMATS", "facts", "inspect", "load", "read_contract", "write"]
 
+# Other kernels round otherwise: up to 5 of 256 steps lie between what XNNPACK's and TensorFlow Lite
+# Micro's make of MNIST's 10,000 test images. This is more than twice that.
+KERNELS_DIFFER = 0.05
 LOSES_LITTLE = Gate(max_accuracy_drop_points=0.3)
 # The same bytes as the pixels, or less 128, so that no user has to scale anything.
 INPUT_TYPES = {
@@ -78,7 +81,7 @@ def _format(
         child="tflite_quantized",
         needs=("tflite_float32",),
         batch=1,
-        tolerance=1e-2,
+        tolerance=KERNELS_DIFFER,
         holds=holds,
         targets=targets,
     )

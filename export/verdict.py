@@ -36,7 +36,8 @@ class Micro:
         refusal: why it does not run there; empty if it does.
         runtime: name and version.
         images: of the test split that it was asked about.
-        different: images on which it predicts another class than LiteRT does.
+        different: images on which it predicts another class than LiteRT does with the same kernels.
+        near_ties: images on which it does not, but LiteRT's faster kernels predict another class.
         latency_p50_ms: median time of one image on this machine, which is no microcontroller.
         arena_bytes: memory that it works in, beside the file.
     """
@@ -45,6 +46,7 @@ class Micro:
     runtime: str | None = None
     images: int | None = None
     different: int | None = None
+    near_ties: int | None = None
     latency_p50_ms: float | None = None
     arena_bytes: int | None = None
 

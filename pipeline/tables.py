@@ -104,9 +104,10 @@ def show_formats(console: Console, verdict: "Verdict") -> None:
 def _in_micro(micro: "Micro") -> str:
     if micro.refusal:
         return f"does not run in TensorFlow Lite Micro: {escape(micro.refusal)}"
+    ties = f", {micro.near_ties} near ties aside" if micro.near_ties else ""
     return (
         f"in TensorFlow Lite Micro: {micro.different} of {micro.images:,} predictions differ from "
-        f"LiteRT's; arena {readable_size(micro.arena_bytes or 0)}"
+        f"LiteRT's{ties}; arena {readable_size(micro.arena_bytes or 0)}"
     )
 
 

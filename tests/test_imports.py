@@ -12,8 +12,12 @@ from pipeline.plugins import ROOT
 
 HEAVY = {
     "ai_edge_litert",
+    "flatbuffers",
+    "h5py",
+    "jinja2",
     "keras",
     "keras_tuner",
+    "litert_quantizer",
     "matplotlib",
     "numpy",
     "onnx",
@@ -23,6 +27,7 @@ HEAVY = {
     "sklearn",
     "tensorflow",
     "tensorflow_datasets",
+    "tflite_micro",
 }
 
 

@@ -142,15 +142,27 @@ class _Judge:
             given = micro_interpreter.answers(path, images, self._section.timeout_seconds)
         except ExportError as error:
             return Micro(refusal=str(error))
-        here = self._promised.formats[name].output.decode(given.stored)
-        there = self.answers[name].probabilities[some]
+        chosen = given.stored.argmax(axis=1)
+        others = np.flatnonzero(chosen != self.answers[name].probabilities[some].argmax(axis=1))
+        different = self._different(path, images, others, chosen)
         return Micro(
             runtime=given.runtime,
-            images=len(here),
-            different=int((here.argmax(axis=1) != there.argmax(axis=1)).sum()),
+            images=len(chosen),
+            different=different,
+            near_ties=len(others) - different,
             latency_p50_ms=given.latency_p50_ms,
             arena_bytes=given.arena_bytes,
         )
+
+    def _different(self, path: Path, images: Path, others: np.ndarray, chosen: np.ndarray) -> int:
+        """Of the images at `others`, how many LiteRT answers otherwise with the same kernels."""
+        if not len(others):
+            return 0
+        np.save(images, np.load(images)[others])
+        same_kernels = micro_interpreter.reference_answers(
+            path, images, self._section.timeout_seconds
+        )
+        return int((same_kernels.argmax(axis=1) != chosen[others]).sum())
 
     def _gate(self, name: str) -> Gate:
         return self._section.gates.get(name, formats()[name].gate)

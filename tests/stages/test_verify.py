@@ -236,8 +236,27 @@ def test_one_other_prediction_in_tflite_micro_fails_the_format(run, monkeypatch)
 
     monkeypatch.setattr(verify.micro_interpreter, "answers", micro_answers(turned))
     _, written = run("tflite_float32", microcontroller_images="all")
-    assert written.formats[0].micro.images == 40
+    micro = written.formats[0].micro
+    assert (micro.images, micro.different, micro.near_ties) == (40, 1, 0)
     assert "in TensorFlow Lite Micro than in LiteRT on 1 of 40 images" in written.formats[0].reason
+
+
+def test_a_near_tie_that_only_faster_kernels_break_fails_nothing(run, monkeypatch):
+    def turned(probabilities):
+        probabilities[3] = np.roll(probabilities[3], 1)
+        return probabilities
+
+    def reference(path, images, timeout_seconds):
+        (asked,) = np.load(images)
+        given = formats_module.answers("tflite_float32", path, asked[None])
+        return np.roll(given, 1, axis=1)
+
+    monkeypatch.setattr(verify.micro_interpreter, "answers", micro_answers(turned))
+    monkeypatch.setattr(verify.micro_interpreter, "reference_answers", reference)
+    _, written = run("tflite_float32", microcontroller_images="all")
+    micro = written.formats[0].micro
+    assert (micro.different, micro.near_ties) == (0, 1)
+    assert written.formats[0].passed
 
 
 def test_a_refusal_of_tflite_micro_is_told_and_fails_nothing(run, monkeypatch):
