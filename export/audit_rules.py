@@ -6,11 +6,12 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 
-from export import contract, quantization_record
+from export import contract
 from export.contract import LABELS_FILE_NAME, Contract, labels_text
 from export.facts import Facts, Operator, Weight
 from export.formats import Format, FormatOptions, Holds, exporter
 from export.interface import Interface, Tensor, contradiction
+from export.quantizing import quantization_record
 from export.verdict import Check
 
 # How a layer's kernel is stored that is kept more precise than the others, by how it computes.

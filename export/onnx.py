@@ -10,7 +10,7 @@ from pydantic import Field
 from export.facts import Facts
 from export.formats import ExportRequest, Format, FormatOptions, Holds, Predictor
 from export.interface import Interface
-from export.keras_model import input_spec, load_float32
+from export.model_files.keras_model import input_spec, load_float32
 from pipeline.config import Gate
 
 if TYPE_CHECKING:
@@ -205,7 +205,7 @@ class CalibrationReader:
 
 
 def facts(format_name: str, path: Path) -> Facts:
-    from export import onnx_facts
+    from export.facts import onnx_facts
 
     return onnx_facts.read(path)
 
@@ -213,7 +213,7 @@ def facts(format_name: str, path: Path) -> Facts:
 def inspect(format_name: str, path: Path) -> Interface:
     import onnx
 
-    from export import onnx_facts
+    from export.facts import onnx_facts
 
     return onnx_facts.interface(onnx.load(path))
 

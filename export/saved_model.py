@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from export.facts import Facts
 from export.formats import ExportRequest, Format, Predictor
 from export.interface import Interface
-from export.keras_model import load_float32, write_saved_model
+from export.model_files.keras_model import load_float32, write_saved_model
 from pipeline.config import Gate
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def read_contract(path: Path) -> str:
 
 
 def facts(format_name: str, path: Path) -> Facts:
-    from export import saved_model_facts
+    from export.facts import saved_model_facts
 
     return saved_model_facts.read(path / VERSION)
 

@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from export import tflite_file
 from export.facts import Facts
 from export.formats import ExportRequest, Format, Holds, Predictor
 from export.interface import Interface
-from export.keras_model import load_float32, write_saved_model
+from export.model_files.keras_model import load_float32, write_saved_model
+from export.tflite_files import tflite_file
 from pipeline.config import Gate
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def read_contract(path: Path) -> str:
 
 
 def facts(format_name: str, path: Path) -> Facts:
-    from export import tflite_facts
+    from export.facts import tflite_facts
 
     return tflite_facts.read(path)
 

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from export import quantization, quantization_record, ranges, tflite_file
 from export.formats import ExportRequest, Format, FormatOptions, Holds
 from export.interface import FLOAT32, TensorType
-from export.quantization import Io, Recipe, Rounding
-from export.quantization_tries import Subject, search
+from export.quantizing import quantization, quantization_record, ranges
+from export.quantizing.quantization import Io, Recipe, Rounding
+from export.quantizing.quantization_tries import Subject, search
 from export.tflite import facts, inspect, load, read_contract, saved_model_of_one
+from export.tflite_files import tflite_file
 from pipeline.config import Gate
 from pipeline.errors import ExportError
 

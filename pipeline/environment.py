@@ -18,6 +18,8 @@ LIBRARIES = (
     "onnx",
     "onnxruntime",
     "ai-edge-litert",
+    "litert-quantizer",
+    "tflite-micro",
     "numpy",
 )
 

@@ -81,7 +81,7 @@ def demo(
     artifacts: ArtifactsOption = DEFAULT_ARTIFACTS,
 ) -> None:
     """Draw and classify in a browser with the exported files."""
-    from export import demo as server
+    from export.examples import demo as server
 
     run = runs.find_run(ArtifactStore(artifacts), run_name, "export")
     exported, verify = run.path / "export", run.artifact("verify")

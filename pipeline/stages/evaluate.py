@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from export import model_file
+from export.model_files import model_file
 from pipeline.data import description
 from pipeline.data.records import read_split
 from pipeline.errors import StageError

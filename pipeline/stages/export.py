@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from export import contract, failures, model_file, quantization_record, rendering
+from export import contract, failures
 from export.contract import Background, Contract
 from export.conversion import Conversion, convert
+from export.examples import rendering
 from export.formats import (
     ExportRequest,
     FormatOptions,
@@ -21,6 +22,8 @@ from export.formats import (
     with_needed,
 )
 from export.interface import Interface
+from export.model_files import model_file
+from export.quantizing import quantization_record
 from pipeline import environment
 from pipeline.data import description
 from pipeline.data.description import Description

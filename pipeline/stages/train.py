@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from export import model_file
+from export.model_files import model_file
 from pipeline.config import PipelineConfig
 from pipeline.data import description
 from pipeline.data.dataset import steps_per_epoch

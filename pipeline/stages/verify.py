@@ -7,19 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from export import (
-    audit,
-    comparison,
-    contract,
-    failures,
-    golden,
-    micro_interpreter,
-    quantization_record,
-    verdict,
-)
+from export import audit, comparison, contract, failures, golden, micro_interpreter, verdict
 from export.checking import Speed, check
 from export.comparison import Comparison
 from export.formats import formats, size_bytes
+from export.quantizing import quantization_record
 from export.verdict import Check, FormatVerdict, Micro, Verdict
 from pipeline.config import ExportSection, Gate
 from pipeline.data.records import read_split

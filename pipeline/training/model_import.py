@@ -7,8 +7,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from export import model_file
-from export.model_file import Trust
+from export.model_files import model_file
+from export.model_files.model_file import Trust
 from pipeline.config import TrainSection
 from pipeline.data import description
 from pipeline.data.records import read_split

@@ -3,10 +3,10 @@
 import keras
 import numpy as np
 
-from export import quantization
-from export.keras_model import write_saved_model
-from export.tflite_file import parse
-from export.tflite_graph import operators
+from export.model_files.keras_model import write_saved_model
+from export.quantizing import quantization
+from export.tflite_files.tflite_file import parse
+from export.tflite_files.tflite_graph import operators
 
 SHAPE = (8, 8, 1)
 

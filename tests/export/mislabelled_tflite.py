@@ -8,8 +8,9 @@ import numpy as np
 import tensorflow as tf
 from ai_edge_litert import schema_py_generated as schema
 
-from export import contract, tflite_metadata, tflite_packing
-from export.tflite_file import complete, parse
+from export import contract
+from export.tflite_files import tflite_metadata, tflite_packing
+from export.tflite_files.tflite_file import complete, parse
 
 FLEX = {
     "target_spec": tf.lite.TargetSpec(

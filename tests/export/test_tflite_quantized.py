@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
-from export import quantization_record, tflite_quantized
+from export import tflite_quantized
 from export.formats import answers, exporter, formats
 from export.interface import contradiction
+from export.quantizing import quantization_record
 from pipeline.errors import ExportError
 
 

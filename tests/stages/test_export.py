@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from export import contract, failures, quantization_record
+from export import contract, failures
 from export.conversion import Conversion
 from export.formats import formats
+from export.quantizing import quantization_record
 from pipeline import environment
 from pipeline.config import CalibrationSection, ExportSection, PipelineConfig, VerifySection
 from pipeline.data import description, records

@@ -9,9 +9,10 @@ import pytest
 import tensorflow as tf
 from pydantic import TypeAdapter
 
-from export import contract, model_file
+from export import contract
 from export.conversion import write_formats
 from export.formats import ExportRequest, Materials, answers, formats
+from export.model_files import model_file
 from pipeline.config import ExportSection, ModelSection, PipelineConfig, TrainSection
 from pipeline.data import description, records
 from pipeline.data.description import Description

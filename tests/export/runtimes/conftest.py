@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export import contract, demo, golden, rendering
+from export import contract, golden
+from export.examples import demo, rendering
 from export.formats import exporter
 from pipeline.plugins import ROOT
 from pipeline.sources import LabelledImages

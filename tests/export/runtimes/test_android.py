@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from export import contract, rendering
+from export import contract
+from export.examples import rendering
 
 
 def rendered(promised, folder):

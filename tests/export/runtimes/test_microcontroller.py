@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export import micro_interpreter, microcontroller, tflite_quantized
+from export import micro_interpreter, tflite_quantized
+from export.examples import microcontroller
 
 STAND_INS = Path(__file__).parent / "tflite_micro_stand_ins"
 FLAGS = ["-std=c++17", "-Wall", "-Wextra", "-Werror"]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from export import rendering
+from export.examples import rendering
 from export.formats import exporter
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from export import golden, rendering
+from export import golden
+from export.examples import rendering
 from export.formats import answers, formats
 from export.golden import Answers
 from pipeline import prediction

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from export import golden, serving
+from export import golden
+from export.examples import serving
 from pipeline.errors import ExportError
 from pipeline.sources import LabelledImages
 

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from export import contract, rendering
+from export import contract
 from export.contract import ImageInput
+from export.examples import rendering
 from export.formats import exporter
 from pipeline.prediction import prepare
 

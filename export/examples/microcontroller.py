@@ -5,7 +5,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from export import micro_interpreter, templates
+from export import micro_interpreter, runtimes
 from export.contract import Contract
 from pipeline.errors import ExportError
 
@@ -47,7 +47,7 @@ def write(model: Path, contract: Contract, folder: Path, timeout_seconds: float)
         "patches_bytes": patches,
         "runtime": f"TensorFlow Lite Micro {version('tflite-micro')}",
     }
-    templates.fill_runtime("microcontroller", folder, measured | _promised(contract))
+    runtimes.fill_runtime("microcontroller", folder, measured | _promised(contract))
 
 
 def _promised(contract: Contract) -> dict[str, Any]:

@@ -3,12 +3,12 @@ from dataclasses import replace
 import keras
 import pytest
 
-from export import layer_errors, ranges
-from export.quantization import Recipe, left_in_float
-from export.quantization_tries import LITERT, TENSORFLOW, Subject, search
-from export.tflite_file import parse
-from export.tflite_graph import dtype_of, operators, tensors_by_name
-from export.tflite_run import Run
+from export.quantizing import layer_errors, ranges
+from export.quantizing.quantization import Recipe, left_in_float
+from export.quantizing.quantization_tries import LITERT, TENSORFLOW, Subject, search
+from export.tflite_files.tflite_file import parse
+from export.tflite_files.tflite_graph import dtype_of, operators, tensors_by_name
+from export.tflite_files.tflite_run import Run
 from pipeline.errors import ExportError
 from tests.export import float_models
 

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from export.model_archive import open_archive
+from export.model_files.model_archive import open_archive
 from pipeline.errors import ConfigError
 
 

@@ -7,11 +7,12 @@ from typing import Any, Literal
 
 from ai_edge_litert import schema_py_generated as schema
 
-from export import contract, tflite_metadata
+from export import contract
 from export.contract import LABELS_FILE_NAME
 from export.facts import Facts, Operator, Weight, is_of_training
 from export.interface import Interface, Tensor, TensorType
-from export.tflite_file import CONTRACT, attached, parse, text
+from export.tflite_files import tflite_metadata
+from export.tflite_files.tflite_file import CONTRACT, attached, parse, text
 
 DTYPES = {value: name.lower() for name, value in vars(schema.TensorType).items() if name.isupper()}
 OPERATORS = {value: name for name, value in vars(schema.BuiltinOperator).items() if name.isupper()}

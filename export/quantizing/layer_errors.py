@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from export.interface import TensorType
-from export.quantization import Recipe, quantize
-from export.ranges import Range
-from export.tflite_file import parse
-from export.tflite_graph import (
+from export.quantizing.quantization import Recipe, quantize
+from export.quantizing.ranges import Range
+from export.tflite_files.tflite_file import parse
+from export.tflite_files.tflite_graph import (
     Operator,
     dtype_of,
     name_of,
@@ -17,7 +17,7 @@ from export.tflite_graph import (
     stored,
     tensors_by_name,
 )
-from export.tflite_run import Run
+from export.tflite_files.tflite_run import Run
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from export import demo
+from export.examples import demo
 from pipeline.errors import ConfigError, StageError
 from pipeline.plugins import ROOT
 
@@ -241,7 +241,7 @@ def test_a_runtime_that_was_not_exported_is_refused_with_what_to_do(tmp_path):
 def test_two_processes_at_once_install_once(npm, runtime, tmp_path):
     calls = npm(seconds=0.5)
     code = (
-        "import sys; from pathlib import Path; from export.demo import install;"
+        "import sys; from pathlib import Path; from export.examples.demo import install;"
         "print(install(Path(sys.argv[1]), Path(sys.argv[2])))"
     )
     command = [sys.executable, "-c", code, str(runtime), str(tmp_path / "cache")]

@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from export import microcontroller, serving, templates
+from export import runtimes
 from export.contract import Contract
+from export.examples import microcontroller, serving
 from pipeline.errors import ExportError
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def render(contract: Contract, folder: Path) -> None:
     """
     variables = _variables(contract)
     for path in _examples(contract):
-        templates.fill(path, folder / "runtimes" / path.removesuffix(templates.SUFFIX), variables)
+        runtimes.fill(path, folder / "runtimes" / path.removesuffix(runtimes.SUFFIX), variables)
 
 
 def render_measured(
@@ -82,8 +83,8 @@ def _variables(contract: Contract) -> dict[str, Any]:
 
 def _examples(contract: Contract) -> Iterator[str]:
     """The templates that can run a format of the contract, by their path in `runtimes/`."""
-    for file in sorted(templates.FOLDER.rglob("*")):
-        path = file.relative_to(templates.FOLDER).as_posix()
+    for file in sorted(runtimes.FOLDER.rglob("*")):
+        path = file.relative_to(runtimes.FOLDER).as_posix()
         if file.is_file() and "node_modules" not in file.parts and _can_run(path, contract):
             yield path
 
@@ -94,4 +95,4 @@ def _can_run(path: str, contract: Contract) -> bool:
 
 
 def _is_in(path: str, prefix: str) -> bool:
-    return path.removesuffix(templates.SUFFIX) == prefix or path.startswith(f"{prefix}/")
+    return path.removesuffix(runtimes.SUFFIX) == prefix or path.startswith(f"{prefix}/")

@@ -17,7 +17,8 @@ def complete(model: bytes, contract_text: str) -> bytes:
         contract_text: of `contract.json`. It is attached as it is, as standard TFLite metadata,
             and as `labels.txt`.
     """
-    from export import contract, tflite_metadata, tflite_packing
+    from export import contract
+    from export.tflite_files import tflite_metadata, tflite_packing
 
     parsed, promised = parse(model), contract.from_json(contract_text)
     _name_ends(parsed)

@@ -12,10 +12,11 @@ from ai_edge_litert.interpreter import Interpreter
 from ai_edge_litert.schema_py_generated import Model
 from flatbuffers.number_types import Float32Flags, Int8Flags, Uint8Flags, Uint32Flags, UOffsetTFlags
 
-from export import contract, tflite_metadata
+from export import contract
 from export.formats import formats
-from export.tflite_file import attached, complete, parse
-from export.tflite_packing import pack
+from export.tflite_files import tflite_metadata
+from export.tflite_files.tflite_file import attached, complete, parse
+from export.tflite_files.tflite_packing import pack
 
 NAMES = [name for name in formats() if name.startswith("tflite")]
 

@@ -2,12 +2,12 @@ import keras
 import numpy as np
 import pytest
 
-from export import quantization, ranges
-from export.quantization import Recipe, left_in_float, quantize
-from export.tflite_file import parse
-from export.tflite_graph import dtype_of, operators, real, stored, tensors_by_name
+from export.quantizing import quantization, ranges
+from export.quantizing.quantization import Recipe, left_in_float, quantize
+from export.tflite_files.tflite_file import parse
+from export.tflite_files.tflite_graph import dtype_of, operators, real, stored, tensors_by_name
+from export.tflite_files.tflite_run import Run
 from export.tflite_quantized import INPUT_TYPES, OUTPUT_TYPES
-from export.tflite_run import Run
 from tests.export import float_models
 
 

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from export.ranges import Range
-from export.tflite_file import parse
-from export.tflite_graph import dtype_of, operators
-from export.tflite_run import keeping_all_tensors
+from export.quantizing.ranges import Range
+from export.tflite_files.tflite_file import parse
+from export.tflite_files.tflite_graph import dtype_of, operators
+from export.tflite_files.tflite_run import keeping_all_tensors
 
 if TYPE_CHECKING:
     from ai_edge_litert.schema_py_generated import ModelT
@@ -54,7 +54,7 @@ def prepare(float_model: bytes) -> bytes:
     Where probabilities are stored in another way at the end, an operator follows that gives them
     under the promised name.
     """
-    from export.tflite_packing import pack
+    from export.tflite_files.tflite_packing import pack
 
     model = parse(float_model)
     for entry in model.metadata or ():

@@ -4,7 +4,7 @@ from pydantic import TypeAdapter
 
 from export.conversion import write_formats
 from export.formats import ExportRequest, Materials, answers, formats
-from export.keras_model import load_float32
+from export.model_files.keras_model import load_float32
 
 
 @pytest.fixture(params=["mixed_float16", "mixed_bfloat16"])

@@ -4,7 +4,7 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from flatbuffers import Builder
 
-from export import microcontroller
+from export.examples import microcontroller
 from pipeline.errors import ExportError
 
 

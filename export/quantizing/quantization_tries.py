@@ -6,9 +6,9 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from export import layer_errors
-from export.layer_errors import LayerError
-from export.quantization import (
+from export.quantizing import layer_errors
+from export.quantizing.layer_errors import LayerError
+from export.quantizing.quantization import (
     FOUR_BIT,
     OUTPUT_INSIDE,
     Precision,
@@ -16,10 +16,10 @@ from export.quantization import (
     left_in_float,
     quantize,
 )
-from export.ranges import Range
-from export.tflite_file import parse
-from export.tflite_graph import KINDS_WITH_KERNELS, Operator, operators
-from export.tflite_run import Run
+from export.quantizing.ranges import Range
+from export.tflite_files.tflite_file import parse
+from export.tflite_files.tflite_graph import KINDS_WITH_KERNELS, Operator, operators
+from export.tflite_files.tflite_run import Run
 from pipeline.errors import ExportError
 
 if TYPE_CHECKING:

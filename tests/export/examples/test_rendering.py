@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from export import rendering
+from export.examples import rendering
 
 
 def rendered(folder):

@@ -1,4 +1,4 @@
-from export import quantization_record
+from export.quantizing import quantization_record
 
 
 def attempt(kept, drop, size, failure=""):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-FOLDER = Path(__file__).parent / "runtimes"
+FOLDER = Path(__file__).parent
 SUFFIX = ".jinja"
 
 

@@ -7,8 +7,8 @@ import keras
 import numpy as np
 import pytest
 
-from export import model_file
-from export.model_file import Trust
+from export.model_files import model_file
+from export.model_files.model_file import Trust
 from pipeline.errors import ConfigError
 
 L = keras.layers

@@ -2,10 +2,10 @@ import keras
 import numpy as np
 import pytest
 
-from export import ranges
-from export.layer_errors import layer_errors, own_errors
-from export.quantization import Recipe, quantize
-from export.ranges import Range
+from export.quantizing import ranges
+from export.quantizing.layer_errors import layer_errors, own_errors
+from export.quantizing.quantization import Recipe, quantize
+from export.quantizing.ranges import Range
 from tests.export import float_models
 
 

@@ -16,8 +16,8 @@ from tempfile import TemporaryDirectory
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
-from export import model_config
-from export.model_archive import Archive, open_archive
+from export.model_files import model_config
+from export.model_files.model_archive import Archive, open_archive
 from pipeline.errors import ConfigError
 from pipeline.store import sha256
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from export import child, templates
+from export import child, runtimes
 from export.contract import Contract
 from pipeline.errors import ExportError
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 FORMAT = "saved_model"
-ANSWER = "export.serving:answer"
+ANSWER = "export.examples.serving:answer"
 MODEL_NAME = "classifier"
 
 
@@ -48,7 +48,7 @@ def write(
         "shape": contract.input.shape,
         "top": contract.output.labels[probabilities.index(max(probabilities))],
     }
-    templates.fill_runtime("serving", folder, variables)
+    runtimes.fill_runtime("serving", folder, variables)
     (folder / "request.json").write_text(json.dumps(request) + "\n", "utf-8")
     (folder / "response.json").write_text(json.dumps(response, indent=2) + "\n", "utf-8")
 

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from export.tflite_file import parse
-from export.tflite_graph import name_of, operators
-from export.tflite_run import Run
+from export.tflite_files.tflite_file import parse
+from export.tflite_files.tflite_graph import name_of, operators
+from export.tflite_files.tflite_run import Run
 
 if TYPE_CHECKING:
     import numpy as np

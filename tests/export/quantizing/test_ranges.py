@@ -2,10 +2,10 @@ import keras
 import numpy as np
 import pytest
 
-from export import ranges
-from export.quantization import OUTPUT_INSIDE
-from export.tflite_file import parse
-from export.tflite_graph import name_of
+from export.quantizing import ranges
+from export.quantizing.quantization import OUTPUT_INSIDE
+from export.tflite_files.tflite_file import parse
+from export.tflite_files.tflite_graph import name_of
 from tests.export import float_models
 
 

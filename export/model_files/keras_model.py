@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from export.model_file import load_published
+from export.model_files.model_file import load_published
 
 if TYPE_CHECKING:
     import keras

@@ -1,0 +1,1 @@
+"""TFLite files as FlatBuffers: read, completed, packed, and run tensor by tensor."""
