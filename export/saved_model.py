@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from export.facts import Facts
 from export.formats import ExportRequest, Format, Predictor
 from export.interface import Interface
-from export.model_files.keras_model import load_float32, write_saved_model
+from export.model_files.keras_model import SIGNATURE, load_float32, write_saved_model
 from pipeline.config import Gate
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ FORMATS = (Format("saved_model", "saved_model", Gate(tie_margin=1e-4), targets=(
 VERSION = "1"
 # The folder that SavedModel leaves to its users; TensorFlow and TF Serving copy it as it is.
 CONTRACT = f"{VERSION}/assets.extra/contract.json"
-SIGNATURE = "serving_default"
 BATCH = 500
 
 

@@ -10,7 +10,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from export.facts import Facts, Operator, Weight, is_of_training
 from export.interface import Interface, Tensor, TensorType
-from export.saved_model import SIGNATURE
+from export.model_files.keras_model import SIGNATURE
 
 # They run Python of the process that wrote the model, which no server has.
 PYTHON = ("EagerPyFunc", "PyFunc", "PyFuncStateless")

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
+SIGNATURE = "serving_default"
+
 
 @cache
 def load_float32(path: Path) -> "keras.Model":
@@ -39,7 +41,7 @@ def write_saved_model(model: "keras.Model", folder: Path, batch: int | None) -> 
     shutil.rmtree(unfinished, ignore_errors=True)
     archive = keras.export.ExportArchive()
     archive.add_endpoint(
-        "serving_default",
+        SIGNATURE,
         lambda image: {"probabilities": model(image, training=False)},
         input_signature=[input_spec(model, batch)],
     )
