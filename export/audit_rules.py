@@ -1,14 +1,14 @@
 """What a file must hold to be what it is said to be: one rule a method."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 
 from export import contract
 from export.contract import LABELS_FILE_NAME, Contract, labels_text
-from export.facts import Facts, Operator, Weight
+from export.facts import LEAST_NAMED_SHARE, Facts, Operator, Weight
 from export.formats import Format, FormatOptions, Holds, exporter
 from export.interface import Interface, Tensor, contradiction
 from export.quantizing import quantization_record
@@ -116,7 +116,12 @@ class Auditor:
             expected += " with a scale for each channel"
         if self._holds.biases:
             expected += f", each bias in {_either(self._holds.biases)}"
-        return _verdict("weights", self._wrong_weights(), expected + self._but_kept)
+        expected += self._but_kept
+        if self._kept:
+            expected += (
+                f", and {LEAST_NAMED_SHARE:.0%} or more of all numbers in kernels are as named"
+            )
+        return _verdict("weights", self._wrong_weights(), expected)
 
     def _wrong_weights(self) -> Iterator[str]:
         kernels = [weight for weight in self.facts.weights if weight.role == "kernel"]
@@ -127,12 +132,19 @@ class Auditor:
         own, *others = self._holds.kernels
         if judged and (others or self._kept) and own not in {kernel.dtype for kernel in judged}:
             yield f"no kernel is {own}"
+        elif self._kept and (share := self._named_share(judged)) < LEAST_NAMED_SHARE:
+            yield f"of the numbers in kernels {share:.0%} are {_either(self._holds.kernels)}"
         for kernel in judged:
             yield from self._wrong_kernel(kernel)
         for bias in self.facts.weights:
             is_free = bias.role != "bias" or not self._holds.biases or bias.reader in self._kept
             if not is_free and bias.dtype not in self._holds.biases:
                 yield f"bias {bias.name} is {bias.dtype}"
+
+    def _named_share(self, kernels: Sequence[Weight]) -> float:
+        """How many of the numbers are stored in a dtype of the format's own."""
+        named = sum(k.elements for k in kernels if k.dtype in self._holds.kernels)
+        return named / max(1, sum(kernel.elements for kernel in kernels))
 
     @property
     def _least(self) -> int:

@@ -29,6 +29,11 @@ class FormatOptions(Section):
         return FLOAT32
 
     @property
+    def probability_step(self) -> float | None:
+        """By how much the last layer's probabilities rise at the least, however they come out."""
+        return self.output_type.scale
+
+    @property
     def asked_opset(self) -> int | None:
         """The version of ONNX's operators that was asked for; none in a format that has none."""
         return None

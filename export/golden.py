@@ -189,14 +189,18 @@ def replay(folder: Path, format_name: str, model: Path) -> Replay:
     """
     record = _read(folder)
     entry = record["formats"].get(format_name)
-    if entry is None:
+    if entry is None or format_name not in formats():
         available = ", ".join(sorted(record["formats"]))
         raise ConfigError(f"{folder}: holds nothing for {format_name}. Available: {available}")
-    predictor = exporter(format_name).load(format_name, _model_file(model, record, entry), 1)
     kind = entry["output"]
     type_ = TensorType(kind["dtype"], kind["scale"], kind["zero_point"])
-    given = type_.decode(predictor.run(_read_array(folder, entry["input"])))
-    expected = type_.decode(_read_array(folder, entry["output"]))
+    images, expected = (_read_array(folder, entry[end]) for end in ("input", "output"))
+    runtime, stored = _answers(format_name, _model_file(model, record, entry), images)
+    given, expected = type_.decode(stored), type_.decode(expected)
+    if given.shape != expected.shape:
+        raise ConfigError(
+            f"{model}: gives {given.shape[1]} probabilities, expected {expected.shape[1]}"
+        )
     difference = np.abs(given - expected).max(axis=1)
     off = np.flatnonzero(~(difference <= entry["tolerance"]))
     return Replay(
@@ -204,9 +208,21 @@ def replay(folder: Path, format_name: str, model: Path) -> Replay:
         wrong=tuple(record["images"][index]["file"] for index in off),
         largest_difference=float(difference.max()),
         tolerance=entry["tolerance"],
-        runtime=predictor.runtime,
+        runtime=runtime,
         recorded_runtime=entry["runtime"],
     )
+
+
+def _answers(format_name: str, path: Path, images: np.ndarray) -> tuple[str, np.ndarray]:
+    """The runtime that answered, and the answers as they are stored."""
+    if not path.exists():
+        raise ConfigError(f"{path}: there is no such file; name the {format_name} with --model")
+    try:
+        predictor = exporter(format_name).load(format_name, path, 1)
+        return predictor.runtime, predictor.run(images)
+    except Exception as error:  # a runtime may raise anything on a file that is not its own
+        first_line = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise ConfigError(f"{path}: does not run as {format_name} ({first_line})") from error
 
 
 def _model_file(model: Path, record: Mapping[str, Any], entry: Mapping[str, Any]) -> Path:

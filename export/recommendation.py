@@ -103,6 +103,8 @@ def _obstacle(row: FormatVerdict, target: str, limits: Limits) -> str:
         return "failed verification"
     if target not in formats()[row.name].targets:
         return f"no runtime for {target}"
+    if target == "microcontroller" and (row.micro is None or row.micro.refusal):
+        return f"{'refused by' if row.micro else 'not asked in'} TensorFlow Lite Micro"
     size, latency, accuracy = _size(row), _latency(row), _accuracy(row)
     if limits.max_kb is not None and size > 1000 * limits.max_kb:
         return f"over {limits.max_kb:g} kB"
@@ -114,6 +116,7 @@ def _obstacle(row: FormatVerdict, target: str, limits: Limits) -> str:
 
 
 def _none_fits(candidates: Sequence[Candidate], target: str) -> str:
+    """What is in the way of each format that there is a runtime for."""
     runnable = [c for c in candidates if target in formats()[c.row.name].targets]
     obstacles = ", ".join(f"{c.row.name} ({c.obstacle})" for c in runnable)
     return f"no format fits {target}: {obstacles or 'none that runs there was exported'}"

@@ -58,6 +58,11 @@ class Int8Options(FormatOptions):
     def output_type(self) -> TensorType:
         return OUTPUT_TYPES[self.io]
 
+    @property
+    def probability_step(self) -> float:
+        """Of the softmax in int8, also where what it gives is then stored in float32."""
+        return 1 / 256
+
 
 class Int4Options(Int8Options):
     """`rounding` is which scale 4-bit kernels get; see `quantization.Recipe`."""

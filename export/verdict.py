@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 FILE_NAME = "verdict.json"
+CAN_BE_READ, RUNS = "can be read", "runs"
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,11 @@ class FormatVerdict:
     @property
     def passed(self) -> bool:
         return bool(self.checks) and all(check.passed for check in self.checks)
+
+    @property
+    def was_not_checked(self) -> bool:
+        """Whether it could not be read or run, which may be otherwise another time."""
+        return any(c.name in (CAN_BE_READ, RUNS) for c in self.checks if not c.passed)
 
     @property
     def reason(self) -> str:

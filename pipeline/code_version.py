@@ -15,7 +15,7 @@ from typing import Any
 from pipeline.plugins import ROOT
 
 PACKAGES = ("pipeline", "export")
-RESOURCES = (".jinja", ".css", ".js", ".mjs", ".json", ".h")
+RESOURCES = (".jinja", ".css", ".js", ".mjs", ".json", ".h", ".kts", ".npmrc")
 FOREIGN = "node_modules"
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 SAYS_NOTHING = frozenset({"ctx", "type_comment", "type_ignores", "kind"})
@@ -79,7 +79,7 @@ def _read(name: str) -> Module:
 def _resources(folder: Path) -> Iterator[Path]:
     """Templates and the like, also in folders below that are no packages."""
     for path in sorted(folder.iterdir()):
-        if path.suffix in RESOURCES:
+        if path.name.endswith(RESOURCES):
             yield path
         elif path.is_dir() and path.name != FOREIGN and not (path / "__init__.py").exists():
             yield from _resources(path)

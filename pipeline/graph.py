@@ -83,6 +83,8 @@ STAGES = (
             "ai-edge-litert",
             "litert-quantizer",
             "tflite-micro",
+            "flatbuffers",
+            "numpy",
         ),
         _exporters,
     ),

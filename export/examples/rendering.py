@@ -12,16 +12,15 @@ from pipeline.errors import ExportError
 if TYPE_CHECKING:
     import numpy as np
 
-ONNX = ("onnx", "onnx_int8")
-TFLITE = ("tflite_float32", "tflite_float16", "tflite_dynamic", "tflite_int8", "tflite_int4")
-# Which formats an example can run; one that can run none of those written is left out.
+TFLITE, ONNX = (".tflite",), (".onnx",)
+# How the names of the files end that an example can run; without one of them it is left out.
 RUNS: Mapping[str, tuple[str, ...]] = {
     "android": TFLITE,
     "node": ONNX,
     "python/classify_litert.py": TFLITE,
     "python/classify_onnx.py": ONNX,
     "python": (*TFLITE, *ONNX),
-    "web": ("onnx", "tflite_float32"),
+    "web": ("model.onnx", "tflite_float32.tflite"),
 }
 
 
@@ -73,8 +72,8 @@ def _variables(contract: Contract) -> dict[str, Any]:
         "contract": contract,
         "labels": contract.output.labels,
         "formats": contract.formats,
-        "tflite": [contract.formats[name].file for name in TFLITE if name in contract.formats],
-        "onnx": [contract.formats[name].file for name in ONNX if name in contract.formats],
+        "tflite": _files(contract, TFLITE),
+        "onnx": _files(contract, ONNX),
         "height": height,
         "width": width,
         "channels": channels,
@@ -91,7 +90,13 @@ def _examples(contract: Contract) -> Iterator[str]:
 
 def _can_run(path: str, contract: Contract) -> bool:
     most_specific = max((p for p in RUNS if _is_in(path, p)), key=len, default="")
-    return not contract.formats.keys().isdisjoint(RUNS.get(most_specific, ()))
+    return bool(_files(contract, RUNS.get(most_specific, ())))
+
+
+def _files(contract: Contract, endings: tuple[str, ...]) -> list[str]:
+    return [
+        promised.file for promised in contract.formats.values() if promised.file.endswith(endings)
+    ]
 
 
 def _is_in(path: str, prefix: str) -> bool:

@@ -7,6 +7,8 @@ from typing import Literal
 
 from export.interface import Interface
 
+# Of the numbers in its kernels, the least share that must be stored as the format's name says.
+LEAST_NAMED_SHARE = 0.5
 # They give other answers each time, or only make sense while a model learns.
 _OF_TRAINING = re.compile(r"random|dropout|bernoulli|multinomial|gradient|momentum|adam", re.I)
 

@@ -1,11 +1,14 @@
 """Quantises a model so that it holds its gate: what hurts most stays more precise, if need be."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import math
+import traceback
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from export.facts import LEAST_NAMED_SHARE
 from export.quantizing import layer_errors
 from export.quantizing.layer_errors import LayerError
 from export.quantizing.quantization import (
@@ -187,7 +190,7 @@ class _Search:
         try:
             model = self._subject.complete(make())
             accuracy = self._subject.accuracy(model)
-        except (ValueError, RuntimeError) as error:
+        except Exception as error:  # a converter may raise anything, and another try may do better
             first_line = next(iter(str(error).strip().splitlines()), "")
             kept = dict.fromkeys(recipe.kept, recipe.kept_in)
             return Try(engine, kept, failure=f"{type(error).__name__}: {first_line}"), b""
@@ -205,7 +208,7 @@ class _Search:
     def _is_whole(self, recipe: Recipe) -> bool:
         try:
             return not left_in_float(self._quantized(recipe))
-        except (ValueError, RuntimeError):
+        except Exception:  # litert-quantizer may raise anything; `_attempt` notes what it was
             return False
 
     def _quantized(self, recipe: Recipe) -> bytes:
@@ -214,21 +217,25 @@ class _Search:
     def _more_precise(self) -> Iterator[Recipe]:
         """Ever more layers, each time in every precision that is finer.
 
-        Not in one that would leave no layer with the weights that the format's name promises.
+        Not in one that would leave too few of the weights that the format's name promises.
         """
         subject = self._subject
         weights = subject.recipe.weights
-        self._own_errors = layer_errors.own_errors(
-            subject.prepared, subject.ranges, subject.recipe, subject.some_images
-        )
+        try:
+            self._own_errors = layer_errors.own_errors(
+                subject.prepared, subject.ranges, subject.recipe, subject.some_images
+            )
+        except Exception:  # as in `_attempt`; without costs no layer comes before another
+            traceback.print_exc()
+            return
         layers = operators(parse(subject.prepared))
-        promised = {layer.name for layer in layers if layer.kind in KERNELS[weights]}
-        candidates = promised if weights == "int4" else set(self._own_errors)
+        kernels = _kernel_elements(subject.prepared, KERNELS[weights])
+        candidates = set(kernels) if weights == "int4" else set(self._own_errors)
         costs = {name: cost for name, cost in self._own_errors.items() if name in candidates}
         for costly in _costly(costs, SHARES[weights]):
             for precision in MORE_PRECISE[weights]:
                 kept = tuple(n for n in costly if n not in self._fixed(precision, layers))
-                if kept and (precision == "int16" or not promised <= set(kept)):
+                if kept and _deserves_name(kernels, kept, precision):
                     yield replace(subject.recipe, kept=kept, kept_in=precision)
 
     def _fixed(self, precision: Precision, layers: Sequence[Operator]) -> set[str]:
@@ -240,6 +247,25 @@ class _Search:
             return set()
         (taken,) = parse(self._subject.prepared).subgraphs[0].inputs
         return {layer.name for layer in layers if taken in layer.inputs} | {OUTPUT_INSIDE}
+
+
+def _kernel_elements(model: bytes, kinds: Container[str]) -> dict[str, int]:
+    """How many numbers the kernel of each layer of these kinds has."""
+    parsed = parse(model)
+    tensors = parsed.subgraphs[0].tensors
+    return {
+        layer.name: math.prod(map(int, tensors[layer.constant].shape))
+        for layer in operators(parsed)
+        if layer.kind in kinds and layer.constant is not None
+    }
+
+
+def _deserves_name(kernels: Mapping[str, int], kept: Sequence[str], precision: Precision) -> bool:
+    """Whether `export.audit_rules` will find the weights that the format's name promises."""
+    named = sum(elements for name, elements in kernels.items() if name not in kept)
+    if precision == "float32":
+        return named >= LEAST_NAMED_SHARE * sum(kernels.values())
+    return precision == "int16" or named > 0  # int16 has int8 kernels, and int4 may have some
 
 
 def _costly(costs: Mapping[str, float], shares: Sequence[float]) -> list[tuple[str, ...]]:

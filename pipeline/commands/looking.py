@@ -76,4 +76,10 @@ def recommend(
     result = recommendation.recommend(rows, target, limits)
     tables.show_recommendation(console, result)
     if result.pick is None:
-        raise GateError(f"{result.reason}; loosen a limit, or export other formats")
+        raise GateError(f"{result.reason}; {_way_out(result, limits)}")
+
+
+def _way_out(result: recommendation.Recommendation, limits: Limits) -> str:
+    if any(not candidate.row.passed for candidate in result.candidates):
+        return "`python run_pipeline.py show` says why a format failed"
+    return "loosen a limit" if limits != Limits() else "export other formats"

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from export import audit, comparison, contract, failures, golden, micro_interpreter, verdict
+from export import audit, comparison, contract, failures, golden, micro_checking, verdict
 from export.checking import Speed, check
 from export.comparison import Comparison
-from export.formats import formats, size_bytes
+from export.formats import FormatOptions, formats, size_bytes
 from export.quantizing import quantization_record
 from export.verdict import Check, FormatVerdict, Micro, Verdict
-from pipeline.config import ExportSection, Gate
+from pipeline.config import Gate
 from pipeline.data.records import read_split
 from pipeline.errors import ExportError, StageError
 from pipeline.evaluation import verdict_page
@@ -43,8 +43,8 @@ def run(context: StageContext) -> StageResult:
             task.advance(1, name)
     result = judge.verdict(tuple(rows))
     verdict.write(result, context.output / verdict.FILE_NAME)
-    choices = golden.choose(keras, test.labels)
-    if judge.answers:
+    choices = golden.choose(keras, test.labels) if judge.answers else []
+    if choices:
         promised = contract.read(context.inputs["export"])
         golden.write(context.output / golden.FOLDER, test, judge.answers, promised, choices)
     _write_page(context, result, test, choices)
@@ -81,14 +81,15 @@ def _keras_answers(path: Path, count: int) -> np.ndarray:
 
 
 class _Judge:
-    """Holds what every format is measured against, and the answers of those that ran."""
+    """Holds what every format is measured against, and the answers of those that passed."""
 
     def __init__(self, context: StageContext, test: LabelledImages, keras: np.ndarray) -> None:
         self._section = context.config.verify
         self._folder = context.inputs["export"]
         self._failures = failures.read(self._folder)
         self._promised = contract.read(self._folder)
-        self._audits = self._audited(context.config.export)
+        self._export = context.config.export
+        self._audits = self._audited()
         self._images = context.scratch / "test_images.npy"
         np.save(self._images, test.images)
         self._labels = test.labels
@@ -99,78 +100,66 @@ class _Judge:
         path = self._folder / formats()[name].path
         size = size_bytes(path) if path.exists() else None
         try:
-            figures, speed = self._measured(name, path)
+            answers, speed = self._asked(name, path)
+            figures = self._compared(name, answers)
+            micro = self._micro(name, path, answers)
         except ExportError as error:
-            runs = Check("runs", None, None, False, str(error))
+            runs = Check(verdict.RUNS, None, None, False, str(error))
             return FormatVerdict(name, path.name, (*self._audits.get(name, ()), runs), size)
-        micro = self._micro(name, path)
         checks = (
             *self._audits[name],
-            audit.sums(self.answers[name].probabilities, self._promised.formats[name].output),
+            audit.sums(answers, self._options(name).probability_step),
             *comparison.hold(figures, self._gate(name)),
             *([comparison.same_in_micro(micro)] if micro and not micro.refusal else ()),
         )
-        return FormatVerdict(
+        row = FormatVerdict(
             name, path.name, checks, size, **asdict(figures), **asdict(speed), micro=micro
         )
+        if row.passed:
+            self.answers[name] = golden.Answers(answers, speed.runtime)
+        return row
 
-    def _audited(self, section: ExportSection) -> Mapping[str, tuple[Check, ...]]:
+    def _options(self, name: str) -> FormatOptions:
+        options: FormatOptions = getattr(self._export, name, formats()[name].options())
+        return options
+
+    def _audited(self) -> Mapping[str, tuple[Check, ...]]:
         options = {
-            name: getattr(section, name, formats()[name].options())
-            for name in section.formats
+            name: self._options(name)
+            for name in self._export.formats
             if (self._folder / formats()[name].path).exists()
         }
         return audit.audit(self._folder, options, self._section.timeout_seconds)
 
-    def _micro(self, name: str, path: Path) -> Micro | None:
+    def _micro(self, name: str, path: Path, answers: np.ndarray) -> Micro | None:
         """What TensorFlow Lite Micro makes of a file for microcontrollers."""
         count = self._section.microcontroller_images
         if "microcontroller" not in formats()[name].targets or count == 0:
             return None
+        indices = micro_checking.sample(len(self._labels), count)
         images = self._images.with_name("micro_images.npy")
-        some = slice(None if count == "all" else count)
-        np.save(images, np.load(self._images, mmap_mode="r")[some])
-        try:
-            given = micro_interpreter.answers(path, images, self._section.timeout_seconds)
-        except ExportError as error:
-            return Micro(refusal=str(error))
-        chosen = given.stored.argmax(axis=1)
-        others = np.flatnonzero(chosen != self.answers[name].probabilities[some].argmax(axis=1))
-        different = self._different(path, images, others, chosen)
-        return Micro(
-            runtime=given.runtime,
-            images=len(chosen),
-            different=different,
-            near_ties=len(others) - different,
-            latency_p50_ms=given.latency_p50_ms,
-            arena_bytes=given.arena_bytes,
+        np.save(images, np.load(self._images, mmap_mode="r")[indices])
+        return micro_checking.compare(
+            name, path, images, answers[indices], self._section.timeout_seconds
         )
-
-    def _different(self, path: Path, images: Path, others: np.ndarray, chosen: np.ndarray) -> int:
-        """Of the images at `others`, how many LiteRT answers otherwise with the same kernels."""
-        if not len(others):
-            return 0
-        np.save(images, np.load(images)[others])
-        same_kernels = micro_interpreter.reference_answers(
-            path, images, self._section.timeout_seconds
-        )
-        return int((same_kernels.argmax(axis=1) != chosen[others]).sum())
 
     def _gate(self, name: str) -> Gate:
         return self._section.gates.get(name, formats()[name].gate)
 
-    def _measured(self, name: str, path: Path) -> tuple[Comparison, Speed]:
-        """Raises ExportError where the format gave no answers that could be compared."""
+    def _asked(self, name: str, path: Path) -> tuple[np.ndarray, Speed]:
+        """Its answers, and how fast it gives them; ExportError where it gave none."""
         if name in self._failures:
             raise ExportError(
                 f"it was not written: {self._failures[name]}; "
                 "running the same command again tries again"
             )
-        answers, speed = check(name, path, self._images, self._section)
-        self.answers[name] = golden.Answers(answers, speed.runtime)
+        return check(name, path, self._images, self._section)
+
+    def _compared(self, name: str, answers: np.ndarray) -> Comparison:
+        """Raises ExportError where the answers cannot be compared."""
         margin = self._gate(name).tie_margin or 0.0
         try:
-            return comparison.compare(answers, self._keras, self._labels, margin), speed
+            return comparison.compare(answers, self._keras, self._labels, margin)
         except ValueError as error:
             raise ExportError(str(error)) from error
 
@@ -187,6 +176,7 @@ class _Judge:
 
 def _stage_result(result: Verdict) -> StageResult:
     """Counts as `failed` the formats that could not be checked, which may pass another time."""
+    unchecked = [row for row in result.failed if row.was_not_checked]
     count = len(result.formats)
     held = "1 format holds its gate" if count == 1 else f"{count} formats hold their gates"
     summary = f"{held} on {result.test_images:,} test images"
@@ -196,5 +186,5 @@ def _stage_result(result: Verdict) -> StageResult:
     accuracies = {
         f"{row.name}.accuracy": row.accuracy for row in result.formats if row.accuracy is not None
     }
-    counts = {"passed": int(result.passed), "failed": count - len(accuracies)}
+    counts = {"passed": int(result.passed), "failed": len(unchecked)}
     return StageResult(summary, {**accuracies, **counts})

@@ -119,6 +119,20 @@ def test_a_format_that_was_not_recorded_is_named(folder, exported):
         golden.replay(folder, "saved_model", exported.path("saved_model"))
 
 
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        ("nothing.onnx", "nothing.onnx: there is no such file; name the onnx with --model"),
+        ("tflite_float32.tflite", "tflite_float32.tflite: does not run as onnx ("),
+        ("labels.txt", "labels.txt: does not run as onnx ("),
+    ],
+)
+def test_a_file_that_is_not_the_format_is_named(folder, exported, file, message):
+    with pytest.raises(ConfigError) as caught:
+        golden.replay(folder, "onnx", exported.folder / file)
+    assert message in str(caught.value)
+
+
 def test_files_of_another_model_are_refused_by_key(folder, exported, tmp_path):
     contract.write(replace(exported.contract, model_key="f" * 16), tmp_path)
     with pytest.raises(ConfigError, match="exported from the model ffffffffffffffff, but"):

@@ -1,12 +1,15 @@
+from dataclasses import replace
+
 import pytest
 
 from export.formats import formats
 from export.recommendation import TARGETS, Limits, recommend
-from export.verdict import Check, FormatVerdict
+from export.verdict import Check, FormatVerdict, Micro
 
 
 def row(name, accuracy, size_kb, latency_ms, passed=True):
     checks = (Check("same predictions", 0, 0, passed, ""),)
+    micro = Micro(images=10, different=0, arena_bytes=1000) if "int8" in name else None
     return FormatVerdict(
         name,
         formats()[name].path,
@@ -14,6 +17,7 @@ def row(name, accuracy, size_kb, latency_ms, passed=True):
         size_bytes=int(1000 * size_kb),
         accuracy=accuracy,
         latency_p50_ms=latency_ms,
+        micro=micro,
     )
 
 
@@ -41,6 +45,19 @@ def test_a_microcontroller_takes_int8_alone():
     assert result.pick == "tflite_int8"
     assert result.reason == "tflite_int8 is the only one that fits: 99.49%, 86 kB, 0.050 ms"
     assert obstacles(result)["onnx"] == "no runtime for microcontroller"
+
+
+@pytest.mark.parametrize(
+    ("micro", "obstacle"),
+    [
+        (Micro(refusal="no such operator"), "refused by TensorFlow Lite Micro"),
+        (None, "not asked in TensorFlow Lite Micro"),
+    ],
+)
+def test_a_microcontroller_takes_nothing_that_did_not_run_in_its_interpreter(micro, obstacle):
+    rows = [replace(ROWS[3], micro=micro)]
+    result = recommend(rows, "microcontroller", Limits())
+    assert result.reason == f"no format fits microcontroller: tflite_int8 ({obstacle})"
 
 
 def test_a_browser_takes_the_smallest_within_a_tenth_of_a_point():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from export import contract, failures, verdict
+from export import contract, failures, micro_interpreter, verdict
 from export import formats as formats_module
 from export.formats import ExportRequest, Materials, exporter, formats
 from export.micro_interpreter import MicroAnswers
@@ -149,6 +149,11 @@ def other_weights(root):
     return "other"
 
 
+def test_golden_images_hold_the_answers_of_passing_formats_alone(run, other_weights, tmp_path):
+    run(*WRITTEN, export_folder=other_weights)
+    assert not (tmp_path / "output" / "golden").exists()
+
+
 def test_a_file_with_other_weights_fails_its_gate(run, other_weights):
     result, written = run(*WRITTEN, export_folder=other_weights)
     assert (result.metrics["passed"], result.metrics["failed"]) == (0, 0)
@@ -222,7 +227,7 @@ def test_a_file_that_carries_another_contract_fails(run, root, tmp_path):
 
 
 def test_tflite_micro_answers_for_a_format_for_microcontrollers(run, monkeypatch):
-    monkeypatch.setattr(verify.micro_interpreter, "answers", micro_answers(lambda p: p))
+    monkeypatch.setattr(micro_interpreter, "answers", micro_answers(lambda p: p))
     _, written = run("tflite_float32", microcontroller_images=10)
     micro = written.formats[0].micro
     assert (micro.images, micro.different, micro.arena_bytes) == (10, 0, 1234)
@@ -234,36 +239,32 @@ def test_one_other_prediction_in_tflite_micro_fails_the_format(run, monkeypatch)
         probabilities[3] = np.roll(probabilities[3], 1)
         return probabilities
 
-    monkeypatch.setattr(verify.micro_interpreter, "answers", micro_answers(turned))
+    monkeypatch.setattr(micro_interpreter, "answers", micro_answers(turned))
     _, written = run("tflite_float32", microcontroller_images="all")
     micro = written.formats[0].micro
     assert (micro.images, micro.different, micro.near_ties) == (40, 1, 0)
     assert "in TensorFlow Lite Micro than in LiteRT on 1 of 40 images" in written.formats[0].reason
 
 
-def test_a_near_tie_that_only_faster_kernels_break_fails_nothing(run, monkeypatch):
+def test_a_reference_that_does_not_answer_fails_that_format_alone(run, monkeypatch):
     def turned(probabilities):
-        probabilities[3] = np.roll(probabilities[3], 1)
-        return probabilities
+        return np.roll(probabilities, 1, axis=1)
 
-    def reference(path, images, timeout_seconds):
-        (asked,) = np.load(images)
-        given = formats_module.answers("tflite_float32", path, asked[None])
-        return np.roll(given, 1, axis=1)
+    def hang(*_):
+        raise ExportError("LiteRT took longer than 1 s")
 
-    monkeypatch.setattr(verify.micro_interpreter, "answers", micro_answers(turned))
-    monkeypatch.setattr(verify.micro_interpreter, "reference_answers", reference)
-    _, written = run("tflite_float32", microcontroller_images="all")
-    micro = written.formats[0].micro
-    assert (micro.different, micro.near_ties) == (0, 1)
-    assert written.formats[0].passed
+    monkeypatch.setattr(micro_interpreter, "answers", micro_answers(turned))
+    monkeypatch.setattr(micro_interpreter, "reference_answers", hang)
+    _, written = run("tflite_float32", "onnx")
+    assert written.formats[0].reason == "LiteRT took longer than 1 s"
+    assert written.formats[1].passed
 
 
 def test_a_refusal_of_tflite_micro_is_told_and_fails_nothing(run, monkeypatch):
     def refuse(*_):
         raise ExportError("no such operator")
 
-    monkeypatch.setattr(verify.micro_interpreter, "answers", refuse)
+    monkeypatch.setattr(micro_interpreter, "answers", refuse)
     _, written = run("tflite_float32")
     assert written.formats[0].micro.refusal == "no such operator"
     assert written.formats[0].passed

@@ -2,7 +2,9 @@ from dataclasses import replace
 
 import pytest
 
+from export import runtimes
 from export.examples import rendering
+from pipeline import code_version
 
 
 def rendered(folder):
@@ -46,3 +48,10 @@ def test_names_shapes_and_labels_are_the_models_own(exported, tmp_path):
     assert "(N, 12, 10, 1)" in text
     picture = (tmp_path / "runtimes/python/picture.py").read_text("utf-8")
     assert "HEIGHT, WIDTH, CHANNELS = 12, 10, 1" in picture
+
+
+def test_every_file_of_an_example_counts_in_the_key_of_export():
+    counted = set(code_version._resources(runtimes.FOLDER))
+    files = {path for path in runtimes.FOLDER.rglob("*") if path.is_file()}
+    foreign = {path for path in files if {"node_modules", "__pycache__"} & set(path.parts)}
+    assert files - foreign - counted == {runtimes.FOLDER / "__init__.py"}
