@@ -3,16 +3,20 @@
 Each exporter's `facts` reads what a file holds from its bytes; no runtime is asked.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter
 
 from export import child, contract
 from export.audit_rules import AGAIN, Auditor
 from export.contract import Contract
+from export.facts import Facts
 from export.formats import FormatOptions, exporter, formats
-from export.verdict import CAN_BE_READ, Check
+from export.verdict import CAN_BE_READ, Check, Content
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,9 +26,20 @@ SUM_TOLERANCE = 1e-3
 HALF = 0.5  # with more classes than this allows for, steps say nothing
 
 
+@dataclass(frozen=True)
+class Audit:
+    """The checks of one file, and what it holds, if it could be read."""
+
+    checks: tuple[Check, ...]
+    content: Content | None = None
+
+
+_AUDIT = TypeAdapter(Audit)
+
+
 def audit(
     folder: Path, options: Mapping[str, FormatOptions], timeout_seconds: float
-) -> dict[str, tuple[Check, ...]]:
+) -> dict[str, Audit]:
     """Checks formats in a child process: a damaged file may do anything to its parser.
 
     Args:
@@ -33,36 +48,34 @@ def audit(
         timeout_seconds: what a child may take.
 
     Returns:
-        The checks of each format.
+        By format.
     """
-    checks: dict[str, tuple[Check, ...]] = {}
+    audits: dict[str, Audit] = {}
     left = {name: chosen.model_dump_json() for name, chosen in options.items()}
     while left:
         argument = {"folder": str(folder.resolve()), "options": left}
         outcome = child.call(AUDIT, argument, timeout_seconds=timeout_seconds)
         for name, found in outcome.values:
-            checks[name] = tuple(Check(**check) for check in found)
+            audits[name] = _AUDIT.validate_python(found)
             del left[name]
         if left:
             unread = next(iter(left))
-            checks[unread] = (_unread(f"reading it {outcome.failure or 'gave no answer'}"),)
+            audits[unread] = _unread(f"reading it {outcome.failure or 'gave no answer'}")
             del left[unread]
-    return checks
+    return audits
 
 
-def audit_formats(argument: dict[str, Any]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """The child's side: yields the checks of one format after another."""
+def audit_formats(argument: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The child's side: yields the audit of one format after another."""
     folder = Path(argument["folder"])
     promised = contract.read(folder)
     for name, chosen in argument["options"].items():
         known = formats()[name]
         options = known.options.model_validate_json(chosen)
-        yield name, [asdict(c) for c in check(name, folder / known.path, promised, options)]
+        yield name, asdict(check(name, folder / known.path, promised, options))
 
 
-def check(
-    format_name: str, path: Path, promised: Contract, options: FormatOptions
-) -> tuple[Check, ...]:
+def check(format_name: str, path: Path, promised: Contract, options: FormatOptions) -> Audit:
     """Checks one file.
 
     Args:
@@ -74,8 +87,19 @@ def check(
     try:
         facts = exporter(format_name).facts(format_name, path)
     except Exception as error:  # a parser may raise anything on bytes that are no such file
-        return (_unread(f"reading it raised {type(error).__name__}: {error}"),)
-    return Auditor(formats()[format_name], path, promised, options, facts).checks()
+        return _unread(f"reading it raised {type(error).__name__}: {error}")
+    checks = Auditor(formats()[format_name], path, promised, options, facts).checks()
+    return Audit(checks, _content(facts))
+
+
+def _content(facts: Facts) -> Content:
+    weights: Counter[str] = Counter()
+    operators: Counter[str] = Counter()
+    for weight in facts.weights:
+        weights[weight.dtype] += weight.elements
+    for operator in facts.operators:
+        operators.update(set(operator.dtypes))
+    return Content(dict(weights.most_common()), dict(operators.most_common()))
 
 
 def sums(answers: "np.ndarray", step: float | None) -> Check:
@@ -98,5 +122,5 @@ def sums(answers: "np.ndarray", step: float | None) -> Check:
     return Check("probabilities", off, bound, passed, reason)
 
 
-def _unread(why: str) -> Check:
-    return Check(CAN_BE_READ, None, None, False, f"{why}; {AGAIN}")
+def _unread(why: str) -> Audit:
+    return Audit((Check(CAN_BE_READ, None, None, False, f"{why}; {AGAIN}"),))

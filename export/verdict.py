@@ -1,6 +1,7 @@
 """`verdict.json`: what was measured of every format, and whether that is good enough."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,19 @@ class Check:
     bound: float | None
     passed: bool
     reason: str
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a file holds, as its bytes say.
+
+    Attributes:
+        weights: how many numbers it stores, by dtype.
+        operators: how many operators compute, by dtype.
+    """
+
+    weights: Mapping[str, int]
+    operators: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -71,6 +85,7 @@ class FormatVerdict:
         latency_p95_ms: 95th percentile of the same.
         load_ms: from file to ready, without the import of the runtime.
         micro: of a format for microcontrollers.
+        content: none if the file could not be read.
     """
 
     name: str
@@ -87,6 +102,7 @@ class FormatVerdict:
     latency_p95_ms: float | None = None
     load_ms: float | None = None
     micro: Micro | None = None
+    content: Content | None = None
 
     @property
     def passed(self) -> bool:

@@ -140,3 +140,10 @@ def test_every_format_passed_its_gate(smoke_run):
     for check in verdict["formats"]:
         assert check["passed"] is True
         assert check["file"] in exported
+
+
+def test_the_int8_file_answers_in_tflite_micro_as_in_litert(smoke_run):
+    verdict = json.loads((only(smoke_run, "verify") / "verdict.json").read_text())
+    micro = next(row["micro"] for row in verdict["formats"] if row["name"] == "tflite_int8")
+    assert (micro["refusal"], micro["images"], micro["different"]) == ("", 500, 0)
+    assert micro["arena_bytes"] > 1000

@@ -99,21 +99,29 @@ class _Judge:
     def row(self, name: str) -> FormatVerdict:
         path = self._folder / formats()[name].path
         size = size_bytes(path) if path.exists() else None
+        seen = self._audits.get(name, audit.Audit(()))
         try:
             answers, speed = self._asked(name, path)
             figures = self._compared(name, answers)
             micro = self._micro(name, path, answers)
         except ExportError as error:
             runs = Check(verdict.RUNS, None, None, False, str(error))
-            return FormatVerdict(name, path.name, (*self._audits.get(name, ()), runs), size)
+            return FormatVerdict(name, path.name, (*seen.checks, runs), size, content=seen.content)
         checks = (
-            *self._audits[name],
+            *seen.checks,
             audit.sums(answers, self._options(name).probability_step),
             *comparison.hold(figures, self._gate(name)),
             *([comparison.same_in_micro(micro)] if micro and not micro.refusal else ()),
         )
         row = FormatVerdict(
-            name, path.name, checks, size, **asdict(figures), **asdict(speed), micro=micro
+            name,
+            path.name,
+            checks,
+            size,
+            **asdict(figures),
+            **asdict(speed),
+            micro=micro,
+            content=seen.content,
         )
         if row.passed:
             self.answers[name] = golden.Answers(answers, speed.runtime)
@@ -123,7 +131,7 @@ class _Judge:
         options: FormatOptions = getattr(self._export, name, formats()[name].options())
         return options
 
-    def _audited(self) -> Mapping[str, tuple[Check, ...]]:
+    def _audited(self) -> Mapping[str, audit.Audit]:
         options = {
             name: self._options(name)
             for name in self._export.formats

@@ -10,6 +10,9 @@ import pytest
 
 from export import audit, comparison, contract
 from export.formats import answers, exporter, formats
+from export.quantizing import quantization, ranges
+from export.tflite_files import tflite_file
+from tests.export import float_models
 from tests.export.mislabelled import ANSWERS, KINDS, copy_of
 from tests.export.mislabelled_tflite import compute_softmax_in_float, converted, edited
 
@@ -24,7 +27,7 @@ def artifact(exported, tmp_path):
 
 def audited(name, path, **options):
     promised = contract.read(path.parent)
-    return audit.check(name, path, promised, formats()[name].options(**options))
+    return audit.check(name, path, promised, formats()[name].options(**options)).checks
 
 
 def failed(checks):
@@ -128,6 +131,29 @@ def test_a_file_is_not_int8_where_every_kernel_is_declared_to_be_float(exported,
     assert reason.startswith("no kernel is int8")
 
 
+def with_a_layer_in_float(exported, path, kept):
+    prepared = quantization.prepare(exported.path("tflite_float32").read_bytes())
+    observed = ranges.observe(prepared, exported.images)
+    made = quantization.quantize(prepared, observed, quantization.Recipe(kept=(kept,)))
+    path.write_bytes(tflite_file.complete(made, contract.to_json(exported.contract)))
+    declare(path.parent, {kept: "float32"})
+
+
+def test_most_of_an_int8_file_s_numbers_must_be_int8_whatever_is_declared(exported, artifact):
+    path = artifact / "tflite_int8.tflite"
+    prepared = quantization.prepare(exported.path("tflite_float32").read_bytes())
+    (convolution,) = float_models.names(prepared, "CONV_2D")
+    large, _ = float_models.names(prepared, "FULLY_CONNECTED")
+    with_a_layer_in_float(exported, path, convolution)
+    assert failed(audited("tflite_int8", path)) == {}
+    with_a_layer_in_float(exported, path, large)
+    reason = failed(audited("tflite_int8", path))["weights"]
+    # Kernels of 3 x 3 x 8, 160 x 16 and 16 x 4 numbers, of which the second is in float.
+    assert 100 * (72 + 64) // (72 + 2560 + 64) == 5
+    assert reason.startswith("of the numbers in kernels 5% are int8")
+    assert "50% or more of all numbers in kernels" in reason
+
+
 def declare(folder, kept):
     record = {"tflite_int8": {"kept": kept}}
     (folder / "quantization.json").write_text(json.dumps(record), "utf-8")
@@ -153,19 +179,23 @@ def test_all_formats_are_audited_in_a_child_and_a_missing_file_costs_itself_alon
         copy_of(name)(exported, artifact / formats()[name].path)
     options = {name: formats()[name].options() for name in names}
     found = audit.audit(artifact, options, timeout_seconds=60)
-    assert {name: bool(failed(checks)) for name, checks in found.items()} == {
+    assert {name: bool(failed(found[name].checks)) for name in names} == {
         "onnx": True,
         "tflite_int8": False,
         "tflite_float32": False,
     }
-    assert "FileNotFoundError" in failed(found["onnx"])["can be read"]
+    assert "FileNotFoundError" in failed(found["onnx"].checks)["can be read"]
+    # 3 x 3 x 8 numbers of the convolution, 160 x 16 and 16 x 4 of the dense layers.
+    assert found["tflite_int8"].content.weights["int8"] >= 72 + 160 * 16 + 16 * 4
+    assert found["tflite_float32"].content.operators.keys() == {"float32"}
+    assert found["onnx"].content is None
 
 
 def test_no_format_passes_where_the_child_dies(artifact):
     (artifact / "contract.json").write_text("{}")
     options = {name: formats()[name].options() for name in ("onnx", "tflite_int8")}
     found = audit.audit(artifact, options, timeout_seconds=60)
-    assert [list(failed(found[name])) for name in options] == 2 * [["can be read"]]
+    assert [list(failed(found[name].checks)) for name in options] == 2 * [["can be read"]]
 
 
 # Two classes in steps of 1/256: each may be off by one, as 1 itself is, stored as 255/256.

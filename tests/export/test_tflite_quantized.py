@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
-from export import tflite_quantized
+from export import audit, tflite_quantized
 from export.formats import answers, exporter, formats
 from export.interface import contradiction
 from export.quantizing import quantization_record
@@ -23,7 +23,10 @@ def test_a_file_takes_and_gives_what_io_says(exported, tmp_path, name, io):
     predictor = tflite_quantized.load(name, request.path, 1)
     stored = predictor.run(ends.input.type.encode(exported.images))
     assert stored.dtype == io
-    np.testing.assert_allclose(ends.output.type.decode(stored), usual, atol=1 / 256 + 1e-6)
+    given = ends.output.type.decode(stored)
+    np.testing.assert_allclose(given, usual, atol=1 / 256 + 1e-6)
+    step = formats()[name].options(io=io).probability_step
+    assert audit.sums(given, step).passed
 
 
 def request_with(exported, folder, name, **options):
