@@ -7,7 +7,7 @@ import typer
 from export import recommendation, verdict
 from export.recommendation import TARGETS, Limits
 from pipeline import runs, tables
-from pipeline.commands import (
+from pipeline.commands.options import (
     DEFAULT_ARTIFACTS,
     DEFAULT_CONFIG,
     ArtifactsOption,

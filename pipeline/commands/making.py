@@ -11,7 +11,7 @@ import typer
 from rich.markup import escape
 
 from pipeline import graph, runs, tables
-from pipeline.commands import (
+from pipeline.commands.options import (
     DEFAULT_ARTIFACTS,
     DEFAULT_CONFIG,
     ArtifactsOption,

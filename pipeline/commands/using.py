@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from pipeline import runs, tables
-from pipeline.commands import DEFAULT_ARTIFACTS, ArtifactsOption, RunOption, console
+from pipeline.commands.options import DEFAULT_ARTIFACTS, ArtifactsOption, RunOption, console
 from pipeline.errors import GateError
 from pipeline.interruption import Interrupted
 from pipeline.progress import quiet_libraries
