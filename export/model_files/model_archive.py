@@ -2,7 +2,10 @@
 
 import io
 import json
+import struct
 import zipfile
+import zlib
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +19,15 @@ ASSETS = "assets/"
 # Keras stores its members as they are: what unpacks to a multiple of the file is no model.
 MOST_EXPANSION = 100
 ROOM_BYTES = 1 << 20
+DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+)
 
 
 @dataclass(frozen=True)
@@ -48,10 +60,10 @@ def open_archive(path: Path) -> Archive:
     try:
         with zipfile.ZipFile(path) as source:
             _refuse_foreign_members(path, source)
-            members = {name: source.read(name) for name in source.namelist()}
+            members = {member.filename: _content(source, member) for member in source.infolist()}
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError) as error:
+    except DAMAGE as error:
         raise _refusal(path, f"is no whole zip file ({error})") from error
     _check_weights(path, members[WEIGHTS])
     return Archive(_parsed(path, members.pop(CONFIG)), members)
@@ -64,20 +76,36 @@ def _refusal(path: Path, found: str) -> ConfigError:
     )
 
 
+def _forgery(path: Path, found: str) -> ConfigError:
+    return ConfigError(
+        f"{path}: {found}, which Keras never writes; load the model where it was made and save it "
+        "again, and do not use a file of unknown origin"
+    )
+
+
 def _refuse_foreign_members(path: Path, source: zipfile.ZipFile) -> None:
-    names = source.namelist()
-    for name in names:
+    members, counts = source.infolist(), Counter(source.namelist())
+    for name in (CONFIG, WEIGHTS):
+        if name not in counts:
+            raise _refusal(path, f"has no {name}")
+    for name, count in counts.items():
         is_asset = name.startswith(ASSETS) and ".." not in name.split("/") and "\\" not in name
         if name not in EXPECTED and not is_asset:
-            raise _refusal(path, f"holds {name!r}")
-        if names.count(name) > 1:
-            raise _refusal(path, f"holds {name} twice")
-    for name in (CONFIG, WEIGHTS):
-        if name not in names:
-            raise _refusal(path, f"has no {name}")
-    unpacked = sum(member.file_size for member in source.infolist())
+            raise _forgery(path, f"holds {name!r}")
+        if count > 1:
+            raise _forgery(path, f"holds {name} twice")
+    for member in members:
+        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise _forgery(path, f"packs {member.filename} by method {member.compress_type}")
+    unpacked = sum(member.file_size for member in members)
     if unpacked > MOST_EXPANSION * path.stat().st_size + ROOM_BYTES:
-        raise _refusal(path, f"unpacks to {unpacked:,} bytes")
+        raise _forgery(path, f"unpacks to {unpacked:,} bytes")
+
+
+def _content(source: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    """Unpacks no more than the size that the member states, however much there is."""
+    with source.open(member) as stream:
+        return stream.read(member.file_size)
 
 
 def _parsed(path: Path, content: bytes) -> dict[str, Any]:
@@ -100,26 +128,36 @@ def _check_weights(path: Path, content: bytes) -> None:
     try:
         with h5py.File(io.BytesIO(content), "r") as file:
             declared = _declared_bytes(path, file)
-    except (OSError, RuntimeError, KeyError, ValueError) as error:
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
         raise _refusal(path, f"has weights that are no whole HDF5 file ({error})") from error
     if declared > MOST_EXPANSION * len(content) + ROOM_BYTES:
-        raise _refusal(path, f"declares weights of {declared:,} bytes in {len(content):,}")
+        raise _forgery(path, f"declares weights of {declared:,} bytes in {len(content):,}")
 
 
 def _declared_bytes(path: Path, root: Any) -> int:
     import h5py
 
-    total, waiting = 0, [root]
+    total, waiting, met = 0, [root], {_address(root)}
     while waiting:
         group = waiting.pop()
         for name in group:
             if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-                raise _refusal(path, f"has weights that are a link ({group.name}/{name})")
+                raise _forgery(path, f"has weights that are a link ({group.name}/{name})")
             item = group[name]
             if isinstance(item, h5py.Group):
+                if _address(item) in met:  # in a circle, the walk would never end
+                    raise _forgery(path, f"has weights that are met twice ({item.name})")
+                met.add(_address(item))
                 waiting.append(item)
             elif not isinstance(item, h5py.Dataset) or item.external or item.is_virtual:
-                raise _refusal(path, f"has weights in another file ({item.name})")
+                raise _forgery(path, f"has weights in another file ({item.name})")
             else:
-                total += item.size * item.dtype.itemsize
+                total += (item.size or 0) * item.dtype.itemsize
     return total
+
+
+def _address(group: Any) -> int:
+    """Where the group lies in its file: the same for every link to it."""
+    import h5py
+
+    return int(h5py.h5o.get_info(group.id).addr)

@@ -1,5 +1,6 @@
 """What the config inside a `.keras` file may run, and the same config in float32."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,9 +10,12 @@ RUNS_CODE = frozenset(
 VALUES = frozenset(
     {"__keras_tensor__", "__tensor__", "__numpy__", "__bytes__", "__ellipsis__", "__slice__"}
 )
-PARTS = frozenset(
-    {"activations", "constraints", "dtype_policies", "initializers", "layers", "models", "ops"}
-) | {"random", "regularizers"}
+FUNCTIONS = frozenset({"activations", "constraints", "initializers", "ops", "regularizers"})
+PARTS = FUNCTIONS | {"dtype_policies", "layers", "models", "random"}
+AT_THE_ROOT = frozenset({"DTypePolicy", "FloatDTypePolicy", "Functional", "Model", "Sequential"})
+MAKES_OBJECTS = frozenset({"deserialize", "get", "serialize"})
+# Keras joins module and name, so that a dot in a name leads into another module.
+CLASS_NAME, FUNCTION_NAME = re.compile(r"[A-Z][A-Za-z0-9_]*"), re.compile(r"[a-z][a-z0-9_]*")
 FLOATS = frozenset({"float16", "bfloat16", "float64", "mixed_float16", "mixed_bfloat16"})
 DTYPE_KEYS = ("dtype", "default_policy")
 COMPILATION = "compile_config"
@@ -34,7 +38,7 @@ def _objects(config: Any) -> Objects:
 
 def stored_code(config: Any) -> list[str]:
     """Classes that run code which is stored in the file, or in a file that it names."""
-    names = {str(o["class_name"]) for o in _objects(config)} & RUNS_CODE
+    names = {_class(o).rpartition(".")[2] for o in _objects(config)} & RUNS_CODE
     return sorted({"Lambda" if name == "__lambda__" else name for name in names})
 
 
@@ -43,27 +47,43 @@ def foreign_names(config: Any) -> list[str]:
     return sorted({_looked_up(o) for o in _objects(config) if _is_foreign(o)})
 
 
+def _class(part: dict[str, Any]) -> str:
+    return str(part["class_name"])
+
+
 def _looked_up(part: dict[str, Any]) -> str:
-    if part["class_name"] == "function":
+    if _class(part) == "function":
         return str(part.get("config"))
     return str(part.get("registered_name") or part["class_name"])
 
 
 def _is_foreign(part: dict[str, Any]) -> bool:
-    name, module = part["class_name"], part.get("module")
+    name, module = _class(part), part.get("module")
     if name in VALUES or name in RUNS_CODE:
         return False
     if name == "function":
-        return module != "builtins" and not _is_of_keras(module)
+        return not _is_function_of_keras(module, str(part.get("config")))
     is_renamed = part.get("registered_name") not in (None, name)
-    return is_renamed or not (module is None or _is_of_keras(module))
+    return is_renamed or not _is_class_of_keras(module, name)
 
 
-def _is_of_keras(module: Any) -> bool:
-    """Whether it is a module of Keras that defines parts of models: not one that reads files."""
+def _is_function_of_keras(module: Any, name: str) -> bool:
+    is_known = module == "builtins" or _part_of_keras(module) in FUNCTIONS
+    return is_known and bool(FUNCTION_NAME.fullmatch(name)) and name not in MAKES_OBJECTS
+
+
+def _is_class_of_keras(module: Any, name: str) -> bool:
+    if module == "keras":
+        return name in AT_THE_ROOT
+    is_known = module is None or _part_of_keras(module) in PARTS
+    return is_known and bool(CLASS_NAME.fullmatch(name))
+
+
+def _part_of_keras(module: Any) -> str:
+    """The package of Keras that a module is in, such as `layers`; empty if it is in none."""
     root, *rest = str(module).split(".")
-    parts = rest[1:] if rest[:1] == ["src"] else rest
-    return root == "keras" and (not parts or parts[0] in PARTS)
+    packages = rest[1:] if rest[:1] == ["src"] else rest
+    return packages[0] if root == "keras" and packages else ""
 
 
 def quantised(config: Any) -> list[str]:

@@ -2,6 +2,9 @@
 
 import io
 import json
+import struct
+import time
+import tracemalloc
 import zipfile
 
 import h5py
@@ -86,7 +89,14 @@ def test_a_folder_and_a_file_that_is_not_there_are_refused_by_name(tmp_path):
     "name", ["../evil", "/etc/evil", "assets/../../evil", "assets\\..\\evil", "model.pkl"]
 )
 def test_members_that_keras_does_not_write_are_refused(refused, name):
-    assert refused((name, "x")).startswith(f"holds {name!r}; expected")
+    assert refused((name, "x")).startswith(f"holds {name!r}, which Keras never writes")
+
+
+def test_a_file_that_keras_did_not_write_is_said_to_be_unsafe_and_what_to_do(refused):
+    assert refused(("model.pkl", "x")).endswith(
+        ", which Keras never writes; load the model where it was made and save it again, and do "
+        "not use a file of unknown origin"
+    )
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name:UserWarning")
@@ -105,6 +115,46 @@ def test_a_zip_bomb_is_refused_before_it_is_unpacked(refused):
     assert said.startswith("unpacks to 16,7")
 
 
+def test_no_more_is_unpacked_than_a_member_says_that_it_holds(tmp_path):
+    size = 67_000_001
+    bomb = ("assets/zeros", bytes(size))
+    path = zipped(tmp_path / "m.keras", [*WHOLE.items(), bomb], zipfile.ZIP_DEFLATED)
+    content = path.read_bytes()
+    assert content.count(struct.pack("<I", size)) == 2
+    path.write_bytes(content.replace(struct.pack("<I", size), struct.pack("<I", 100)))
+    tracemalloc.start()
+    with pytest.raises(ConfigError, match=r"is no whole zip file \(Bad CRC-32"):
+        open_archive(path)
+    assert tracemalloc.get_traced_memory()[1] < 1 << 23
+    tracemalloc.stop()
+
+
+def test_thousands_of_members_are_checked_at_once(tmp_path):
+    assets = [(f"assets/{index}", "") for index in range(20_000)]
+    path = zipped(tmp_path / "m.keras", [*WHOLE.items(), *assets])
+    start = time.process_time()
+    assert len(open_archive(path).members) == 20_002
+    assert time.process_time() - start < 5  # counting each among all takes 7 s and more
+
+
+@pytest.mark.parametrize("at", [0, 5, 20, 200])
+def test_a_packed_file_that_is_damaged_is_refused(tmp_path, at):
+    path = zipped(tmp_path / "m.keras", WHOLE.items(), zipfile.ZIP_DEFLATED)
+    content = bytearray(path.read_bytes())
+    start = content.index(b"model.weights.h5") + len("model.weights.h5") + at
+    content[start : start + 4] = b"\xff" * 4
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"is no whole zip file \("):
+        open_archive(path)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_file_that_is_packed_as_keras_cannot_is_refused(refused, method):
+    assert refused(compression=method).startswith(
+        f"packs metadata.json by method {method}, which Keras never writes"
+    )
+
+
 @pytest.mark.parametrize("text", ["{", "[1]", "3", '{"config": {}}', "[" * 100_000])
 def test_a_config_that_is_no_model_is_refused(refused, text):
     assert refused(config__json=text).startswith("has a config.json that ")
@@ -115,6 +165,35 @@ LINKS = {
     "external": lambda file: file.__setitem__("link", h5py.ExternalLink("other.h5", "/kernel")),
     "inside": lambda file: file.create_group("a/b").__setitem__("link", h5py.SoftLink("/kernel")),
 }
+
+
+CIRCLES = {
+    "itself": lambda file: file.__setitem__("loop", file),
+    "its own group": lambda file: file.create_group("layers").__setitem__("loop", file["layers"]),
+    "a group above": lambda file: file.create_group("a/b").__setitem__("loop", file["a"]),
+    "a group beside": lambda file: file.__setitem__("twin", file.create_group("layers")),
+}
+
+
+@pytest.mark.parametrize("kind", CIRCLES)
+def test_weights_whose_groups_lead_back_to_themselves_are_refused(refused, kind):
+    said = refused(model__weights__h5=weights(CIRCLES[kind]))
+    assert said.startswith("has weights that are met twice (/")
+
+
+def test_weights_without_a_shape_or_of_an_unknown_type_are_refused_or_count_for_nothing(
+    refused, tmp_path
+):
+    empty = weights(lambda file: file.__setitem__("empty", h5py.Empty("f4")))
+    assert open_archive(zipped(tmp_path / "e.keras", {**WHOLE, "model.weights.h5": empty}.items()))
+
+    def moments(file):
+        space = h5py.h5s.create_simple((3,))
+        h5py.h5d.create(file.id, b"moments", h5py.h5t.UNIX_D32LE, space)
+
+    assert refused(model__weights__h5=weights(moments)).startswith(
+        "has weights that are no whole HDF5 file"
+    )
 
 
 @pytest.mark.parametrize("kind", LINKS)
