@@ -1,12 +1,15 @@
 """How long one image takes: in Keras, by `predict` and by a call, and in the exported files.
 
-    .venv/bin/python benchmarks/single_image.py artifacts/runs/<run>
+    .venv/bin/python benchmarks/single_image.py artifacts/runs/<run> [--trust]
+
+`--trust` loads a model that was brought with `--trust`, and so may run its code.
 
 Every way is timed in this one process, in turns, with one thread each, so that what else the
 machine does falls on all alike. The table gives the median and how many times faster than
 `model.predict` that is.
 """
 
+import argparse
 import os
 import statistics
 import sys
@@ -28,12 +31,12 @@ ROUNDS, RUNS_A_ROUND = 20, {"model.predict": 5, "model(image)": 20}
 DEFAULT_RUNS, WARM_UP = 200, 20
 
 
-def main(run: Path) -> None:
+def main(run: Path, *, is_trusted: bool) -> None:
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
-    model = load_float32(run / "train" / "model.keras")
+    model = load_float32(run / "train" / "model.keras", is_trusted=is_trusted)
     image = np.random.default_rng(0).uniform(0, 255, (1, *model.input_shape[1:])).astype("float32")
     ways = {
         "model.predict": lambda: model.predict(image, verbose=0),
@@ -70,4 +73,8 @@ def _show(medians: dict[str, float]) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    parser = argparse.ArgumentParser()
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--trust", action="store_true")
+    arguments = parser.parse_args()
+    main(arguments.run, is_trusted=arguments.trust)

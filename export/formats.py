@@ -117,6 +117,7 @@ class Materials:
             of quantised tensors reach, such as 99.99; none takes the least and the greatest.
         validation: `.npz` with `images` and `labels` that the model was not trained on; formats
             that can be written in several ways choose by them.
+        is_trusted: whether a person has said that the model may run code.
     """
 
     model: Path
@@ -125,6 +126,7 @@ class Materials:
     workspace: Path
     percentile: float | None = None
     validation: Path | None = None
+    is_trusted: bool = False
 
 
 @dataclass(frozen=True)

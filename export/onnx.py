@@ -93,7 +93,8 @@ def _write_float32(request: ExportRequest) -> None:
     import tensorflow as tf
     import tf2onnx
 
-    model = load_float32(request.materials.model)
+    materials = request.materials
+    model = load_float32(materials.model, is_trusted=materials.is_trusted)
     function = tf.function(lambda image: {"probabilities": model(image, training=False)})
     converted, _ = tf2onnx.convert.from_function(
         function, input_signature=[input_spec(model, None)], opset=request.options["opset"]

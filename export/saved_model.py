@@ -21,7 +21,9 @@ BATCH = 500
 
 def write(request: ExportRequest) -> None:
     request.path.mkdir(parents=True, exist_ok=True)
-    write_saved_model(load_float32(request.materials.model), request.path / VERSION, None)
+    materials = request.materials
+    model = load_float32(materials.model, is_trusted=materials.is_trusted)
+    write_saved_model(model, request.path / VERSION, None)
     contract = request.path / CONTRACT
     contract.parent.mkdir()
     contract.write_text(request.materials.contract, "utf-8")

@@ -48,9 +48,11 @@ def write(request: ExportRequest) -> None:
 
 
 def saved_model_of_one(request: ExportRequest) -> Path:
-    folder = request.materials.workspace / "saved_model_of_one"
+    materials = request.materials
+    folder = materials.workspace / "saved_model_of_one"
     if not folder.exists():
-        write_saved_model(load_float32(request.materials.model), folder, batch=1)
+        model = load_float32(materials.model, is_trusted=materials.is_trusted)
+        write_saved_model(model, folder, batch=1)
     return folder
 
 

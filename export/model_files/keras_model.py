@@ -15,12 +15,12 @@ SIGNATURE = "serving_default"
 
 
 @cache
-def load_float32(path: Path) -> "keras.Model":
+def load_float32(path: Path, *, is_trusted: bool) -> "keras.Model":
     """Loads the published `model.keras`; one with a mixed-precision policy comes in float32.
 
     A process that writes several formats loads the model once.
     """
-    return load_published(path)
+    return load_published(path, is_trusted=is_trusted)
 
 
 def input_spec(model: "keras.Model", batch: int | None) -> "tf.TensorSpec":

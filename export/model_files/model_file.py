@@ -159,12 +159,22 @@ def publish(model: "keras.Model", folder: Path, trust: Trust | None) -> None:
         (folder / TRUSTED).write_text(text + "\n", encoding="utf-8")
 
 
-def load_published(path: Path) -> "keras.Model":
-    """Loads a model that this project published, with the trust that was given it then."""
-    return load(path, published_trust(path.parent))
+def load_published(path: Path, *, is_trusted: bool) -> "keras.Model":
+    """Loads a model that this project published, with the trust that was given it then.
+
+    Args:
+        path: the `model.keras` in an artifact.
+        is_trusted: whether who runs this trusts the model now; the artifact's own word is not
+            enough.
+
+    Raises:
+        ConfigError: as for `load`, or the artifact says that it is trusted and the caller does not.
+    """
+    refuse_unasked_trust(path.parent, is_trusted=is_trusted)
+    return load(path, _published_trust(path.parent))
 
 
-def published_trust(folder: Path) -> Trust | None:
+def _published_trust(folder: Path) -> Trust | None:
     record = folder / TRUSTED
     if not record.is_file():
         return None

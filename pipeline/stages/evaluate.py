@@ -43,10 +43,8 @@ def run(context: StageContext) -> StageResult:
 
 def _probabilities(context: StageContext, images: np.ndarray) -> np.ndarray:
     """float32 (count, classes), batch by batch."""
-    folder = context.inputs["train"]
-    model_file.refuse_unasked_trust(folder, is_trusted=context.config.train.trust_model_file)
-    path = folder / model_file.MODEL
-    model = model_file.load_published(path)
+    path = context.inputs["train"] / model_file.MODEL
+    model = model_file.load_published(path, is_trusted=context.config.train.trust_model_file)
     size = context.config.evaluate.batch_size
     with context.progress.task("evaluating", len(images)) as task:
         parts = []

@@ -120,6 +120,7 @@ def _materials(context: StageContext, promised: Contract, images: np.ndarray) ->
         workspace,
         percentile=section.percentile if section.method == "percentile" else None,
         validation=_validation(context, workspace),
+        is_trusted=context.config.train.trust_model_file,
     )
 
 

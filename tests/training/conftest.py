@@ -1,12 +1,19 @@
-"""A tiny network, and images that it can learn."""
+"""A tiny network, images that it can learn, and the train stage on models that users bring."""
+
+from contextlib import contextmanager
 
 import keras
 import numpy as np
 import pytest
 
 from pipeline.config import DataSection, ExportSection, ModelSection, PipelineConfig, TrainSection
+from pipeline.data import description, records
+from pipeline.data.description import Description
 from pipeline.sources import LabelledImages
+from pipeline.sources.idx import Options
+from pipeline.stages import StageContext, train
 from pipeline.training.fitting import Splits
+from tests.training import brought_models
 
 CLASSES = 3
 
@@ -52,3 +59,53 @@ def labelled(count, seed):
 def splits():
     """60 training and 30 validation images."""
     return Splits(labelled(60, seed=1), labelled(30, seed=2), CLASSES)
+
+
+class Silent:
+    @contextmanager
+    def task(self, description, total):
+        yield self
+
+    def advance(self, steps=1, note=""):
+        pass
+
+    def line(self, text):
+        pass
+
+
+@pytest.fixture(scope="module")
+def ingest(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("ingest")
+    shares = {"validation": (14, 13, 13)}
+    description.write(
+        folder,
+        Description(
+            brought_models.SHAPE, brought_models.CLASSES, shares, (0.0,), (1.0,), "made", {}, {}
+        ),
+    )
+    records.write_split(folder, "validation", brought_models.images())
+    return folder
+
+
+@pytest.fixture
+def bring(ingest, tmp_path):
+    """Runs the train stage on a model, or on a file; gives its folder and what it says."""
+
+    def run(model, **options):
+        path = model
+        if isinstance(model, keras.Model):
+            path = tmp_path / "mine.keras"
+            model.save(path)
+        config = PipelineConfig(
+            name="test",
+            data=Options(),
+            model=ModelSection(preset="two_conv"),
+            train=TrainSection(model_file=path, **options),
+            export=ExportSection(formats=("onnx",)),
+        )
+        output = tmp_path / "train"
+        output.mkdir()
+        context = StageContext(config, {"ingest": ingest}, output, tmp_path, Silent())
+        return output, train.run(context)
+
+    return run

@@ -17,7 +17,7 @@ def mixed(request, small_network, exported):
 
 def test_a_mixed_precision_model_comes_back_in_float32(mixed, exported, tmp_path):
     mixed.save(tmp_path / "model.keras")
-    loaded = load_float32(tmp_path / "model.keras")
+    loaded = load_float32(tmp_path / "model.keras", is_trusted=False)
     assert {layer.compute_dtype for layer in loaded.layers} == {"float32"}
     np.testing.assert_array_equal(
         loaded.predict(exported.images, verbose=0),
@@ -45,7 +45,7 @@ def test_a_mixed_precision_model_is_exported_as_its_float32_twin(mixed, exported
 
 
 def test_a_float32_model_is_loaded_as_it_is(exported):
-    loaded = load_float32(exported.materials.model)
+    loaded = load_float32(exported.materials.model, is_trusted=False)
     assert [layer.name for layer in loaded.layers] == [x.name for x in exported.model.layers]
     for found, expected in zip(loaded.get_weights(), exported.model.get_weights(), strict=True):
         np.testing.assert_array_equal(found, expected)

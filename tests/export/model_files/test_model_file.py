@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from export.model_files import model_file
+from export.model_files.keras_model import load_float32
 from export.model_files.model_file import Trust
 from pipeline.errors import ConfigError
 
@@ -186,8 +187,22 @@ def test_what_was_trusted_is_published_with_its_code_and_loaded_again(own, tmp_p
     model = model_file.load(path, Trust(code))
     model_file.publish(model, folder, Trust(code))
     code.unlink()
-    again = model_file.load_published(folder / "model.keras")
+    again = model_file.load_published(folder / "model.keras", is_trusted=True)
     np.testing.assert_array_equal(answers(again), answers(model))
+
+
+def test_what_an_artifact_says_of_its_trust_does_not_do_without_the_config(own, tmp_path):
+    path, code, _ = own
+    folder = tmp_path / "published"
+    folder.mkdir()
+    model_file.publish(model_file.load(path, Trust(code)), folder, Trust(code))
+    (tmp_path / "ran").unlink(missing_ok=True)
+    text = (folder / "model_code.py").read_text()
+    (folder / "model_code.py").write_text(f"{text}# other bytes: not run before")
+    for load in (model_file.load_published, load_float32):
+        with pytest.raises(ConfigError, match=r"trusted.json: the model can run code"):
+            load(folder / "model.keras", is_trusted=False)
+    assert not (folder / "ran").exists()
 
 
 def test_a_folder_that_says_it_is_trusted_is_refused_where_the_config_is_not_asked(tmp_path):
