@@ -202,7 +202,7 @@ class _Search:
         if self._tensorflow is not None and not self._is_whole(recipe):
             yield TENSORFLOW, recipe, self._tensorflow
         yield LITERT, recipe, partial(self._quantized, recipe)
-        for careful in self._more_precise():
+        for careful in dict.fromkeys(self._more_precise()):
             yield LITERT, careful, partial(self._quantized, careful)
 
     def _is_whole(self, recipe: Recipe) -> bool:
@@ -234,9 +234,10 @@ class _Search:
         costs = {name: cost for name, cost in self._own_errors.items() if name in candidates}
         for costly in _costly(costs, SHARES[weights]):
             for precision in MORE_PRECISE[weights]:
-                kept = tuple(n for n in costly if n not in self._fixed(precision, layers))
-                if kept and _deserves_name(kernels, kept, precision):
-                    yield replace(subject.recipe, kept=kept, kept_in=precision)
+                free = [n for n in costly if n not in self._fixed(precision, layers)]
+                kept = _affordable(free, costs, kernels) if precision == "float32" else free
+                if kept and (precision == "int16" or not set(kernels) <= set(kept)):
+                    yield replace(subject.recipe, kept=tuple(kept), kept_in=precision)
 
     def _fixed(self, precision: Precision, layers: Sequence[Operator]) -> set[str]:
         """Layers that cannot have this precision: nothing turns 16 bits into uint8, or back.
@@ -260,12 +261,17 @@ def _kernel_elements(model: bytes, kinds: Container[str]) -> dict[str, int]:
     }
 
 
-def _deserves_name(kernels: Mapping[str, int], kept: Sequence[str], precision: Precision) -> bool:
-    """Whether `export.audit_rules` will find the weights that the format's name promises."""
-    named = sum(elements for name, elements in kernels.items() if name not in kept)
-    if precision == "float32":
-        return named >= LEAST_NAMED_SHARE * sum(kernels.values())
-    return precision == "int16" or named > 0  # int16 has int8 kernels, and int4 may have some
+def _affordable(
+    names: Sequence[str], costs: Mapping[str, float], kernels: Mapping[str, int]
+) -> list[str]:
+    """Those that may stay in float, costliest first: the audit asks for the rest to be larger."""
+    room = (1 - LEAST_NAMED_SHARE) * sum(kernels.values())
+    kept = []
+    for name in sorted(names, key=lambda name: costs[name], reverse=True):
+        if kernels.get(name, 0) <= room:
+            room -= kernels.get(name, 0)
+            kept.append(name)
+    return kept
 
 
 def _costly(costs: Mapping[str, float], shares: Sequence[float]) -> list[tuple[str, ...]]:

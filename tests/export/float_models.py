@@ -34,14 +34,14 @@ def unbalanced(folder):
 
     8 bits that reach to its end leave the other channels next to nothing.
     """
-    keras.utils.set_random_seed(3)
+    keras.utils.set_random_seed(5)
     layers = keras.layers
-    loud = layers.Conv2D(6, 3, activation="relu")
+    loud = layers.Conv2D(6, 2, activation="relu")
     last = layers.Dense(4)
     model, _ = prepared(
         folder,
         layers.Rescaling(1 / 255),
-        layers.Conv2D(4, 3, activation="relu"),
+        layers.Conv2D(4, 7, activation="relu"),  # more than half of all numbers in kernels
         loud,
         layers.Flatten(),
         last,
