@@ -20,6 +20,8 @@ KERNELS_KEPT_IN = {"float32": "float32", "int16": "int8", "int8": "int8"}
 COUNTING = {"bool", "int32", "int64", "resource", "string"}
 SHOWN = 3
 AGAIN = "write it again with --force export"
+# What an exporter writes wrong once it may write wrong each time.
+AGAIN_OR_NOT = f"{AGAIN}, or leave the format out of export.formats if it comes out the same"
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ class Auditor:
 
     def _contract(self) -> Check:
         expected = f"it carries {contract.FILE_NAME}, and that is what the config asks for"
-        return _verdict("contract", self._other_contracts(), expected)
+        return _verdict("contract", self._other_contracts(), expected, AGAIN)
 
     def _other_contracts(self) -> Iterator[str]:
         name = self.known.name
@@ -101,13 +103,14 @@ class Auditor:
 
     def _labels(self) -> Check:
         beside, labels = self.path.parent / LABELS_FILE_NAME, self.promised.output.labels
-        expected = labels_text(labels).encode()
+        listed = labels_text(labels).encode()
         stored = beside.read_bytes() if beside.exists() else b""
         places = {f"the {LABELS_FILE_NAME} beside it": stored, **self.facts.labels}
-        wrong = [f"{place} lists others" for place, found in places.items() if found != expected]
-        if hashlib.sha256(expected).hexdigest() != self.promised.output.labels_sha256:
+        wrong = [f"{place} lists others" for place, found in places.items() if found != listed]
+        if hashlib.sha256(listed).hexdigest() != self.promised.output.labels_sha256:
             wrong.append(f"{contract.FILE_NAME} has the hash of others")
-        return _verdict("labels", wrong, f"all places list the same {len(labels)} labels in order")
+        expected = f"all places list the same {len(labels)} labels in order"
+        return _verdict("labels", wrong, expected, AGAIN)
 
     def _weights(self) -> Check:
         size = f" of {self._least:,} numbers or more" if self._least else ""
@@ -197,26 +200,36 @@ class Auditor:
         )
 
     def _operators(self) -> Check:
-        wrong = [f"{_named(o)} is {o.kind}" for o in self.facts.operators if o.kind != "builtin"]
-        wrong += [f"{_named(o)} is for training" for o in self.facts.operators if o.is_of_training]
+        others = [o for o in self.facts.operators if o.kind != "builtin"]
+        training = [o for o in self.facts.operators if o.is_of_training]
+        wrong = [f"{_named(operator)} is {operator.kind}" for operator in others]
+        wrong += [f"{_named(operator)} is for training" for operator in training]
         wrong += [
             f"it asks for the operators of {domain}" for domain in self.facts.opsets if domain
         ]
         expected = "every runtime has its operators, and none of them is for training"
-        return _verdict("operators", wrong, expected)
+        remedies = [_in_the_model(others, "ones that become the format's own operators")]
+        remedies += [_in_the_model(training, "ones that do nothing while it answers")]
+        return _verdict(
+            "operators", wrong, expected, "; ".join(filter(None, remedies)) or AGAIN_OR_NOT
+        )
 
     def _unused(self) -> Check:
         wrong = [f"{name} leads nowhere" for name in self.facts.unused]
         return _verdict("nothing unused", wrong, "all that it holds leads to its answer")
 
     def _static(self) -> Check:
-        wrong = [f"{name} has no fixed size" for name in self.facts.unsized]
-        wrong += [
-            f"{_named(operator)} computes a shape"
+        computing = [
+            operator
             for operator in self.facts.operators
             if not {"int32", "int64"}.isdisjoint(operator.dtypes)
         ]
-        return _verdict("fixed shapes", wrong, "all shapes are known before it runs")
+        wrong = [f"{name} has no fixed size" for name in self.facts.unsized]
+        wrong += [f"{_named(operator)} computes a shape" for operator in computing]
+        remedy = _in_the_model(computing, "ones whose shapes are known from the image's")
+        return _verdict(
+            "fixed shapes", wrong, "all shapes are known before it runs", remedy or AGAIN_OR_NOT
+        )
 
     def _opset(self, least: int, most: int) -> Check:
         found, asked = self.facts.opsets.get("", 0), self.options.asked_opset
@@ -226,14 +239,28 @@ class Auditor:
         return _verdict("opset", wrong, expected)
 
 
-def _verdict(name: str, offences: Iterable[str], expected: str) -> Check:
+def _verdict(
+    name: str, offences: Iterable[str], expected: str, remedy: str = AGAIN_OR_NOT
+) -> Check:
     """Passes if nothing offends; `expected` is then what holds, as a sentence."""
     found = list(offences)
     if not found:
         return Check(name, 0, 0, True, expected)
-    more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-    reason = f"{', '.join(found[:SHOWN])}{more}; expected that {expected}; {AGAIN}"
+    reason = f"{_listed(found)}; expected that {expected}; {remedy}"
     return Check(name, len(found), 0, False, reason)
+
+
+def _in_the_model(operators: Sequence[Operator], by: str) -> str:
+    """What to do where writing the file again gives the same operators."""
+    if not operators:
+        return ""
+    layers = _listed([_named(operator) for operator in operators])
+    return f"replace the layers of the model that become {layers} by {by}"
+
+
+def _listed(things: Sequence[str]) -> str:
+    more = f" and {len(things) - SHOWN} more" if len(things) > SHOWN else ""
+    return f"{', '.join(things[:SHOWN])}{more}"
 
 
 def _in_words(end: Tensor) -> str:

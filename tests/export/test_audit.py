@@ -167,8 +167,37 @@ def test_a_reason_names_what_was_found_what_was_expected_and_what_to_do(exported
     assert weights.bound == 0
     assert weights.reason.endswith(
         " is float32; expected that each kernel is stored in float16; "
-        "write it again with --force export"
+        "write it again with --force export, or leave the format out of export.formats if it comes "
+        "out the same"
     )
+
+
+@pytest.mark.parametrize(
+    ("kind", "check", "layer"),
+    [
+        ("an operator that only TensorFlow has", "operators", "FlexCumprod "),
+        ("an operator that no runtime has", "operators", "Cumprod "),
+        ("dropout left on, in ONNX", "operators", "Dropout dropped by ones that do nothing"),
+        ("shapes computed in a file of fixed shapes", "fixed shapes", "SHAPE "),
+    ],
+)
+def test_where_writing_again_changes_nothing_the_reason_names_what_to_replace(
+    exported, artifact, kind, check, layer
+):
+    made = KINDS[kind]
+    path = artifact / formats()[made.called].path
+    made.make(exported, path)
+    *_, remedy = failed(audited(made.called, path, **made.options))[check].split("; ")
+    assert remedy.startswith(f"replace the layers of the model that become {layer}")
+
+
+@pytest.mark.parametrize("kind", ["labels.txt with two labels swapped", "no contract"])
+def test_where_writing_again_helps_the_reason_says_so(exported, artifact, kind):
+    made = KINDS[kind]
+    path = artifact / formats()[made.called].path
+    made.make(exported, path)
+    reason = failed(audited(made.called, path))[made.check]
+    assert reason.endswith("; write it again with --force export")
 
 
 def test_all_formats_are_audited_in_a_child_and_a_missing_file_costs_itself_alone(
