@@ -39,7 +39,7 @@ class LayerError:
             without weights, or with weights that are exact.
         weights_at_ends: share of the weights at the ends of what their dtype holds.
         output_error: root mean square of the difference over that of the float numbers, with all
-            that the layers before have added.
+            that the layers before have added; none if those are all zeros and it is not.
         clipped: share of the float numbers more than a step beyond what it can give.
     """
 
@@ -49,7 +49,7 @@ class LayerError:
     weights_stored_in: str
     weight_sqnr_db: float | None
     weights_at_ends: float | None
-    output_error: float
+    output_error: float | None
     clipped: float
 
 
@@ -105,10 +105,9 @@ class _Sums:
             self._beyond[one.name] += _beyond(exact, self._after.type(other.output))
             self._count[one.name] += exact.size
 
-    def output_error(self, name: str) -> float:
-        """Infinite where a tensor that is all zeros in float is not so when quantised."""
+    def output_error(self, name: str) -> float | None:
         if not self._squares[name]:
-            return float("inf") if self._squared_errors[name] else 0.0
+            return None if self._squared_errors[name] else 0.0
         return float((self._squared_errors[name] / self._squares[name]) ** 0.5)
 
     def clipped(self, name: str) -> float:

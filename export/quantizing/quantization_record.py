@@ -14,7 +14,7 @@ Records = dict[str, dict[str, Any]]
 
 def note(record: Mapping[str, Any], workspace: Path, format_name: str) -> None:
     """Leaves what a child process knows of a format in the workspace."""
-    _noted(workspace, format_name).write_text(json.dumps(record), "utf-8")
+    _noted(workspace, format_name).write_text(json.dumps(record, allow_nan=False), "utf-8")
 
 
 def _noted(workspace: Path, format_name: str) -> Path:
@@ -25,7 +25,8 @@ def gather(workspace: Path, format_names: Iterable[str], folder: Path) -> Record
     """Writes what was noted of these formats into an artifact, as one file."""
     noted = {name: _noted(workspace, name) for name in format_names}
     records = {name: json.loads(p.read_text("utf-8")) for name, p in noted.items() if p.exists()}
-    (folder / FILE_NAME).write_text(json.dumps(records, indent=1) + "\n", "utf-8")
+    text = json.dumps(records, indent=1, allow_nan=False)
+    (folder / FILE_NAME).write_text(text + "\n", "utf-8")
     return records
 
 

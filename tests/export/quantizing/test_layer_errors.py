@@ -6,6 +6,9 @@ from export.quantizing import ranges
 from export.quantizing.layer_errors import layer_errors, own_errors
 from export.quantizing.quantization import Recipe, quantize
 from export.quantizing.ranges import Range
+from export.tflite_files.tflite_file import parse
+from export.tflite_files.tflite_graph import operators
+from export.tflite_files.tflite_packing import pack
 from tests.export import float_models
 
 
@@ -85,3 +88,13 @@ def test_the_layers_around_an_outlier_channel_cost_most(tmp_path):
         *float_models.names(prepared, "FULLY_CONNECTED"),
     )
     assert costs[loud] > 10 * costs[harmless]
+
+
+def test_a_layer_of_zeros_has_no_share_of_itself_as_its_error(dense):
+    prepared, images, _, _ = dense
+    model = parse(prepared)
+    hidden = next(o for o in operators(model) if o.kind == "FULLY_CONNECTED")
+    buffer = model.buffers[model.subgraphs[0].tensors[hidden.constant].buffer]
+    buffer.data = np.zeros_like(buffer.data)
+    found = first_dense(pack(model), prepared, images)
+    assert found.output_error is None

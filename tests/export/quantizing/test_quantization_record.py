@@ -1,3 +1,5 @@
+import pytest
+
 from export.quantizing import quantization_record
 
 
@@ -33,3 +35,8 @@ def test_an_artifact_without_quantised_formats_has_an_empty_record(tmp_path):
     assert quantization_record.gather(tmp_path, ["onnx"], tmp_path) == {}
     assert quantization_record.read(tmp_path) == {}
     assert quantization_record.read(tmp_path / "older") == {}
+
+
+def test_numbers_that_json_does_not_know_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        quantization_record.note({"output_error": float("inf")}, tmp_path, "tflite_int8")

@@ -1,0 +1,32 @@
+from datetime import UTC, datetime
+
+from export.verdict import Verdict
+from pipeline.evaluation import verdict_page
+
+MADE = datetime(2026, 3, 3, 14, 2, tzinfo=UTC)
+
+
+def layer(output_error):
+    return {
+        "name": "hidden",
+        "kind": "FULLY_CONNECTED",
+        "computes_in": "int8",
+        "weights_stored_in": "int8",
+        "weight_sqnr_db": 40.0,
+        "weights_at_ends": 0.125,
+        "output_error": output_error,
+        "clipped": 0.0625,
+    }
+
+
+def page(record):
+    verdict = Verdict(60, 0.9, threads=1, warmup_runs=1, timed_runs=1, formats=())
+    subject = verdict_page.Subject(verdict, {"tflite_int8": record}, (), "0" * 16)
+    return verdict_page.render(subject, MADE)
+
+
+def test_a_layer_without_an_output_error_has_a_dash():
+    shown = page({"layers": [layer(0.25), layer(None)], "tries": []})
+    first, second = shown.split('title="hidden"')[1:]
+    assert '<td class="num">25.00' in first
+    assert '<td class="num">–</td><td class="num">40.0' in second
