@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from export import child
-from export.interface import TensorType
+from export.tflite_files import tflite_run
+from export.tflite_files.tflite_run import tensor_type
 from pipeline.errors import ExportError
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ def measure(argument: dict[str, str]) -> Iterator[dict[str, Any]]:
     model = Path(argument["path"]).read_bytes()
     arena_bytes = _smallest_arena(model)
     interpreter = _interpreter(model, arena_bytes)
-    images = _type(interpreter.get_input_details(0)).encode(np.load(argument["images"]))
+    images = tensor_type(interpreter.get_input_details(0)).encode(np.load(argument["images"]))
     stored, milliseconds = [], []
     for image in images[:, None]:
         start = time.perf_counter()
@@ -150,15 +151,12 @@ def measure(argument: dict[str, str]) -> Iterator[dict[str, Any]]:
 def ask_reference(argument: dict[str, str]) -> Iterator[dict[str, Any]]:
     """The child's side of `reference_answers`."""
     import numpy as np
-    from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     from export.tflite import TFLitePredictor
 
-    kernels = OpResolverType.BUILTIN_REF
-    interpreter = Interpreter(argument["path"], experimental_op_resolver_type=kernels)
-    interpreter.allocate_tensors()
+    interpreter = tflite_run.interpreter(Path(argument["path"]), reference=True)
     (details,) = interpreter.get_input_details()
-    images = _type(details).encode(np.load(argument["images"]))
+    images = tensor_type(details).encode(np.load(argument["images"]))
     np.save(argument["answers"], TFLitePredictor(interpreter).run(images))
     yield {"images": len(images)}
 
@@ -200,14 +198,6 @@ def _run(interpreter: Any, image: "np.ndarray") -> "np.ndarray":
     interpreter.set_input(image, 0)
     interpreter.invoke()
     return interpreter.get_output(0)
-
-
-def _type(details: dict[str, Any]) -> TensorType:
-    dtype, quantization = details["dtype"].__name__, details["quantization_parameters"]
-    if dtype == "float32":
-        return TensorType(dtype)
-    (scale,), (zero_point,) = quantization["scales"], quantization["zero_points"]
-    return TensorType(dtype, float(scale), int(zero_point))
 
 
 def _recorded_bytes(interpreter: Any) -> int:

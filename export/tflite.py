@@ -7,7 +7,7 @@ from export.facts import Facts
 from export.formats import ExportRequest, Format, Holds, Predictor
 from export.interface import Interface
 from export.model_files.keras_model import load_float32, write_saved_model
-from export.tflite_files import tflite_file
+from export.tflite_files import tflite_file, tflite_run
 from pipeline.config import Gate
 
 if TYPE_CHECKING:
@@ -66,14 +66,6 @@ def _configure(converter: Any, request: ExportRequest) -> None:
         converter.target_spec.supported_types = [tf.float16]
 
 
-def _interpreter(path: Path, threads: int) -> Any:
-    from ai_edge_litert.interpreter import Interpreter
-
-    interpreter = Interpreter(str(path), num_threads=threads)
-    interpreter.allocate_tensors()
-    return interpreter
-
-
 def read_contract(path: Path) -> str:
     return tflite_file.read_contract(path)
 
@@ -89,7 +81,7 @@ def inspect(format_name: str, path: Path) -> Interface:
 
 
 def load(format_name: str, path: Path, threads: int) -> Predictor:
-    return TFLitePredictor(_interpreter(path, threads))
+    return TFLitePredictor(tflite_run.interpreter(path, threads=threads))
 
 
 class TFLitePredictor:

@@ -7,13 +7,12 @@ from typing import Any
 
 from export import micro_interpreter, runtimes
 from export.contract import Contract
+from export.formats import formats
+from export.tflite_files.tflite_graph import is_custom, kind, parse
 from pipeline.errors import ExportError
 
 FORMAT = "tflite_int8"
 C_TYPES = {"uint8": "uint8_t", "int8": "int8_t", "float32": "float"}
-# LiteRT's XNNPACK kernels, which gave the golden answers, round otherwise than the reference
-# kernels: by up to 5/256 on the 10,000 test images of MNIST. A wrong input is off by far more.
-TOLERANCE = 0.05
 # MicroMutableOpResolver's methods that are not their operator's name in capitalised words.
 IRREGULAR_METHODS = {
     "BATCH_MATMUL": "AddBatchMatMul",
@@ -66,7 +65,7 @@ def _promised(contract: Contract) -> dict[str, Any]:
         "output": promised.output,
         "input_type": C_TYPES[promised.input.dtype],
         "output_type": C_TYPES[promised.output.dtype],
-        "tolerance": TOLERANCE,
+        "tolerance": formats()[FORMAT].tolerance,
     }
 
 
@@ -92,19 +91,15 @@ def operators(path: Path) -> tuple[str, ...]:
     Raises:
         ExportError: an operator is none of TFLite's own.
     """
-    from ai_edge_litert import schema_py_generated as schema
-
-    names = {code: name for name, code in vars(schema.BuiltinOperator).items()}
-    model = _read(path)
-    codes = [model.operatorCodes[operation.opcodeIndex] for operation in _operations(model)]
-    for code in codes:
-        if name := code.customCode:
+    model = parse(path.read_bytes())
+    steps = [step for graph in model.subgraphs for step in graph.operators]
+    for step in steps:
+        if is_custom(model, step):
             raise ExportError(
-                f"{path.name}: has the operator {name.decode()!r}, which TensorFlow Lite Micro "
+                f"{path.name}: has the operator {kind(model, step)!r}, which TensorFlow Lite Micro "
                 "does not know; build the model of layers that TFLite has operators for"
             )
-    used = dict.fromkeys(names[_builtin(code)] for code in codes)
-    return tuple(resolver_method(name) for name in used)
+    return tuple(resolver_method(name) for name in dict.fromkeys(kind(model, s) for s in steps))
 
 
 def resolver_method(operator: str) -> str:
@@ -119,28 +114,10 @@ def patches_bytes(path: Path) -> int:
     It lays out four patches of an image in rows of 16 bytes, or two in 16 bits, which is no more:
     see `arm_convolve_s8_get_buffer_size`.
     """
-    from ai_edge_litert.schema_py_generated import BuiltinOperator
-
-    model, sizes = _read(path), [0]
-    for operation in _operations(model):
-        if _builtin(model.operatorCodes[operation.opcodeIndex]) == BuiltinOperator.CONV_2D:
-            _, height, width, channels = model.subgraphs[0].tensors[operation.inputs[1]].shape
-            sizes.append(4 * 16 * math.ceil(height * width * channels / 16))
+    model, sizes = parse(path.read_bytes()), [0]
+    for graph in model.subgraphs:
+        for step in graph.operators:
+            if kind(model, step) == "CONV_2D":
+                _, height, width, channels = graph.tensors[step.inputs[1]].shape
+                sizes.append(4 * 16 * math.ceil(height * width * channels / 16))
     return max(sizes)
-
-
-def _read(path: Path) -> Any:
-    from ai_edge_litert.schema_py_generated import ModelT
-
-    return ModelT.InitFromPackedBuf(path.read_bytes(), 0)
-
-
-def _operations(model: Any) -> list[Any]:
-    """A Keras model without loops or branches becomes one graph."""
-    (graph,) = model.subgraphs
-    return list(graph.operators)
-
-
-def _builtin(code: Any) -> int:
-    """Files older than TFLite's 128th operator have its code in the other field."""
-    return max(code.builtinCode, code.deprecatedBuiltinCode)

@@ -12,19 +12,15 @@ from export.contract import LABELS_FILE_NAME
 from export.facts import Facts, Operator, Weight, is_of_training
 from export.interface import Interface, Tensor, TensorType
 from export.tflite_files import tflite_metadata
-from export.tflite_files.tflite_file import CONTRACT, attached, parse, text
-
-DTYPES = {value: name.lower() for name, value in vars(schema.TensorType).items() if name.isupper()}
-OPERATORS = {value: name for name, value in vars(schema.BuiltinOperator).items() if name.isupper()}
-# Which inputs of an operator are its kernel and its bias.
-KERNEL_AND_BIAS = {
-    "BATCH_MATMUL": (1, None),
-    "CONV_2D": (1, 2),
-    "CONV_3D": (1, 2),
-    "DEPTHWISE_CONV_2D": (1, 2),
-    "FULLY_CONNECTED": (1, 2),
-    "TRANSPOSE_CONV": (1, 3),
-}
+from export.tflite_files.tflite_file import CONTRACT, attached
+from export.tflite_files.tflite_graph import (
+    KERNEL_AND_BIAS,
+    dtype_of,
+    is_custom,
+    kind,
+    parse,
+    text,
+)
 
 
 def read(path: Path) -> Facts:
@@ -61,7 +57,7 @@ def _interface(model: Any) -> Interface:
 def _tensor(tensor: Any) -> Tensor:
     shape = tensor.shape if tensor.shapeSignature is None else tensor.shapeSignature
     sizes = tuple("N" if size < 0 else int(size) for size in shape)
-    dtype, quantization = DTYPES[tensor.type], tensor.quantization
+    dtype, quantization = dtype_of(tensor), tensor.quantization
     if quantization is None or quantization.scale is None:
         return Tensor(text(tensor.name), sizes, TensorType(dtype))
     (scale,), (zero_point,) = quantization.scale, quantization.zeroPoint
@@ -106,16 +102,14 @@ class _Graph:
                 self._stored[int(step.outputs[0])] = int(step.inputs[0])
 
     def _name(self, step: Any) -> str:
-        code = self._model.operatorCodes[step.opcodeIndex]
-        builtin = max(code.builtinCode, code.deprecatedBuiltinCode)
-        return text(code.customCode) if code.customCode else OPERATORS[builtin]
+        return kind(self._model, step)
 
     def operators(self) -> Iterator[Operator]:
         for step in self._steps:
             name = self._name(step)
             takes = [i for i in _indices(step.inputs) if i not in self._stored]
             gives = _indices(step.outputs)
-            dtypes = tuple(sorted({DTYPES[self._tensors[i].type] for i in (*takes, *gives)}))
+            dtypes = tuple(sorted({dtype_of(self._tensors[i]) for i in (*takes, *gives)}))
             stores_otherwise = name in ("QUANTIZE", "DEQUANTIZE") and len(dtypes) > 1
             yield Operator(
                 name=name,
@@ -129,7 +123,7 @@ class _Graph:
             )
 
     def _kind(self, step: Any, name: str) -> Literal["builtin", "custom", "flex"]:
-        if not self._model.operatorCodes[step.opcodeIndex].customCode:
+        if not is_custom(self._model, step):
             return "builtin"
         return "flex" if name.startswith("Flex") else "custom"
 
@@ -149,7 +143,7 @@ class _Graph:
         is_kernel = place == kernel_at
         return Weight(
             name=text(tensor.name),
-            dtype=DTYPES[tensor.type],
+            dtype=dtype_of(tensor),
             elements=prod(shape),
             role="kernel" if is_kernel else "bias" if place == bias_at else "other",
             reader=text(self._tensors[step.outputs[0]].name),

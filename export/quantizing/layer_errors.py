@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 from export.interface import TensorType
 from export.quantizing.quantization import Recipe, quantize
 from export.quantizing.ranges import Range
-from export.tflite_files.tflite_file import parse
 from export.tflite_files.tflite_graph import (
     Operator,
     dtype_of,
-    name_of,
     operators,
+    parse,
     real,
     stored,
     tensors_by_name,
+    text,
 )
 from export.tflite_files.tflite_run import Run
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
     from ai_edge_litert.schema_py_generated import ModelT
 
-ENDS = {"INT4": (-7, 7), "INT8": (-127, 127), "INT16": (-32767, 32767)}
+ENDS = {"int4": (-7, 7), "int8": (-127, 127), "int16": (-32767, 32767)}
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def layer_errors(prepared: bytes, quantized: bytes, images: "np.ndarray") -> tup
         LayerError(
             one.name,
             one.kind,
-            dtype_of(after.subgraphs[0].tensors[other.output]).lower(),
+            dtype_of(after.subgraphs[0].tensors[other.output]),
             *_weights(before, after, one),
             sums.output_error(one.name),
             sums.clipped(one.name),
@@ -138,7 +138,7 @@ def _weights(
     if operator.constant is None:
         return "", None, None
     tensor = before.subgraphs[0].tensors[operator.constant]
-    found = tensors_by_name(after).get(name_of(tensor))
+    found = tensors_by_name(after).get(text(tensor.name))
     if found is None:
         return "", None, None
     exact, dtype = real(before, tensor), dtype_of(found)
@@ -146,10 +146,10 @@ def _weights(
     signal = float(np.square(exact).sum())
     ratio = 10 * float(np.log10(signal / noise)) if signal and noise else None
     if dtype not in ENDS:
-        return dtype.lower(), ratio, None
+        return dtype, ratio, None
     low, high = ENDS[dtype]
     numbers = stored(after, found)
-    return dtype.lower(), ratio, float(((numbers <= low) | (numbers >= high)).mean())
+    return dtype, ratio, float(((numbers <= low) | (numbers >= high)).mean())
 
 
 def own_errors(

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from export.quantizing.ranges import Range
-from export.tflite_files.tflite_file import parse
-from export.tflite_files.tflite_graph import dtype_of, operators
+from export.tflite_files.tflite_graph import dtype_of, operators, parse
 from export.tflite_files.tflite_run import keeping_all_tensors
 
 if TYPE_CHECKING:
@@ -150,4 +149,4 @@ def left_in_float(quantized: bytes) -> tuple[str, ...]:
 
 
 def _is_float(model: "ModelT", index: int) -> bool:
-    return dtype_of(model.subgraphs[0].tensors[index]) == "FLOAT32"
+    return dtype_of(model.subgraphs[0].tensors[index]) == "float32"

@@ -20,8 +20,7 @@ from export.quantizing.quantization import (
     quantize,
 )
 from export.quantizing.ranges import Range
-from export.tflite_files.tflite_file import parse
-from export.tflite_files.tflite_graph import KINDS_WITH_KERNELS, Operator, operators
+from export.tflite_files.tflite_graph import KERNEL_AND_BIAS, Operator, operators, parse
 from export.tflite_files.tflite_run import Run
 from pipeline.errors import ExportError
 
@@ -36,7 +35,7 @@ MORE_PRECISE: Mapping[str, tuple[Precision, ...]] = {
     "int8": ("int16", "float32"),
     "int4": ("int8",),
 }
-KERNELS = {"int8": KINDS_WITH_KERNELS, "int4": FOUR_BIT}
+KERNELS = {"int8": tuple(KERNEL_AND_BIAS), "int4": FOUR_BIT}
 
 
 @dataclass(frozen=True)

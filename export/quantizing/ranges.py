@@ -4,8 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from export.tflite_files.tflite_file import parse
-from export.tflite_files.tflite_graph import name_of, operators
+from export.tflite_files.tflite_graph import operators, parse, text
 from export.tflite_files.tflite_run import Run
 
 if TYPE_CHECKING:
@@ -48,8 +47,8 @@ def observe(
     ranges = {name: Range(*ends, ranks[name]) for name, ends in found.items()}
     (graph,) = parsed.subgraphs
     (taken,), (given,) = graph.inputs, graph.outputs
-    ranges[name_of(graph.tensors[taken])] = Range(*PIXELS, images.ndim)
-    ranges[name_of(graph.tensors[given])] = Range(*PROBABILITIES, 2)
+    ranges[text(graph.tensors[taken].name)] = Range(*PIXELS, images.ndim)
+    ranges[text(graph.tensors[given].name)] = Range(*PROBABILITIES, 2)
     return ranges
 
 

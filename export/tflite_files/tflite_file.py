@@ -1,7 +1,9 @@
-"""Reads and completes TFLite files: FlatBuffers of TensorFlow Lite's schema."""
+"""Completes TFLite files with what a user must know, and reads it from them."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from export.tflite_files.tflite_graph import parse, text
 
 if TYPE_CHECKING:
     from ai_edge_litert.schema_py_generated import ModelT
@@ -25,12 +27,6 @@ def complete(model: bytes, contract_text: str) -> bytes:
     _attach(parsed, CONTRACT, contract_text.encode())
     _attach(parsed, tflite_metadata.ENTRY, tflite_metadata.model_metadata(promised))
     return tflite_metadata.with_labels(tflite_packing.pack(parsed), promised)
-
-
-def parse(model: bytes) -> "ModelT":
-    from ai_edge_litert.schema_py_generated import ModelT
-
-    return ModelT.InitFromPackedBuf(model, 0)
 
 
 def _name_ends(model: "ModelT") -> None:
@@ -66,8 +62,3 @@ def attached(model: "ModelT", name: str) -> bytes:
         if text(entry.name) == name:
             return bytes(model.buffers[entry.buffer].data)
     raise ValueError(f"it carries no {name}")
-
-
-def text(value: Any) -> str:
-    """FlatBuffers gives strings as bytes."""
-    return value.decode() if isinstance(value, bytes) else str(value)

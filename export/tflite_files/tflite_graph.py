@@ -1,5 +1,6 @@
-"""The operators of a TFLite model and its constants as real numbers, for quantising it."""
+"""Reads TFLite files: FlatBuffers of TensorFlow Lite's schema, with operators and constants."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -8,7 +9,26 @@ if TYPE_CHECKING:
     import numpy as np
     from ai_edge_litert.schema_py_generated import ModelT, TensorT
 
-KINDS_WITH_KERNELS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
+# Which inputs of an operator are its kernel and its bias.
+KERNEL_AND_BIAS: Mapping[str, tuple[int, int | None]] = {
+    "BATCH_MATMUL": (1, None),
+    "CONV_2D": (1, 2),
+    "CONV_3D": (1, 2),
+    "DEPTHWISE_CONV_2D": (1, 2),
+    "FULLY_CONNECTED": (1, 2),
+    "TRANSPOSE_CONV": (1, 3),
+}
+
+
+def parse(model: bytes) -> "ModelT":
+    from ai_edge_litert.schema_py_generated import ModelT
+
+    return ModelT.InitFromPackedBuf(model, 0)
+
+
+def text(value: Any) -> str:
+    """FlatBuffers gives strings as bytes."""
+    return value.decode() if isinstance(value, bytes) else str(value)
 
 
 @dataclass(frozen=True)
@@ -17,7 +37,7 @@ class Operator:
 
     Attributes:
         name: of the tensor that it gives, which no other operator gives.
-        kind: such as `CONV_2D`.
+        kind: see `kind`.
         inputs: indices of the tensors that it reads.
         output: index of the tensor that it gives.
         constant: index of the largest constant of real numbers that it reads, if there is one.
@@ -35,8 +55,8 @@ def operators(model: "ModelT") -> tuple[Operator, ...]:
     (graph, *_) = model.subgraphs
     return tuple(
         Operator(
-            name_of(graph.tensors[operator.outputs[0]]),
-            _kinds()[_code(model, operator)],
+            text(graph.tensors[operator.outputs[0]].name),
+            kind(model, operator),
             tuple(int(index) for index in operator.inputs),
             int(operator.outputs[0]),
             _largest_constant(model, operator.inputs),
@@ -45,16 +65,27 @@ def operators(model: "ModelT") -> tuple[Operator, ...]:
     )
 
 
-def _code(model: "ModelT", operator: Any) -> int:
+def kind(model: "ModelT", operator: Any) -> str:
+    """What an operator is: such as `CONV_2D`, or the name of one that is not TFLite's.
+
+    Files older than TFLite's 128th operator have its code in the other field.
+    """
+    from ai_edge_litert.schema_py_generated import BuiltinOperator
+
     code = model.operatorCodes[operator.opcodeIndex]
-    return max(code.builtinCode, code.deprecatedBuiltinCode)
+    if code.customCode:
+        return text(code.customCode)
+    return _names(BuiltinOperator)[max(code.builtinCode, code.deprecatedBuiltinCode)]
+
+
+def is_custom(model: "ModelT", operator: Any) -> bool:
+    """Whether an operator of the schema is not TFLite's own."""
+    return bool(model.operatorCodes[operator.opcodeIndex].customCode)
 
 
 @cache
-def _kinds() -> dict[int, str]:
-    from ai_edge_litert.schema_py_generated import BuiltinOperator
-
-    return {code: name for name, code in vars(BuiltinOperator).items() if isinstance(code, int)}
+def _names(enum: type) -> dict[int, str]:
+    return {value: name for name, value in vars(enum).items() if name.isupper()}
 
 
 def _largest_constant(model: "ModelT", inputs: Any) -> int | None:
@@ -70,22 +101,18 @@ def is_real_constant(model: "ModelT", tensor: "TensorT") -> bool:
     """Whether it is stored in the file and stands for real numbers, not for a shape."""
     if model.buffers[tensor.buffer].data is None:
         return False
-    return dtype_of(tensor) == "FLOAT32" or _scales(tensor) is not None
+    return dtype_of(tensor) == "float32" or _scales(tensor) is not None
 
 
 def dtype_of(tensor: "TensorT") -> str:
-    """As the schema names it: `FLOAT32`, `INT8`, `INT4`."""
+    """Such as `float32`, `int8`, `int4`."""
     from ai_edge_litert.schema_py_generated import TensorType
 
-    return next(name for name, code in vars(TensorType).items() if code == tensor.type)
-
-
-def name_of(tensor: "TensorT") -> str:
-    return tensor.name.decode() if isinstance(tensor.name, bytes) else str(tensor.name)
+    return _names(TensorType)[tensor.type].lower()
 
 
 def tensors_by_name(model: "ModelT") -> "dict[str, TensorT]":
-    return {name_of(tensor): tensor for tensor in model.subgraphs[0].tensors}
+    return {text(tensor.name): tensor for tensor in model.subgraphs[0].tensors}
 
 
 def stored(model: "ModelT", tensor: "TensorT") -> "np.ndarray":
@@ -93,11 +120,11 @@ def stored(model: "ModelT", tensor: "TensorT") -> "np.ndarray":
     import numpy as np
 
     data = np.asarray(model.buffers[tensor.buffer].data, np.uint8)
-    if dtype_of(tensor) == "INT4":
+    if dtype_of(tensor) == "int4":
         # Two a byte, the first in the low half.
         halves = np.stack([data & 15, data >> 4], axis=1).ravel()[: np.prod(tensor.shape)]
         return ((halves.astype(np.int8) ^ 8) - 8).reshape(tensor.shape)
-    return data.view(dtype_of(tensor).lower()).reshape(tensor.shape)
+    return data.view(dtype_of(tensor)).reshape(tensor.shape)
 
 
 def real(model: "ModelT", tensor: "TensorT") -> "np.ndarray":

@@ -1,8 +1,9 @@
-"""Runs TFLite models from memory on images, and shows the real numbers inside."""
+"""Runs TFLite models in LiteRT on images, and shows the real numbers inside."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from export.interface import TensorType
@@ -19,6 +20,49 @@ def keeping_all_tensors() -> Iterator[None]:
         yield
 
 
+def interpreter(
+    model: Path | bytes, *, threads: int = 1, keeps_all: bool = False, reference: bool = False
+) -> Any:
+    """LiteRT's interpreter of a TFLite file, ready to be given an input.
+
+    Args:
+        model: the file, or its content.
+        threads: that it may use.
+        keeps_all: whether tensors inside can be read after a run.
+        reference: whether it uses the kernels that TensorFlow Lite Micro has too, not XNNPACK's.
+
+    Raises:
+        RuntimeError, ValueError: LiteRT does not run it.
+    """
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    with keeping_all_tensors():
+        made = Interpreter(
+            **(
+                {"model_content": model} if isinstance(model, bytes) else {"model_path": str(model)}
+            ),
+            num_threads=threads,
+            experimental_preserve_all_tensors=keeps_all,
+            experimental_op_resolver_type=(
+                OpResolverType.BUILTIN_REF if reference else OpResolverType.AUTO
+            ),
+        )
+    made.allocate_tensors()
+    return made
+
+
+def tensor_type(details: Mapping[str, Any]) -> TensorType:
+    """How LiteRT or TensorFlow Lite Micro says that a tensor's numbers are stored.
+
+    Where each channel has a scale of its own the tensor is a constant, and none is given.
+    """
+    dtype, quantization = details["dtype"].__name__, details["quantization_parameters"]
+    if dtype == "float32" or len(quantization["scales"]) != 1:
+        return TensorType(dtype)
+    (scale,), (zero_point,) = quantization["scales"], quantization["zero_points"]
+    return TensorType(dtype, float(scale), int(zero_point))
+
+
 class Run:
     """A TFLite model with one input and one output, in LiteRT's interpreter."""
 
@@ -32,17 +76,12 @@ class Run:
         Raises:
             RuntimeError, ValueError: LiteRT does not run it.
         """
-        from ai_edge_litert.interpreter import Interpreter
-
-        with keeping_all_tensors():
-            self._interpreter = Interpreter(
-                model_content=model, num_threads=1, experimental_preserve_all_tensors=keeps_all
-            )
-        self._interpreter.allocate_tensors()
+        self._interpreter = interpreter(model, keeps_all=keeps_all)
         (self._input,) = self._interpreter.get_input_details()
         (self._output,) = self._interpreter.get_output_details()
         self._types = {
-            details["index"]: _type(details) for details in self._interpreter.get_tensor_details()
+            details["index"]: tensor_type(details)
+            for details in self._interpreter.get_tensor_details()
         }
 
     def invoke(self, image: "np.ndarray") -> None:
@@ -67,10 +106,3 @@ class Run:
     def _answer(self, image: "np.ndarray") -> "np.ndarray":
         self.invoke(image)
         return self.real(self._output["index"])
-
-
-def _type(details: dict[str, Any]) -> TensorType:
-    """Of a tensor with one scale; where each channel has its own, it is a constant."""
-    scale, zero_point = details["quantization"]
-    dtype = details["dtype"].__name__
-    return TensorType(dtype, float(scale), int(zero_point)) if scale else TensorType(dtype)

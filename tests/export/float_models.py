@@ -5,8 +5,7 @@ import numpy as np
 
 from export.model_files.keras_model import write_saved_model
 from export.quantizing import quantization
-from export.tflite_files.tflite_file import parse
-from export.tflite_files.tflite_graph import operators
+from export.tflite_files.tflite_graph import operators, parse
 
 SHAPE = (8, 8, 1)
 

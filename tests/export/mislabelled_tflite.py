@@ -10,7 +10,8 @@ from ai_edge_litert import schema_py_generated as schema
 
 from export import contract
 from export.tflite_files import tflite_metadata, tflite_packing
-from export.tflite_files.tflite_file import complete, parse
+from export.tflite_files.tflite_file import complete
+from export.tflite_files.tflite_graph import parse
 
 FLEX = {
     "target_spec": tf.lite.TargetSpec(

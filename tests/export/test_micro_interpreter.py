@@ -78,6 +78,7 @@ def test_other_ends_than_uint8_are_fed_as_they_want(exported, answered, tmp_path
     options = tflite_quantized.Int8Options(io=io)
     request = replace(
         exported.request("tflite_int8", tmp_path),
+        materials=replace(exported.materials, workspace=tmp_path),
         options=options.model_dump(),
         promised=formats()["tflite_int8"].interface((12, 10, 1), 4, options),
     )

@@ -4,8 +4,14 @@ import pytest
 
 from export.quantizing import quantization, ranges
 from export.quantizing.quantization import Recipe, left_in_float, quantize
-from export.tflite_files.tflite_file import parse
-from export.tflite_files.tflite_graph import dtype_of, operators, real, stored, tensors_by_name
+from export.tflite_files.tflite_graph import (
+    dtype_of,
+    operators,
+    parse,
+    real,
+    stored,
+    tensors_by_name,
+)
 from export.tflite_files.tflite_run import Run
 from export.tflite_quantized import INPUT_TYPES, OUTPUT_TYPES
 from tests.export import float_models
@@ -54,7 +60,7 @@ def test_kernels_have_4_bits_where_litert_runs_them_so(network):
         for operator in operators(model)
         if operator.constant is not None
     }
-    assert kernels == {"CONV_2D": "INT4", "DEPTHWISE_CONV_2D": "INT8", "FULLY_CONNECTED": "INT4"}
+    assert kernels == {"CONV_2D": "int4", "DEPTHWISE_CONV_2D": "int8", "FULLY_CONNECTED": "int4"}
 
 
 @pytest.mark.parametrize("rounding", ["min_max", "octav"])
@@ -88,8 +94,8 @@ def test_layers_that_are_kept_compute_as_asked(network):
     in_16_bits = quantize(prepared, observed, Recipe(kept=(convolution,), kept_in="int16"))
     assert left_in_float(in_16_bits) == ()
     found = tensors_by_name(parse(in_16_bits))
-    assert dtype_of(found[convolution]) == "INT16"
-    assert [n for n, t in found.items() if dtype_of(t) == "INT16" and "quantized" not in n] == [
+    assert dtype_of(found[convolution]) == "int16"
+    assert [n for n, t in found.items() if dtype_of(t) == "int16" and "quantized" not in n] == [
         convolution
     ]
 

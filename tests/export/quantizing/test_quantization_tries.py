@@ -6,8 +6,7 @@ import pytest
 from export.quantizing import layer_errors, quantization_tries, ranges
 from export.quantizing.quantization import Recipe, left_in_float
 from export.quantizing.quantization_tries import LITERT, TENSORFLOW, Subject, search
-from export.tflite_files.tflite_file import parse
-from export.tflite_files.tflite_graph import dtype_of, operators, tensors_by_name
+from export.tflite_files.tflite_graph import dtype_of, operators, parse, tensors_by_name
 from export.tflite_files.tflite_run import Run
 from pipeline.errors import ExportError
 from tests.export import float_models
@@ -46,7 +45,7 @@ def test_what_was_kept_is_what_the_file_holds(unbalanced):
     kept = found.record()["kept"]
     tensors = tensors_by_name(parse(found.model))
     assert kept
-    assert {name: dtype_of(tensors[name]).lower() for name in kept} == kept
+    assert {name: dtype_of(tensors[name]) for name in kept} == kept
 
 
 def test_each_try_and_each_layer_is_on_record(unbalanced):

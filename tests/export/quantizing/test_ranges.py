@@ -4,8 +4,7 @@ import pytest
 
 from export.quantizing import ranges
 from export.quantizing.quantization import OUTPUT_INSIDE
-from export.tflite_files.tflite_file import parse
-from export.tflite_files.tflite_graph import name_of
+from export.tflite_files.tflite_graph import parse, text
 from tests.export import float_models
 
 
@@ -42,7 +41,7 @@ def test_percentiles_leave_out_as_much_of_each_tail(dense):
 def test_both_ends_are_what_the_contract_promises_whatever_was_seen(dense):
     prepared, images, _ = dense
     (graph,) = parse(prepared).subgraphs
-    image = name_of(graph.tensors[graph.inputs[0]])
+    image = text(graph.tensors[graph.inputs[0]].name)
     for percentile in (None, 90):
         observed = ranges.observe(prepared, images // 2 + 50, percentile)
         assert (observed[image].low, observed[image].high) == (0, 255)

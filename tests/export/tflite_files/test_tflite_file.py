@@ -15,7 +15,8 @@ from flatbuffers.number_types import Float32Flags, Int8Flags, Uint8Flags, Uint32
 from export import contract
 from export.formats import formats
 from export.tflite_files import tflite_metadata
-from export.tflite_files.tflite_file import attached, complete, parse
+from export.tflite_files.tflite_file import attached, complete
+from export.tflite_files.tflite_graph import parse
 from export.tflite_files.tflite_packing import pack
 
 NAMES = [name for name in formats() if name.startswith("tflite")]
