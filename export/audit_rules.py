@@ -11,7 +11,7 @@ from export.contract import LABELS_FILE_NAME, Contract, labels_text
 from export.facts import LEAST_NAMED_SHARE, Facts, Operator, Weight
 from export.formats import Format, FormatOptions, Holds, exporter
 from export.interface import Interface, Tensor, contradiction
-from export.quantizing import quantization_record
+from export.quantizing import record
 from export.verdict import Check
 
 # How a layer's kernel is stored that is kept more precise than the others, by how it computes.
@@ -67,14 +67,14 @@ class Auditor:
     @cached_property
     def _kept(self) -> Mapping[str, str]:
         """What operators give that are declared to be more precise, and how these compute."""
-        record = quantization_record.read(self.path.parent).get(self.known.name, {})
-        kept: Mapping[str, str] = record.get("kept", {})
+        declared = record.read(self.path.parent).get(self.known.name, {})
+        kept: Mapping[str, str] = declared.get("kept", {})
         return kept
 
     @property
     def _but_kept(self) -> str:
         layers = ", ".join(f"{name} in {precision}" for name, precision in self._kept.items())
-        return f", but for {layers} as {quantization_record.FILE_NAME} declares" if layers else ""
+        return f", but for {layers} as {record.FILE_NAME} declares" if layers else ""
 
     def _ends(self) -> Check:
         wrong = contradiction(self.facts.interface, self._interface)

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from export import child
-from export.tflite_files import tflite_run
-from export.tflite_files.tflite_run import tensor_type
+from export.tflite_files import running
+from export.tflite_files.running import tensor_type
 from pipeline.errors import ExportError
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ def ask_reference(argument: dict[str, str]) -> Iterator[dict[str, Any]]:
 
     from export.tflite import TFLitePredictor
 
-    interpreter = tflite_run.interpreter(Path(argument["path"]), reference=True)
+    interpreter = running.interpreter(Path(argument["path"]), reference=True)
     (details,) = interpreter.get_input_details()
     images = tensor_type(details).encode(np.load(argument["images"]))
     np.save(argument["answers"], TFLitePredictor(interpreter).run(images))

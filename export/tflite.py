@@ -7,7 +7,7 @@ from export.facts import Facts
 from export.formats import ExportRequest, Format, Holds, Predictor
 from export.interface import Interface
 from export.model_files.keras_model import load_float32, write_saved_model
-from export.tflite_files import tflite_file, tflite_run
+from export.tflite_files import completion, running
 from pipeline.config import Gate
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def write(request: ExportRequest) -> None:
 
     converter = tf.lite.TFLiteConverter.from_saved_model(str(saved_model_of_one(request)))
     _configure(converter, request)
-    completed = tflite_file.complete(converter.convert(), request.materials.contract)
+    completed = completion.complete(converter.convert(), request.materials.contract)
     request.path.write_bytes(completed)
 
 
@@ -67,7 +67,7 @@ def _configure(converter: Any, request: ExportRequest) -> None:
 
 
 def read_contract(path: Path) -> str:
-    return tflite_file.read_contract(path)
+    return completion.read_contract(path)
 
 
 def facts(format_name: str, path: Path) -> Facts:
@@ -81,7 +81,7 @@ def inspect(format_name: str, path: Path) -> Interface:
 
 
 def load(format_name: str, path: Path, threads: int) -> Predictor:
-    return TFLitePredictor(tflite_run.interpreter(path, threads=threads))
+    return TFLitePredictor(running.interpreter(path, threads=threads))
 
 
 class TFLitePredictor:

@@ -8,11 +8,11 @@ from pydantic import Field
 
 from export.formats import ExportRequest, Format, FormatOptions, Holds
 from export.interface import FLOAT32, TensorType
-from export.quantizing import quantization, quantization_record, ranges
-from export.quantizing.quantization import Io, Recipe, Rounding
-from export.quantizing.quantization_tries import Subject, search
+from export.quantizing import ranges, recipes, record
+from export.quantizing.recipes import Io, Recipe, Rounding
+from export.quantizing.tries import Subject, search
 from export.tflite import LOSES_LITTLE, facts, inspect, load, read_contract, saved_model_of_one
-from export.tflite_files import tflite_file
+from export.tflite_files import completion
 from pipeline.errors import ExportError
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Int8Options(FormatOptions):
 
 
 class Int4Options(Int8Options):
-    """`rounding` is which scale 4-bit kernels get; see `quantization.Recipe`."""
+    """`rounding` is which scale 4-bit kernels get; see `recipes.Recipe`."""
 
     rounding: Rounding = "octav"
 
@@ -109,20 +109,20 @@ def write(request: ExportRequest) -> None:
         (lambda: _by_tensorflow(request)) if whole else None,
     )
     request.path.write_bytes(outcome.model)
-    record = {
+    made = {
         **outcome.record(),
         "bound_points": subject.bound,
         "validation_images": len(subject.labels),
         "input_pixels_clipped": _clipped(subject.images, request.promised.input.type),
     }
-    quantization_record.note(record, request.materials.workspace, request.format_name)
+    record.note(made, request.materials.workspace, request.format_name)
 
 
 def _subject(request: ExportRequest) -> Subject:
     import numpy as np
 
     materials, options = request.materials, request.options
-    prepared = quantization.prepare(request.needs["tflite_float32"].read_bytes())
+    prepared = recipes.prepare(request.needs["tflite_float32"].read_bytes())
     weights: Literal["int4", "int8"] = "int4" if request.format_name == "tflite_int4" else "int8"
     if materials.validation is None:
         raise ExportError(f"{request.format_name} is chosen by validation images; none are given")
@@ -135,7 +135,7 @@ def _subject(request: ExportRequest) -> Subject:
         images,
         labels,
         request.max_accuracy_drop_points,
-        lambda model: tflite_file.complete(model, materials.contract),
+        lambda model: completion.complete(model, materials.contract),
     )
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config import PipelineConfig
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, DamagedArtifactError
 from pipeline.runner import Step
-from pipeline.store import ArtifactStore, write_synced
+from pipeline.store import ArtifactStore, open_artifact, write_synced
 
 RECORD = "run.json"
 
@@ -30,6 +30,19 @@ class Run:
         """The artifact's folder, if the run used one of this stage and it is still there."""
         link = self.path / stage
         return link if link.is_dir() else None
+
+    def intact_artifact(self, stage: str) -> Path:
+        """The artifact's folder, every file of it as it was published.
+
+        Raises:
+            DamagedArtifactError: a file is missing or is another.
+        """
+        artifact = open_artifact(self.path / stage)
+        if artifact.damage:
+            raise DamagedArtifactError(
+                f"{artifact.damage}; running {self.record['config_name']} again mends it"
+            )
+        return artifact.path
 
 
 def record_run(

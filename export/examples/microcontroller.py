@@ -8,7 +8,7 @@ from typing import Any
 from export import micro_interpreter, runtimes
 from export.contract import Contract
 from export.formats import formats
-from export.tflite_files.tflite_graph import is_custom, kind, parse
+from export.tflite_files.graph import is_custom, kind, parse
 from pipeline.errors import ExportError
 
 FORMAT = "tflite_int8"

@@ -11,9 +11,9 @@ from export import contract
 from export.contract import LABELS_FILE_NAME
 from export.facts import Facts, Operator, Weight, is_of_training
 from export.interface import Interface, Tensor, TensorType
-from export.tflite_files import tflite_metadata
-from export.tflite_files.tflite_file import CONTRACT, attached
-from export.tflite_files.tflite_graph import (
+from export.tflite_files import metadata
+from export.tflite_files.completion import CONTRACT, attached
+from export.tflite_files.graph import (
     KERNEL_AND_BIAS,
     dtype_of,
     is_custom,
@@ -38,7 +38,7 @@ def read(path: Path) -> Facts:
         operators=tuple(operator for graph in graphs for operator in graph.operators()),
         unsized=tuple(name for graph in graphs for name in graph.unsized()),
         unused=(*(n for graph in graphs for n in graph.unused()), *_unused_buffers(model)),
-        labels={f"its own {LABELS_FILE_NAME}": tflite_metadata.attached_labels(content) or b""},
+        labels={f"its own {LABELS_FILE_NAME}": metadata.attached_labels(content) or b""},
         inconsistencies=tuple(_inconsistencies(model)),
     )
 
@@ -75,12 +75,12 @@ def _unused_buffers(model: Any) -> Iterator[str]:
 def _inconsistencies(model: Any) -> Iterator[str]:
     """The metadata is made from the contract, so one gives the other byte for byte."""
     carried = {text(entry.name) for entry in model.metadata or ()}
-    if tflite_metadata.ENTRY not in carried:
-        yield f"carries no {tflite_metadata.ENTRY}"
+    if metadata.ENTRY not in carried:
+        yield f"carries no {metadata.ENTRY}"
     elif CONTRACT in carried:
         promised = contract.from_json(attached(model, CONTRACT).decode())
-        if attached(model, tflite_metadata.ENTRY) != tflite_metadata.model_metadata(promised):
-            yield f"says something else in {tflite_metadata.ENTRY} than in its contract"
+        if attached(model, metadata.ENTRY) != metadata.model_metadata(promised):
+            yield f"says something else in {metadata.ENTRY} than in its contract"
 
 
 class _Graph:

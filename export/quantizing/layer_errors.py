@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from export.interface import TensorType
-from export.quantizing.quantization import Recipe, quantize
 from export.quantizing.ranges import Range
-from export.tflite_files.tflite_graph import (
+from export.quantizing.recipes import Recipe, quantize
+from export.tflite_files.graph import (
     Operator,
     dtype_of,
     operators,
@@ -17,7 +17,7 @@ from export.tflite_files.tflite_graph import (
     tensors_by_name,
     text,
 )
-from export.tflite_files.tflite_run import Run
+from export.tflite_files.running import Run
 
 if TYPE_CHECKING:
     import numpy as np

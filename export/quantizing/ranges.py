@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from export.tflite_files.tflite_graph import operators, parse, text
-from export.tflite_files.tflite_run import Run
+from export.tflite_files.graph import operators, parse, text
+from export.tflite_files.running import Run
 
 if TYPE_CHECKING:
     import numpy as np

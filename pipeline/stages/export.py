@@ -23,7 +23,7 @@ from export.formats import (
 )
 from export.interface import Interface
 from export.model_files import model_file
-from export.quantizing import quantization_record
+from export.quantizing import record
 from pipeline import environment
 from pipeline.data import description
 from pipeline.data.description import Description
@@ -60,9 +60,9 @@ def run(context: StageContext) -> StageResult:
         raise ExportError(f"no format could be written. {_sentence(failed)}")
     written = {name: f for name, f in promised.formats.items() if name not in failed}
     left_out = _render(context, replace(promised, formats=written), images[0])
-    tries = quantization_record.gather(context.scratch, written, context.output)
+    tries = record.gather(context.scratch, written, context.output)
     result = _result(conversions, failed, context.output)
-    remarks = (quantization_record.in_words(tries), *left_out)
+    remarks = (record.in_words(tries), *left_out)
     return replace(result, summary=". ".join(filter(None, (result.summary, *remarks))))
 
 
@@ -83,14 +83,14 @@ def _calibration_images(context: StageContext, dataset: Description) -> np.ndarr
     strata = train.labels if section.sampling == "stratified" else np.zeros_like(train.labels)
     indices = stratified_sample(strata, section.images, seed)
     counts = np.bincount(train.labels[indices], minlength=dataset.num_classes)
-    record = {
+    calibration = {
         "split": "train",
         "seed": seed,
         "sampling": section.sampling,
         "count_per_class": dict(zip(dataset.classes, counts.tolist(), strict=True)),
         "indices": indices.tolist(),
     }
-    (context.output / "calibration.json").write_text(json.dumps(record) + "\n", "utf-8")
+    (context.output / "calibration.json").write_text(json.dumps(calibration) + "\n", "utf-8")
     return train.images[indices]
 
 

@@ -11,7 +11,7 @@ from export import audit, comparison, contract, failures, golden, micro_checking
 from export.checking import Speed, check
 from export.comparison import Comparison
 from export.formats import FormatOptions, formats, size_bytes
-from export.quantizing import quantization_record
+from export.quantizing import record
 from export.verdict import Check, FormatVerdict, Micro, Verdict
 from pipeline.config import Gate
 from pipeline.data.records import read_split
@@ -64,7 +64,7 @@ def _write_page(
         )
         for choice in choices
     ]
-    records = quantization_record.read(export)
+    records = record.read(export)
     subject = verdict_page.Subject(result, records, pictures, promised.model_key)
     page = verdict_page.render(subject, datetime.now(UTC))
     (context.output / PAGE).write_text(page, "utf-8")

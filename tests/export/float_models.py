@@ -4,20 +4,20 @@ import keras
 import numpy as np
 
 from export.model_files.keras_model import write_saved_model
-from export.quantizing import quantization
-from export.tflite_files.tflite_graph import operators, parse
+from export.quantizing import recipes
+from export.tflite_files.graph import operators, parse
 
 SHAPE = (8, 8, 1)
 
 
 def prepared(folder, *layers):
-    """The Keras model, and what `quantization.prepare` makes of it."""
+    """The Keras model, and what `recipes.prepare` makes of it."""
     import tensorflow as tf
 
     model = keras.Sequential([keras.Input(SHAPE, name="image"), *layers])
     write_saved_model(model, folder / "saved_model", batch=1)
     converter = tf.lite.TFLiteConverter.from_saved_model(str(folder / "saved_model"))
-    return model, quantization.prepare(converter.convert())
+    return model, recipes.prepare(converter.convert())
 
 
 def images(count):

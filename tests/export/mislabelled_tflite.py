@@ -9,9 +9,9 @@ import tensorflow as tf
 from ai_edge_litert import schema_py_generated as schema
 
 from export import contract
-from export.tflite_files import tflite_metadata, tflite_packing
-from export.tflite_files.tflite_file import complete
-from export.tflite_files.tflite_graph import parse
+from export.tflite_files import metadata, packing
+from export.tflite_files.completion import complete
+from export.tflite_files.graph import parse
 
 FLEX = {
     "target_spec": tf.lite.TargetSpec(
@@ -26,8 +26,8 @@ def edited(name, change):
     def make(exported, path):
         model = parse(exported.path(name).read_bytes())
         change(model)
-        packed = tflite_packing.pack(model)
-        path.write_bytes(tflite_metadata.with_labels(packed, exported.contract))
+        packed = packing.pack(model)
+        path.write_bytes(metadata.with_labels(packed, exported.contract))
 
     return make
 
@@ -147,16 +147,14 @@ def without_notes(path):
     model = parse(path.read_bytes())
     model.buffers = model.buffers[: 1 + max(t.buffer for t in model.subgraphs[0].tensors)]
     model.metadata = []
-    return tflite_packing.pack(model)
+    return packing.pack(model)
 
 
 def with_swapped_labels_at_its_end(exported, path):
     swapped = contract.output(sorted(exported.contract.output.labels))
     model = exported.path("tflite_int8").read_bytes()
-    packed = tflite_packing.pack(parse(model))
-    path.write_bytes(
-        tflite_metadata.with_labels(packed, replace(exported.contract, output=swapped))
-    )
+    packed = packing.pack(parse(model))
+    path.write_bytes(metadata.with_labels(packed, replace(exported.contract, output=swapped)))
 
 
 def divide_by_127_in_metadata(model):
@@ -179,8 +177,8 @@ def any_batch_called_1(exported, path):
     converted(lambda model, image: model(image), batch=None)(exported, path)
     model = parse(path.read_bytes())
     fix_all_sizes(model)
-    packed = tflite_packing.pack(model)
-    path.write_bytes(tflite_metadata.with_labels(packed, exported.contract))
+    packed = packing.pack(model)
+    path.write_bytes(metadata.with_labels(packed, exported.contract))
 
 
 def half_a_file(exported, path):

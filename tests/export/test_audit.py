@@ -10,8 +10,8 @@ import pytest
 
 from export import audit, comparison, contract
 from export.formats import answers, exporter, formats
-from export.quantizing import quantization, ranges
-from export.tflite_files import tflite_file
+from export.quantizing import ranges, recipes
+from export.tflite_files import completion
 from tests.export import float_models
 from tests.export.mislabelled import ANSWERS, KINDS, copy_of
 from tests.export.mislabelled_tflite import compute_softmax_in_float, converted, edited
@@ -132,16 +132,16 @@ def test_a_file_is_not_int8_where_every_kernel_is_declared_to_be_float(exported,
 
 
 def with_a_layer_in_float(exported, path, kept):
-    prepared = quantization.prepare(exported.path("tflite_float32").read_bytes())
+    prepared = recipes.prepare(exported.path("tflite_float32").read_bytes())
     observed = ranges.observe(prepared, exported.images)
-    made = quantization.quantize(prepared, observed, quantization.Recipe(kept=(kept,)))
-    path.write_bytes(tflite_file.complete(made, contract.to_json(exported.contract)))
+    made = recipes.quantize(prepared, observed, recipes.Recipe(kept=(kept,)))
+    path.write_bytes(completion.complete(made, contract.to_json(exported.contract)))
     declare(path.parent, {kept: "float32"})
 
 
 def test_most_of_an_int8_file_s_numbers_must_be_int8_whatever_is_declared(exported, artifact):
     path = artifact / "tflite_int8.tflite"
-    prepared = quantization.prepare(exported.path("tflite_float32").read_bytes())
+    prepared = recipes.prepare(exported.path("tflite_float32").read_bytes())
     (convolution,) = float_models.names(prepared, "CONV_2D")
     large, _ = float_models.names(prepared, "FULLY_CONNECTED")
     with_a_layer_in_float(exported, path, convolution)

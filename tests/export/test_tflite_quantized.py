@@ -8,7 +8,7 @@ from ai_edge_litert.interpreter import Interpreter
 from export import audit, tflite_quantized
 from export.formats import answers, exporter, formats
 from export.interface import contradiction
-from export.quantizing import quantization_record
+from export.quantizing import record
 from pipeline.errors import ExportError
 
 
@@ -50,16 +50,14 @@ def test_4_bits_make_a_smaller_file_and_no_tensor_is_float(exported):
 
 
 def test_what_was_tried_is_noted_for_the_export_stage(exported, tmp_path):
-    noted = quantization_record.gather(
-        exported.workspace, ("tflite_int8", "tflite_int4", "onnx"), tmp_path
-    )
+    noted = record.gather(exported.workspace, ("tflite_int8", "tflite_int4", "onnx"), tmp_path)
     assert list(noted) == ["tflite_int8", "tflite_int4"]
-    assert quantization_record.read(tmp_path) == noted
-    record = noted["tflite_int8"]
-    assert record["validation_images"] == 64
-    assert record["input_pixels_clipped"] == 0
-    assert record["kept"] == {}
-    assert record["tries"][0]["size_bytes"] == exported.path("tflite_int8").stat().st_size
+    assert record.read(tmp_path) == noted
+    noted_of_int8 = noted["tflite_int8"]
+    assert noted_of_int8["validation_images"] == 64
+    assert noted_of_int8["input_pixels_clipped"] == 0
+    assert noted_of_int8["kept"] == {}
+    assert noted_of_int8["tries"][0]["size_bytes"] == exported.path("tflite_int8").stat().st_size
 
 
 def test_the_gate_decides_whether_more_is_tried(exported, tmp_path):
@@ -67,7 +65,7 @@ def test_the_gate_decides_whether_more_is_tried(exported, tmp_path):
         request_with(exported, tmp_path, "tflite_int8", max_tries=3), max_accuracy_drop_points=-1.0
     )
     tflite_quantized.write(request)
-    noted = quantization_record.gather(tmp_path, ["tflite_int8"], tmp_path)["tflite_int8"]
+    noted = record.gather(tmp_path, ["tflite_int8"], tmp_path)["tflite_int8"]
     assert len(noted["tries"]) == 3
     assert noted["bound_points"] == -1
     assert not noted["holds"]
@@ -110,7 +108,7 @@ def test_an_operator_that_litert_quantizer_does_not_know_is_made_int8_by_tensorf
         max_accuracy_drop_points=100.0,
     )
     tflite_quantized.write(request)
-    noted = quantization_record.gather(materials.workspace, ["tflite_int8"], tmp_path)
+    noted = record.gather(materials.workspace, ["tflite_int8"], tmp_path)
     (attempt,) = noted["tflite_int8"]["tries"]
     assert attempt["engine"] == "TensorFlow's converter"
     assert attempt["kept"] == {}

@@ -9,7 +9,7 @@ from rich.console import Console
 from export import contract, failures
 from export.conversion import Conversion
 from export.formats import formats
-from export.quantizing import quantization_record
+from export.quantizing import record
 from pipeline import environment
 from pipeline.config import CalibrationSection, ExportSection, PipelineConfig, VerifySection
 from pipeline.data import description, records
@@ -95,19 +95,19 @@ def test_the_contract_names_what_made_the_files(exported):
 
 def test_calibration_records_which_images_and_keeps_the_classes_shares(exported):
     context, _ = exported
-    record = json.loads((context.output / "calibration.json").read_text())
-    assert record["split"] == "train"
-    assert record["count_per_class"] == {"a": 2, "b": 4, "c": 6}
+    calibration = json.loads((context.output / "calibration.json").read_text())
+    assert calibration["split"] == "train"
+    assert calibration["count_per_class"] == {"a": 2, "b": 4, "c": 6}
     train = records.read_split(context.inputs["ingest"], "train")
     used = np.load(context.scratch / "calibration.npy")
-    np.testing.assert_array_equal(used, train.images[record["indices"]])
+    np.testing.assert_array_equal(used, train.images[calibration["indices"]])
 
 
 def test_quantised_formats_are_judged_by_validation_images(exported):
     context, _ = exported
-    record = quantization_record.read(context.output)["tflite_int8"]
-    assert record["validation_images"] == 30
-    assert record["bound_points"] == 0.3
+    noted_of_int8 = record.read(context.output)["tflite_int8"]
+    assert noted_of_int8["validation_images"] == 30
+    assert noted_of_int8["bound_points"] == 0.3
     with np.load(context.scratch / "validation.npz") as used:
         split = records.read_split(context.inputs["ingest"], "validation")
         np.testing.assert_array_equal(used["images"], split.images)
@@ -154,7 +154,7 @@ def test_random_sampling_does_not_look_at_labels(inputs, tmp_path, monkeypatch):
 
 def test_tries_are_told_where_one_was_not_enough(inputs, tmp_path, monkeypatch):
     monkeypatch.setattr(export, "convert", converts_only(["onnx"]))
-    monkeypatch.setattr(quantization_record, "in_words", lambda tries: "tflite_int8: it took two")
+    monkeypatch.setattr(record, "in_words", lambda tries: "tflite_int8: it took two")
     result = export.run(context_for(tmp_path, inputs, ("onnx",)))
     assert result.summary.endswith(". tflite_int8: it took two")
 

@@ -4,10 +4,10 @@ import pytest
 
 from export.quantizing import ranges
 from export.quantizing.layer_errors import layer_errors, own_errors
-from export.quantizing.quantization import Recipe, quantize
 from export.quantizing.ranges import Range
-from export.tflite_files.tflite_graph import operators, parse
-from export.tflite_files.tflite_packing import pack
+from export.quantizing.recipes import Recipe, quantize
+from export.tflite_files.graph import operators, parse
+from export.tflite_files.packing import pack
 from tests.export import float_models
 
 

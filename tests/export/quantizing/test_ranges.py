@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 
 from export.quantizing import ranges
-from export.quantizing.quantization import OUTPUT_INSIDE
-from export.tflite_files.tflite_graph import parse, text
+from export.quantizing.recipes import OUTPUT_INSIDE
+from export.tflite_files.graph import parse, text
 from tests.export import float_models
 
 

@@ -1,7 +1,7 @@
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 
-from export.tflite_files.tflite_graph import is_custom, kind, operators, parse
+from export.tflite_files.graph import is_custom, kind, operators, parse
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from export.tflite_files.tflite_graph import parse, text
+from export.tflite_files.graph import parse, text
 
 if TYPE_CHECKING:
     from ai_edge_litert.schema_py_generated import ModelT
@@ -20,13 +20,13 @@ def complete(model: bytes, contract_text: str) -> bytes:
             and as `labels.txt`.
     """
     from export import contract
-    from export.tflite_files import tflite_metadata, tflite_packing
+    from export.tflite_files import metadata, packing
 
     parsed, promised = parse(model), contract.from_json(contract_text)
     _name_ends(parsed)
     _attach(parsed, CONTRACT, contract_text.encode())
-    _attach(parsed, tflite_metadata.ENTRY, tflite_metadata.model_metadata(promised))
-    return tflite_metadata.with_labels(tflite_packing.pack(parsed), promised)
+    _attach(parsed, metadata.ENTRY, metadata.model_metadata(promised))
+    return metadata.with_labels(packing.pack(parsed), promised)
 
 
 def _name_ends(model: "ModelT") -> None:

@@ -2,9 +2,9 @@ import keras
 import numpy as np
 import pytest
 
-from export.quantizing import quantization, ranges
-from export.quantizing.quantization import Recipe, left_in_float, quantize
-from export.tflite_files.tflite_graph import (
+from export.quantizing import ranges, recipes
+from export.quantizing.recipes import Recipe, left_in_float, quantize
+from export.tflite_files.graph import (
     dtype_of,
     operators,
     parse,
@@ -12,7 +12,7 @@ from export.tflite_files.tflite_graph import (
     stored,
     tensors_by_name,
 )
-from export.tflite_files.tflite_run import Run
+from export.tflite_files.running import Run
 from export.tflite_quantized import INPUT_TYPES, OUTPUT_TYPES
 from tests.export import float_models
 
@@ -110,7 +110,7 @@ def test_one_layer_alone_can_be_quantised(network):
 
 def test_what_is_prepared_has_no_notes_left_from_the_float_file(exported):
     original = exported.path("tflite_float32").read_bytes()
-    prepared = quantization.prepare(original)
+    prepared = recipes.prepare(original)
     assert b"evenkeel.contract" in original
     assert b"evenkeel.contract" not in prepared
     assert len(prepared) < len(original) - len(exported.materials.contract)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from export.quantizing.ranges import Range
-from export.tflite_files.tflite_graph import dtype_of, operators, parse
-from export.tflite_files.tflite_run import keeping_all_tensors
+from export.tflite_files.graph import dtype_of, operators, parse
+from export.tflite_files.running import keeping_all_tensors
 
 if TYPE_CHECKING:
     from ai_edge_litert.schema_py_generated import ModelT
@@ -53,7 +53,7 @@ def prepare(float_model: bytes) -> bytes:
     Where probabilities are stored in another way at the end, an operator follows that gives them
     under the promised name.
     """
-    from export.tflite_files.tflite_packing import pack
+    from export.tflite_files.packing import pack
 
     model = parse(float_model)
     for entry in model.metadata or ():

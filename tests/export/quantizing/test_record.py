@@ -1,6 +1,6 @@
 import pytest
 
-from export.quantizing import quantization_record
+from export.quantizing import record
 
 
 def attempt(kept, drop, size, failure=""):
@@ -19,7 +19,7 @@ def test_tries_are_told_by_what_they_lose_and_how_large_they_are():
         attempt({"a": "int16", "b": "int16"}, None, None, "RuntimeError: no kernel"),
         attempt({"a": "float32"}, 0.1, 101_400),
     ]
-    assert quantization_record.in_words({"tflite_int8": {"tries": tries}}) == (
+    assert record.in_words({"tflite_int8": {"tries": tries}}) == (
         "tflite_int8: every layer, by litert-quantizer, loses 4.20 points on validation images "
         "at 89 kB; 2 layers in int16, failed (RuntimeError: no kernel); 1 layer in float32, "
         "loses 0.10 points on validation images at 101 kB"
@@ -28,15 +28,15 @@ def test_tries_are_told_by_what_they_lose_and_how_large_they_are():
 
 def test_a_format_that_held_at_once_needs_no_words():
     records = {"tflite_int8": {"tries": [attempt({}, 0.0, 89_000)]}}
-    assert quantization_record.in_words(records) == ""
+    assert record.in_words(records) == ""
 
 
 def test_an_artifact_without_quantised_formats_has_an_empty_record(tmp_path):
-    assert quantization_record.gather(tmp_path, ["onnx"], tmp_path) == {}
-    assert quantization_record.read(tmp_path) == {}
-    assert quantization_record.read(tmp_path / "older") == {}
+    assert record.gather(tmp_path, ["onnx"], tmp_path) == {}
+    assert record.read(tmp_path) == {}
+    assert record.read(tmp_path / "older") == {}
 
 
 def test_numbers_that_json_does_not_know_are_refused(tmp_path):
     with pytest.raises(ValueError, match="not JSON compliant"):
-        quantization_record.note({"output_error": float("inf")}, tmp_path, "tflite_int8")
+        record.note({"output_error": float("inf")}, tmp_path, "tflite_int8")

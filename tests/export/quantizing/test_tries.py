@@ -3,11 +3,11 @@ from dataclasses import replace
 import keras
 import pytest
 
-from export.quantizing import layer_errors, quantization_tries, ranges
-from export.quantizing.quantization import Recipe, left_in_float
-from export.quantizing.quantization_tries import LITERT, TENSORFLOW, Subject, search
-from export.tflite_files.tflite_graph import dtype_of, operators, parse, tensors_by_name
-from export.tflite_files.tflite_run import Run
+from export.quantizing import layer_errors, ranges, tries
+from export.quantizing.recipes import Recipe, left_in_float
+from export.quantizing.tries import LITERT, TENSORFLOW, Subject, search
+from export.tflite_files.graph import dtype_of, operators, parse, tensors_by_name
+from export.tflite_files.running import Run
 from pipeline.errors import ExportError
 from tests.export import float_models
 
@@ -157,7 +157,7 @@ def test_whatever_litert_quantizer_raises_costs_its_own_tries_alone(unbalanced, 
     def fails(*_):
         raise error
 
-    for module in (quantization_tries, layer_errors):
+    for module in (tries, layer_errors):
         monkeypatch.setattr(module, "quantize", fails)
     asked = replace(unbalanced, bound=-1.0)
     found = search(asked, max_tries=4, tensorflow=lambda: unbalanced.prepared)

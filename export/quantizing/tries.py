@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from export.facts import LEAST_NAMED_SHARE
 from export.quantizing import layer_errors
 from export.quantizing.layer_errors import LayerError
-from export.quantizing.quantization import (
+from export.quantizing.ranges import Range
+from export.quantizing.recipes import (
     FOUR_BIT,
     OUTPUT_INSIDE,
     Precision,
@@ -19,9 +20,8 @@ from export.quantizing.quantization import (
     left_in_float,
     quantize,
 )
-from export.quantizing.ranges import Range
-from export.tflite_files.tflite_graph import KERNEL_AND_BIAS, Operator, operators, parse
-from export.tflite_files.tflite_run import Run
+from export.tflite_files.graph import KERNEL_AND_BIAS, Operator, operators, parse
+from export.tflite_files.running import Run
 from pipeline.errors import ExportError
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Subject:
     """What is to be quantised, and what it is judged by.
 
     Attributes:
-        prepared: the float32 model, see `quantization.prepare`.
+        prepared: the float32 model, see `recipes.prepare`.
         ranges: see `ranges.observe`.
         recipe: how all layers are to be quantised.
         images: uint8 (count, height, width, channels) that the model was not trained on.

@@ -14,10 +14,10 @@ from flatbuffers.number_types import Float32Flags, Int8Flags, Uint8Flags, Uint32
 
 from export import contract
 from export.formats import formats
-from export.tflite_files import tflite_metadata
-from export.tflite_files.tflite_file import attached, complete
-from export.tflite_files.tflite_graph import parse
-from export.tflite_files.tflite_packing import pack
+from export.tflite_files import metadata
+from export.tflite_files.completion import attached, complete
+from export.tflite_files.graph import parse
+from export.tflite_files.packing import pack
 
 NAMES = [name for name in formats() if name.startswith("tflite")]
 
@@ -61,7 +61,7 @@ def promised(request, exported):
 
 
 def test_the_metadata_says_how_to_feed_the_model(promised):
-    content = tflite_metadata.model_metadata(promised)
+    content = metadata.model_metadata(promised)
     assert content[4:8] == b"M001"
     model = Table.root(content)
     assert (model.text(2), model.text(7)) == (promised.model_key, "1.0.0")
@@ -78,7 +78,7 @@ def test_the_metadata_says_how_to_feed_the_model(promised):
 
 
 def test_the_metadata_says_where_the_labels_are(promised):
-    given = Table.root(tflite_metadata.model_metadata(promised)).only(3).only(3)
+    given = Table.root(metadata.model_metadata(promised)).only(3).only(3)
     assert given.text(0) == "probabilities"
     assert given.table(3).number(0, Uint8Flags) == 1  # ContentProperties.FeatureProperties
     assert (given.table(5).floats(0), given.table(5).floats(1)) == ([1.0], [0.0])
@@ -184,4 +184,4 @@ def test_a_file_without_a_contract_is_told_so(exported):
 
 
 def test_a_file_without_an_archive_has_no_labels(exported):
-    assert tflite_metadata.attached_labels(without_notes(exported.path("tflite_int8"))) is None
+    assert metadata.attached_labels(without_notes(exported.path("tflite_int8"))) is None
