@@ -197,6 +197,14 @@ def test_layers_with_most_of_the_numbers_are_not_given_up(unbalanced, monkeypatc
     ]
 
 
+def test_no_way_is_tried_twice(unbalanced, monkeypatch):
+    large, small = float_models.names(unbalanced.prepared, "CONV_2D")
+    monkeypatch.setattr(layer_errors, "own_errors", lambda *_: {small: 1.0, large: 0.2})
+    _, *later = search(replace(unbalanced, bound=-1.0), max_tries=6).tries
+    # The share that adds the large layer adds nothing: it can have neither precision.
+    assert [attempt.kept for attempt in later] == [{small: "int16"}, {small: "float32"}]
+
+
 def test_layers_next_to_uint8_ends_are_not_kept_in_16_bits(unbalanced, monkeypatch):
     every = {operator.name: 1.0 for operator in operators(parse(unbalanced.prepared))}
     monkeypatch.setattr(layer_errors, "own_errors", lambda *_: every)
