@@ -5,7 +5,7 @@ in C order, just as a format takes or gives them.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from export.formats import exporter, formats
 from export.interface import TensorType
 from pipeline.errors import ConfigError, DataError
 from pipeline.sources import LabelledImages
+from pipeline.store import sha256
 
 FOLDER = "golden"
 FILE_NAME = "golden.json"
@@ -136,7 +137,13 @@ def _write_images(
         pixels, label = chosen.images[number], int(chosen.labels[number])
         file = f"images/{number:02}.png"
         Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(folder / file)
-        yield {"file": file, "label": label, "test_index": choice.index, "why": choice.why}
+        yield {
+            "file": file,
+            "sha256": sha256(folder / file),
+            "label": label,
+            "test_index": choice.index,
+            "why": choice.why,
+        }
 
 
 def _write_format(
@@ -159,7 +166,12 @@ def _write_format(
 def _write_array(folder: Path, file: str, array: np.ndarray) -> dict[str, Any]:
     little_endian = array.dtype.newbyteorder("<")
     (folder / file).write_bytes(array.astype(little_endian).tobytes())
-    return {"file": file, "dtype": array.dtype.name, "shape": list(array.shape)}
+    return {
+        "file": file,
+        "sha256": sha256(folder / file),
+        "dtype": array.dtype.name,
+        "shape": list(array.shape),
+    }
 
 
 def _read(folder: Path) -> Mapping[str, Any]:
@@ -170,8 +182,9 @@ def _read(folder: Path) -> Mapping[str, Any]:
         raise DataError(f"{path}: there is no such file; name a folder that verify made") from None
     except ValueError as error:
         raise DataError(f"{path}: is no JSON ({error})") from error
-    if record.get("schema") != SCHEMA:
-        raise DataError(f"{path}: has schema {record.get('schema')}, expected {SCHEMA}")
+    schema = record.get("schema") if isinstance(record, dict) else None
+    if schema != SCHEMA:
+        raise DataError(f"{path}: has schema {schema}, expected {SCHEMA}")
     return record
 
 
@@ -192,6 +205,7 @@ def replay(folder: Path, format_name: str, model: Path) -> Replay:
     if entry is None or format_name not in formats():
         available = ", ".join(sorted(record["formats"]))
         raise ConfigError(f"{folder}: holds nothing for {format_name}. Available: {available}")
+    _refuse_damaged(folder, (entry["input"], entry["output"], *record["images"]))
     kind = entry["output"]
     type_ = TensorType(kind["dtype"], kind["scale"], kind["zero_point"])
     images, expected = (_read_array(folder, entry[end]) for end in ("input", "output"))
@@ -238,10 +252,16 @@ def _model_file(model: Path, record: Mapping[str, Any], entry: Mapping[str, Any]
 
 
 def _read_array(folder: Path, entry: Mapping[str, Any]) -> np.ndarray:
-    path = folder / entry["file"]
     dtype = np.dtype(entry["dtype"])
-    try:
-        values = np.frombuffer(path.read_bytes(), dtype.newbyteorder("<"))
-        return values.reshape(entry["shape"]).astype(dtype)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: {error}; run verify again") from error
+    values = np.frombuffer((folder / entry["file"]).read_bytes(), dtype.newbyteorder("<"))
+    return values.reshape(entry["shape"]).astype(dtype)
+
+
+def _refuse_damaged(folder: Path, entries: Iterable[Mapping[str, Any]]) -> None:
+    for entry in entries:
+        path = folder / entry["file"]
+        if not path.is_file() or sha256(path) != entry["sha256"]:
+            raise DataError(
+                f"{path}: {'is not as' if path.exists() else 'missing, though'} verify wrote it; "
+                "copy the golden folder of the run again"
+            )

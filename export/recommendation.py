@@ -107,7 +107,7 @@ def _obstacle(row: FormatVerdict, target: str, limits: Limits) -> str:
         return f"{'refused by' if row.micro else 'not asked in'} TensorFlow Lite Micro"
     size, latency, accuracy = _size(row), _latency(row), _accuracy(row)
     if limits.max_kb is not None and size > 1000 * limits.max_kb:
-        return f"over {limits.max_kb:g} kB"
+        return f"{size / 1000:.1f} kB is over {limits.max_kb:g}"
     if limits.max_ms is not None and latency > limits.max_ms:
         return f"over {limits.max_ms:g} ms"
     if limits.min_accuracy is not None and accuracy < limits.min_accuracy:

@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from pipeline.config_base import CountOrAll
 from pipeline.config_base import Fraction as Fraction
 from pipeline.config_base import Location as Location
 from pipeline.config_base import OutsidePath as OutsidePath
@@ -270,7 +271,7 @@ class VerifySection(Section):
     threads: Annotated[int, Field(ge=1)] = 1
     warmup_runs: Annotated[int, Field(ge=0)] = 20
     timed_runs: Annotated[int, Field(ge=1)] = 200
-    microcontroller_images: Annotated[int, Field(ge=0)] | Literal["all"] = 1000
+    microcontroller_images: CountOrAll = 1000
     timeout_seconds: Annotated[float, Field(gt=0)] = 300.0
 
 

@@ -1,9 +1,9 @@
 """What every section of the config is made of."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
@@ -19,3 +19,14 @@ class Location:
 
 
 OutsidePath = Annotated[Path, AfterValidator(Path.expanduser), Location()]
+
+
+def _count_or_all(value: Any) -> int | Literal["all"]:
+    if value == "all":
+        return "all"
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError(f"{value!r} should be a whole number from 0 on, or all")
+    return value
+
+
+CountOrAll = Annotated[int | Literal["all"], PlainValidator(_count_or_all)]

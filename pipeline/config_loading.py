@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ValidationError, create_model
 
@@ -173,8 +173,11 @@ def _is_branch(part: str | int) -> bool:
 def _siblings(error: Any, config_type: type[BaseModel]) -> list[str]:
     model: Any = config_type
     for part in error["loc"][:-1]:
-        field = model.model_fields.get(part) if hasattr(model, "model_fields") else None
-        model = field.annotation if field else None
+        if hasattr(model, "model_fields"):
+            field = model.model_fields.get(part)
+            model = field.annotation if field else None
+        else:  # a mapping: its keys are free, its values of one type
+            *_, model = get_args(model) or (None,)
     return sorted(set(getattr(model, "model_fields", {})) - {"name"})
 
 

@@ -20,6 +20,7 @@ from uuid import uuid4
 from filelock import FileLock, Timeout
 
 from pipeline.errors import ConfigError, DamagedArtifactError
+from pipeline.plugins import ROOT
 
 MANIFEST = "manifest.json"
 MANIFEST_TYPES = {
@@ -79,6 +80,10 @@ class ArtifactStore:
         Raises:
             ConfigError: it cannot be made or written.
         """
+        if self.root.resolve() == ROOT:
+            raise ConfigError(
+                "--artifacts is the program's own folder; name one below or elsewhere"
+            )
         try:
             self._hidden("staging").mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -96,7 +101,7 @@ class ArtifactStore:
         path = self.root / stage / key
         if not path.is_dir():
             return None
-        artifact = Artifact(path, _read_manifest(path))
+        artifact = open_artifact(path)
         if (artifact.stage, artifact.key) != (stage, key):
             raise DamagedArtifactError(f"{path}: holds the artifact of {artifact.stage}")
         for name, entry in artifact.manifest["files"].items():
@@ -110,7 +115,7 @@ class ArtifactStore:
         found = []
         for path in (self.root / stage).glob("*/"):
             try:
-                found.append(Artifact(path, _read_manifest(path)))
+                found.append(open_artifact(path))
             except DamagedArtifactError:
                 continue
         return max(found, key=lambda a: str(a.manifest["created"]), default=None)
@@ -226,6 +231,15 @@ def _describe_files(folder: Path) -> dict[str, dict[str, Any]]:
         }
         for path in files
     }
+
+
+def open_artifact(folder: Path) -> Artifact:
+    """The artifact in a folder, by its manifest.
+
+    Raises:
+        DamagedArtifactError: the folder has no manifest that can be read.
+    """
+    return Artifact(folder, _read_manifest(folder))
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:

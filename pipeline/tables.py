@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from export.formats import readable_size
+from export.formats import formats, readable_size
 from pipeline.runner import UNCHANGED, Step
 from pipeline.runs import Run
 
@@ -95,16 +95,18 @@ def show_formats(console: Console, verdict: "Verdict") -> None:
         soft_wrap=True,
     )
     for row in verdict.formats:
-        if row.micro:
+        if "microcontroller" in formats()[row.name].targets and row.size_bytes:
             console.print(f"[dim]{row.name} {_in_micro(row.micro)}", soft_wrap=True)
     for row in verdict.failed:
         console.print(f"[red]{row.name}[/]  {escape(row.reason)}", soft_wrap=True)
 
 
-def _in_micro(micro: "Micro") -> str:
+def _in_micro(micro: "Micro | None") -> str:
+    if micro is None:
+        return "was not asked in TensorFlow Lite Micro"
     if micro.refusal:
         return f"does not run in TensorFlow Lite Micro: {escape(micro.refusal)}"
-    ties = f", {micro.near_ties} near ties aside" if micro.near_ties else ""
+    ties = f", {_count(micro.near_ties, 'near tie')} aside" if micro.near_ties else ""
     return (
         f"in TensorFlow Lite Micro: {micro.different} of {micro.images:,} predictions differ from "
         f"LiteRT's{ties}; arena {readable_size(micro.arena_bytes or 0)}"
@@ -145,11 +147,10 @@ def show_recommendation(console: Console, result: "Recommendation") -> None:
             "[green]ship this[/]" if row.name == result.pick else f"[dim]{remark}[/]",
         )
     console.print(table)
-    console.print(
-        "[dim]p50 of one image on the machine that verified; unbeaten: no other is as good in "
-        "accuracy, size and time and better in one",
-        soft_wrap=True,
-    )
+    note = "p50 of one image on the machine that verified"
+    if any(c.is_unbeaten and c.row.name != result.pick for c in result.candidates):
+        note += "; unbeaten: no other is as good in accuracy, size and time and better in one"
+    console.print(f"[dim]{note}", soft_wrap=True)
     if result.pick:
         console.print(f"\n{result.reason}", soft_wrap=True)
 

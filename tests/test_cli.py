@@ -57,6 +57,14 @@ def stages(monkeypatch):
 
 
 BAD_CALLS = {
+    (
+        "run",
+        "verify.microcontroller_images=-1",
+    ): "command line: verify.microcontroller_images: -1 should be a whole number from 0 on, or all",
+    (
+        "run",
+        "verify.gates.onnx.max_drop=1",
+    ): "command line: verify.gates.onnx.max_drop is no known key. Did you mean 'max_accuracy",
     ("runn",): "no command 'runn'. Did you mean 'run'? Available: run, export, status,",
     ("xyz",): "no command 'xyz'. Available: run, export, status,",
     (

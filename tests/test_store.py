@@ -8,6 +8,7 @@ import pytest
 
 from pipeline import store as store_module
 from pipeline.errors import ConfigError, DamagedArtifactError
+from pipeline.plugins import ROOT
 from pipeline.store import MANIFEST, ArtifactStore
 
 KEY = "0123456789abcdef"
@@ -249,3 +250,8 @@ def test_an_artifacts_folder_that_is_a_file_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match=r"cannot be used for artifacts .*--artifacts"):
         ArtifactStore(tmp_path / "file").prepare()
+
+
+def test_the_programs_own_folder_is_refused():
+    with pytest.raises(ConfigError, match="is the program's own folder"):
+        ArtifactStore(ROOT).prepare()

@@ -41,6 +41,7 @@ def test_a_wide_terminal_shows_every_figure_of_a_format():
     assert rest == [
         "10,000 test images; Keras 99.50%; p50 of 200 runs on one image, 1 thread, "
         "after 20 to warm up",
+        "tflite_int8 was not asked in TensorFlow Lite Micro",
         "tflite_int8  loses 0.90 points, at most 0.30 are allowed",
         "saved_model  its check was killed by SIGKILL",
     ]

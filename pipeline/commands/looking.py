@@ -72,7 +72,7 @@ def recommend(
         raise ConfigError(f"--min-accuracy {min_accuracy:g} is in percent; {100 * min_accuracy:g}?")
     limits = Limits(max_kb, max_ms, None if min_accuracy is None else min_accuracy / 100)
     found = runs.find_run(ArtifactStore(artifacts), run_name, "verify")
-    rows = verdict.read(found.path / "verify" / verdict.FILE_NAME).formats
+    rows = verdict.read(found.intact_artifact("verify") / verdict.FILE_NAME).formats
     result = recommendation.recommend(rows, target, limits)
     tables.show_recommendation(console, result)
     if result.pick is None:

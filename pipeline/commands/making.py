@@ -95,7 +95,8 @@ def export(
     }
     said = [*as_overrides(settings), *(overrides or ())]
     selection = Selection(call=_call(config, artifacts, said))
-    _carry_out(load_config(config, said), ArtifactStore(artifacts), selection)
+    named = load_config(config, said).model_copy(update={"name": model.stem})
+    _carry_out(named, ArtifactStore(artifacts), selection)
 
 
 def _carry_out(loaded: PipelineConfig, store: ArtifactStore, selection: Selection) -> None:

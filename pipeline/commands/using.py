@@ -37,7 +37,7 @@ def predict(
     artifacts: ArtifactsOption = DEFAULT_ARTIFACTS,
 ) -> None:
     """Classify picture files with an exported format."""
-    folder = runs.find_run(ArtifactStore(artifacts), run_name, "export").path / "export"
+    folder = runs.find_run(ArtifactStore(artifacts), run_name, "export").intact_artifact("export")
     with quiet_libraries():
         from pipeline.prediction import predict as classify
 
@@ -62,8 +62,10 @@ def check_golden(
     run_name: RunOption = None,
     artifacts: ArtifactsOption = DEFAULT_ARTIFACTS,
 ) -> None:
-    """Ask a format about the golden images again, byte for byte."""
-    place = model or runs.find_run(ArtifactStore(artifacts), run_name, "export").path / "export"
+    """Ask a format about the golden images again."""
+    found = None if model else runs.find_run(ArtifactStore(artifacts), run_name, "export")
+    place = found.intact_artifact("export") if found else model
+    assert place is not None
     with quiet_libraries():
         from export import golden
 

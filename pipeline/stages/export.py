@@ -201,15 +201,18 @@ def _result(
         for name in conversions
         if name not in failed
     }
-    least, most = min(sizes, key=sizes.__getitem__), max(sizes, key=sizes.__getitem__)
-    summary = (
-        f"{len(sizes)} format{'s' * (len(sizes) > 1)}, {readable_size(sizes[least])} ({least}) to "
-        f"{readable_size(sizes[most])} ({most})"
-    )
+    shown = [f"{readable_size(size)} ({name})" for name, size in sorted(sizes.items(), key=_size)]
+    summary = f"{len(sizes)} formats, {shown[0]} to {shown[-1]}"
+    if len(sizes) == 1:
+        summary = f"1 format, {shown[0]}"
     if failed:
         summary += f"; {len(failed)} failed. {_sentence(failed)}"
     metrics = {f"{name}.size_bytes": size for name, size in sizes.items()}
     return StageResult(summary, {**metrics, "failed": len(failed)})
+
+
+def _size(item: tuple[str, int]) -> int:
+    return item[1]
 
 
 def _sentence(failed: Mapping[str, str]) -> str:

@@ -21,7 +21,7 @@ COMMON_RANGES = (PIXELS, (0.0, 1.0), (-1.0, 1.0))
 MOST_IMAGES = 500
 SUM_TOLERANCE = 1e-3
 SAME_TOLERANCE = 1e-5
-CLEARLY_BETTER = 0.1
+CLEARLY_BETTER = 0.02
 
 
 def import_model(context: StageContext) -> StageResult:

@@ -64,3 +64,17 @@ def test_the_demo_serves_the_page_until_it_is_interrupted(smoke_run):
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=20) == 0
         assert "error" not in process.stderr.read()
+
+
+def test_a_file_that_is_not_as_published_is_not_asked(smoke_run, golden, tmp_path):
+    copy = tmp_path / "artifacts"
+    shutil.copytree(smoke_run, copy, symlinks=True)
+    file = next(copy.glob("export/*")) / formats()["onnx"].path
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    picture = golden / "images" / "00.png"
+    for command in (["check-golden", golden], ["predict", picture]):
+        done = call(*command, "--format", "onnx", "--artifacts", copy)
+        assert done.returncode == 1
+        assert "model.onnx is not the file that was published" in done.stderr

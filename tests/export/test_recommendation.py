@@ -82,7 +82,10 @@ def test_the_front_holds_those_that_no_other_beats():
 
 
 def test_each_limit_takes_out_those_beyond_it():
-    assert obstacles(recommend(ROWS, "server", Limits(max_kb=86)))["tflite_dynamic"] == "over 86 kB"
+    assert (
+        obstacles(recommend(ROWS, "server", Limits(max_kb=86)))["tflite_dynamic"]
+        == "88.0 kB is over 86"
+    )
     assert obstacles(recommend(ROWS, "server", Limits(max_kb=86)))["tflite_int8"] == ""
     assert obstacles(recommend(ROWS, "server", Limits(max_ms=0.1)))["onnx"] == "over 0.1 ms"
     found = obstacles(recommend(ROWS, "server", Limits(min_accuracy=0.995)))
@@ -106,5 +109,5 @@ def test_limits_that_nothing_holds_leave_no_pick(target):
     result = recommend(ROWS, target, Limits(max_kb=1))
     assert result.pick is None
     assert result.reason.startswith(f"no format fits {target}: ")
-    assert "tflite_int8 (over 1 kB)" in result.reason
+    assert "tflite_int8 (86.0 kB is over 1)" in result.reason
     assert not any(candidate.is_unbeaten for candidate in result.candidates)

@@ -82,8 +82,9 @@ def test_a_picture_is_named_as_predict_names_it(shipped, exported, name, tmp_pat
 
 @pytest.mark.parametrize("script", ["classify_litert.py", "classify_onnx.py"])
 def test_no_tensorflow_is_imported(shipped, script):
+    place = f"runtimes/python/{script}"
     done = subprocess.run(
-        [sys.executable, "-X", "importtime", f"runtimes/python/{script}"],
+        [sys.executable, "-X", "importtime", place, "--check", str(shipped / "golden")],
         cwd=shipped / "export",
         capture_output=True,
         text=True,
@@ -94,3 +95,9 @@ def test_no_tensorflow_is_imported(shipped, script):
     }
     assert {"numpy", "picture"} <= imported
     assert not imported & {"tensorflow", "keras", "pipeline", "export"}
+
+
+def test_a_call_that_names_nothing_is_told_what_to_name(shipped):
+    done = run(shipped, "classify_onnx.py")
+    assert done.returncode == 2
+    assert "name a picture, or --check with the golden folder" in done.stderr
