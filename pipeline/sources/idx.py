@@ -8,7 +8,9 @@ import gzip
 import math
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Literal
+from typing import TYPE_CHECKING, Annotated, BinaryIO, Literal
+
+from pydantic import Field
 
 from pipeline.config import DataSection, OutsidePath
 from pipeline.errors import DataError
@@ -26,6 +28,8 @@ class Options(DataSection):
     """Where the files are; each is found with or without `.gz`.
 
     Attributes:
+        transpose: exchanges rows and columns, for files that hold images column by column.
+        first_label: the label of the first class; EMNIST letters count from 1.
         classes: names in label order; the labels themselves where None.
     """
 
@@ -35,6 +39,8 @@ class Options(DataSection):
     train_labels: str = "train-labels-idx1-ubyte.gz"
     test_images: str = "t10k-images-idx3-ubyte.gz"
     test_labels: str = "t10k-labels-idx1-ubyte.gz"
+    transpose: bool = False
+    first_label: Annotated[int, Field(ge=0, le=255)] = 0
     classes: tuple[str, ...] | None = None
 
     def outside_files(self) -> list[Path]:
@@ -49,23 +55,11 @@ def load(options: Options) -> SourceData:
         DataError: a file is missing, damaged, foreign, or does not fit its partner.
     """
     train_images, train_labels, test_images, test_labels = options.outside_files()
-    train = _read_split(train_images, train_labels)
-    test = _read_split(test_images, test_labels)
-    if options.classes:
-        _check_labels(train_labels, train.labels, len(options.classes))
-        _check_labels(test_labels, test.labels, len(options.classes))
-    classes = options.classes or _label_texts(train)
+    train = _read_split(train_images, train_labels, options)
+    test = _read_split(test_images, test_labels, options)
+    classes = options.classes or _label_texts(train, options.first_label)
     origin = f"IDX files from the folder {options.folder.resolve().name}"
     return SourceData(train, test, classes, origin)
-
-
-def _check_labels(path: Path, labels: "np.ndarray", num_classes: int) -> None:
-    wrong = (labels >= num_classes).nonzero()[0]
-    if wrong.size:
-        raise DataError(
-            f"{path}: label {labels[wrong[0]]} at position {wrong[0]:,}, expected "
-            f"0..{num_classes - 1}. Correct the label, or name its class in data.classes."
-        )
 
 
 def _find(folder: Path, name: str) -> Path:
@@ -79,18 +73,34 @@ def _find(folder: Path, name: str) -> Path:
     )
 
 
-def _label_texts(data: LabelledImages) -> tuple[str, ...]:
-    return tuple(str(label) for label in range(int(data.labels.max(initial=-1)) + 1))
+def _label_texts(data: LabelledImages, first: int) -> tuple[str, ...]:
+    return tuple(str(first + index) for index in range(int(data.labels.max(initial=-1)) + 1))
 
 
-def _read_split(images_path: Path, labels_path: Path) -> LabelledImages:
+def _read_split(images_path: Path, labels_path: Path, options: Options) -> LabelledImages:
     images, labels = _read(images_path, 0x803), _read(labels_path, 0x801)
     if len(images) != len(labels):
         raise DataError(
             f"{labels_path}: {len(labels):,} labels for the {len(images):,} images of "
             f"{images_path.name}. Take both files from one data set."
         )
-    return LabelledImages(images[..., None], labels.astype("int64"))
+    if options.transpose:
+        images = images.swapaxes(1, 2).copy()
+    return LabelledImages(images[..., None], _class_indices(labels_path, labels, options))
+
+
+def _class_indices(path: Path, labels: "np.ndarray", options: Options) -> "np.ndarray":
+    """The labels of a file, counted from 0: int64 (count,)."""
+    labels = labels.astype("int64")
+    first = options.first_label
+    last = first + len(options.classes) - 1 if options.classes else 255
+    wrong = ((labels < first) | (labels > last)).nonzero()[0]
+    if wrong.size:
+        raise DataError(
+            f"{path}: label {labels[wrong[0]]} at position {wrong[0]:,}, expected {first}..{last}. "
+            "Correct the label, data.classes or data.first_label."
+        )
+    return labels - first
 
 
 def _read(path: Path, magic: int) -> "np.ndarray":

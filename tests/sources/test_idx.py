@@ -181,3 +181,32 @@ def test_a_label_without_a_name_is_told_with_its_file(folder, name, labels, mess
     rewrite(folder, name, encode(np.array(labels, np.uint8)))
     with pytest.raises(DataError, match=message):
         load(folder, classes=("cat", "dog", "hen"))
+
+
+def test_transposed_images_are_put_upright(folder):
+    data = load(folder, transpose=True)
+    assert data.train.images.shape == (4, 2, 3, 1)
+    assert data.train.images[1, :, :, 0].tolist() == [[6, 8, 10], [7, 9, 11]]
+    assert data.test.images[0, :, :, 0].tolist() == [[24, 26, 28], [25, 27, 29]]
+
+
+def test_labels_that_count_from_one_meet_their_names(folder):
+    rewrite(folder, NAMES[1], encode(np.array([3, 1, 2, 3], np.uint8)))
+    rewrite(folder, NAMES[3], encode(np.array([1, 2], np.uint8)))
+    data = load(folder, first_label=1, classes=("cat", "dog", "hen"))
+    named = [data.classes[index] for index in data.train.labels]
+    assert named == ["hen", "cat", "dog", "hen"]
+    assert data.test.labels.tolist() == [0, 1]
+    assert load(folder, first_label=1).classes == ("1", "2", "3")
+
+
+@pytest.mark.parametrize(("label", "position"), [(0, 1), (4, 3)])
+def test_a_label_beside_those_that_count_from_one_is_refused(folder, label, position):
+    labels = np.array([3, 1, 2, 3], np.uint8)
+    labels[position] = label
+    rewrite(folder, NAMES[1], encode(labels))
+    expected = (
+        rf"train-labels.*label {label} at position {position}, expected 1\.\.3\..*first_label"
+    )
+    with pytest.raises(DataError, match=expected):
+        load(folder, first_label=1, classes=("cat", "dog", "hen"))
