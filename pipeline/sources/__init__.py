@@ -29,9 +29,16 @@ class LabelledImages:
 
 @dataclass(frozen=True)
 class SourceData:
-    """What a source read: both splits, the class names in label order, and where it came from."""
+    """What a source read.
+
+    Attributes:
+        classes: names, in label order.
+        origin: where the images came from, for a person.
+        validation: the source's own validation split; where None, one is drawn from `train`.
+    """
 
     train: LabelledImages
     test: LabelledImages
     classes: tuple[str, ...]
     origin: str
+    validation: LabelledImages | None = None

@@ -1,5 +1,7 @@
 """Reads images from a source, checks and cleans them, and writes them as TFRecord shards."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from pipeline import plugins
@@ -51,7 +53,7 @@ def _cleaned_splits(
         counts["duplicates_dropped"] = len(train) - len(kept)
         train = train.select(kept)
         counts["conflicting_labels_kept"] = cleaning.count_conflicts(train)
-    splits = _split(train, source.test, section, seed)
+    splits = _split(replace(source, train=train), section, seed)
     learned_from = [splits["train"], splits["validation"]]
     counts[ALSO_IN_TEST] = sum(cleaning.count_leaked(part, splits["test"]) for part in learned_from)
     if section.median_filter is not None:
@@ -64,13 +66,17 @@ def _filtered(data: LabelledImages, size: int) -> LabelledImages:
     return LabelledImages(cleaning.median_filter(data.images, size), data.labels)
 
 
-def _split(train: LabelledImages, test: LabelledImages, section: DataSection, seed: int) -> Splits:
-    train = _limited(train, section.train_limit, seed, "train_limit")
-    kept, validation = split_validation(train.labels, section.validation_fraction, seed)
+def _split(source: SourceData, section: DataSection, seed: int) -> Splits:
+    """Keeps the source's own validation split, or draws one from the training images."""
+    train = _limited(source.train, section.train_limit, seed, "train_limit")
+    validation = source.validation
+    if validation is None:
+        kept, drawn = split_validation(train.labels, section.validation_fraction, seed)
+        train, validation = train.select(kept), train.select(drawn)
     return {
-        "train": train.select(kept),
-        "validation": train.select(validation),
-        "test": _limited(test, section.test_limit, seed, "test_limit"),
+        "train": train,
+        "validation": validation,
+        "test": _limited(source.test, section.test_limit, seed, "test_limit"),
     }
 
 

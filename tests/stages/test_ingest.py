@@ -11,7 +11,7 @@ from pipeline.data import description
 from pipeline.data.records import read_split
 from pipeline.errors import DataError
 from pipeline.progress import LogProgress
-from pipeline.sources import idx
+from pipeline.sources import idx, npz
 from pipeline.stages import StageContext, ingest
 
 
@@ -174,3 +174,17 @@ def test_bad_images_leave_the_output_empty(small, tmp_path, name, values, messag
     with pytest.raises(DataError, match=message):
         run(tmp_path / "out", idx.Options(folder=small))
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_validation_split_of_the_source_is_kept_whole(tmp_path):
+    images = np.arange(8, dtype=np.uint8).repeat(4).reshape(8, 2, 2) * 30
+    labels = np.array([0, 1] * 4)
+    parts = {"train": slice(0, 4), "val": slice(4, 6), "test": slice(6, 8)}
+    arrays = {f"{name}_images": images[part] for name, part in parts.items()}
+    arrays |= {f"{name}_labels": labels[part] for name, part in parts.items()}
+    np.savez(tmp_path / "data.npz", **arrays)
+    run(tmp_path / "out", npz.Options(file=tmp_path / "data.npz", train_limit=2))
+    assert np.array_equal(read_split(tmp_path / "out", "validation").images[..., 0], images[4:6])
+    trained = read_split(tmp_path / "out", "train").images[..., 0]
+    assert len(trained) == 2
+    assert np.isin(trained, images[:4]).all()

@@ -1,0 +1,78 @@
+"""Reads one array of numbers from a NumPy archive, trusting nothing that it declares.
+
+The format: a zip archive with one `.npy` member an array, each a header that declares type and
+shape, then the values (https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html).
+"""
+
+import math
+import re
+import zipfile
+from typing import IO, TYPE_CHECKING
+
+from pipeline.errors import DataError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+HEADER = re.compile(
+    rb"\{'descr': '([^'\\]{1,99})', 'fortran_order': (True|False), "
+    rb"'shape': \(((?:[0-9]{1,18}, ?){0,7}(?:[0-9]{1,18})?)\),? ?\}\s*"
+)
+LONGEST_HEADER = 2**16
+NUMBERS = re.compile(r"[<>|=](?:[ui][1248]|f[248])")
+PIECE_BYTES = 1 << 24
+
+
+def read_array(where: str, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> "np.ndarray":
+    """The array of a member, in the shape and type that its header declares.
+
+    Raises:
+        DataError: it holds no plain numbers, or not as many as declared.
+    """
+    import numpy as np
+
+    with archive.open(member) as stream:
+        kind, is_fortran, shape, header_bytes = _read_header(where, stream)
+        dtype = np.dtype(kind)
+        size = math.prod(shape) * dtype.itemsize
+        if size != member.file_size - header_bytes or not size:
+            raise DataError(
+                f"{where} declares {shape} values of type {dtype} = {size:,} bytes, found "
+                f"{member.file_size - header_bytes:,}. Expected as many, and some; write it again."
+            )
+        values = np.empty(math.prod(shape), dtype)
+        _fill(stream, values.data.cast("B"))
+    return values.reshape(shape, order="F" if is_fortran else "C")
+
+
+def _read_header(where: str, stream: IO[bytes]) -> tuple[str, bool, tuple[int, ...], int]:
+    """Type, whether the first axis runs fastest, shape, and the bytes read.
+
+    NumPy's own reader evaluates the header as Python and may claim memory by what it says.
+    """
+    start = stream.read(8)
+    size_bytes = 2 if start[6:7] == b"\x01" else 4
+    length = int.from_bytes(stream.read(size_bytes), "little")
+    header = stream.read(min(length, LONGEST_HEADER))
+    match = HEADER.fullmatch(header)
+    if start[:6] != b"\x93NUMPY" or not match:
+        raise DataError(
+            f"{where} has no header of a plain array of numbers. Write it again with numpy.savez."
+        )
+    kind = match[1].decode("latin-1")
+    if not NUMBERS.fullmatch(kind):
+        what = "Python objects (pickles)" if "O" in kind else f"values of type {kind!r}"
+        raise DataError(
+            f"{where} holds {what}, expected numbers. Convert it with astype and save it again."
+        )
+    shape = tuple(int(part) for part in match[3].split(b",") if part.strip())
+    return kind, match[2] == b"True", shape, 8 + size_bytes + len(header)
+
+
+def _fill(stream: IO[bytes], values: memoryview) -> None:
+    """Reads in pieces, so that no second copy of the array stands in memory."""
+    for at in range(0, len(values), PIECE_BYTES):
+        piece = stream.read(min(PIECE_BYTES, len(values) - at))
+        values[at : at + len(piece)] = piece
+        if at + len(piece) < min(at + PIECE_BYTES, len(values)):
+            raise EOFError("an array ends too early")
