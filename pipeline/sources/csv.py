@@ -1,0 +1,278 @@
+"""Reads pixel tables: a CSV file with a row an image, a column for its class and one a pixel."""
+
+import csv
+import itertools
+import math
+import re
+import reprlib
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from pipeline.config import DataSection, OutsidePath
+from pipeline.errors import DataError
+from pipeline.sources import LabelledImages, SourceData
+
+if TYPE_CHECKING:
+    import numpy as np
+
+LONGEST_ROW_BYTES = 2**20
+PIXELS = {str(value): value for value in range(256)}
+INTEGER = re.compile(r"-?[0-9]{1,18}")
+Size = Annotated[int, Field(ge=1)]
+
+
+class Options(DataSection):
+    """Which tables, and what their columns mean.
+
+    Attributes:
+        test_file: a table with labels of its own; without it `test_fraction` is drawn.
+        test_fraction: share of each class in `train_file` that becomes the test split.
+        split_seed: draws that share; apart from `seed`, so that all seeds have one test split.
+        label_column: its name in the header; all other columns are pixels, row by row, the
+            channels of a pixel side by side.
+        image_shape: height, width and channels; a square of 1 or 3 channels where None.
+        classes: names in label order, where the column holds these names or their positions;
+            the sorted contents of the column where None.
+    """
+
+    source: Literal["csv"] = "csv"
+    train_file: OutsidePath
+    test_file: OutsidePath | None = None
+    test_fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
+    split_seed: Annotated[int, Field(ge=0)] = 0
+    label_column: str = "label"
+    delimiter: Literal[",", ";", "\t", "|"] = ","
+    image_shape: tuple[Size, Size, Literal[1, 3]] | None = None
+    classes: tuple[str, ...] | None = None
+
+    @model_validator(mode="after")
+    def _test_images_come_from_one_place(self) -> "Options":
+        if (self.test_file is None) == (self.test_fraction is None):
+            raise ValueError("give test_file or test_fraction, one of the two")
+        return self
+
+    def outside_files(self) -> list[Path]:
+        files = [self.train_file] if self.test_file is None else [self.train_file, self.test_file]
+        for option, path in zip(("train_file", "test_file"), files, strict=False):
+            if not path.is_file():
+                raise DataError(f"{path}: no such file. Put it there, or set data.{option}.")
+        return files
+
+
+@dataclass(frozen=True)
+class _Table:
+    """A file's images, and their labels as texts with the line of each text's first row."""
+
+    path: Path
+    images: "np.ndarray"
+    label_codes: "np.ndarray"
+    first_lines: dict[str, int]
+
+    def labelled(self, indices: dict[str, int]) -> LabelledImages:
+        """The images with the class that `indices` gives to each text."""
+        import numpy as np
+
+        by_code = np.array([indices[text] for text in self.first_lines], np.int64)
+        return LabelledImages(self.images, by_code[self.label_codes])
+
+
+def load(options: Options) -> SourceData:
+    """Reads the tables row by row; draws the test split where there is no table for it.
+
+    Raises:
+        DataError: a file is missing or no such table, a row is ragged, or a value is no pixel or
+            no class.
+    """
+    tables = [_read_table(path, options) for path in options.outside_files()]
+    classes, indices = _classes(tables, options.classes)
+    train, *rest = (table.labelled(indices) for table in tables)
+    origin = "CSV table " + " and ".join(table.path.name for table in tables)
+    if options.test_fraction is None:
+        return SourceData(train, rest[0], classes, origin)
+    kept, drawn = _draw_test(tables[0], train.labels, options.test_fraction, options.split_seed)
+    return SourceData(train.select(kept), train.select(drawn), classes, origin)
+
+
+def _draw_test(
+    table: _Table, labels: "np.ndarray", fraction: float, split_seed: int
+) -> tuple["np.ndarray", "np.ndarray"]:
+    """Rows to train on and rows to test on, some of each class in both: int64, rising."""
+    import numpy as np
+
+    from pipeline.data.splits import stratified_sample
+
+    sizes = np.bincount(labels)
+    if (sizes == 1).any():
+        lonely = np.flatnonzero(labels == np.flatnonzero(sizes == 1)[0])[0]
+        text = list(table.first_lines)[table.label_codes[lonely]]
+        raise DataError(
+            f"{table.path}: line {table.first_lines[text]}: the only image of class "
+            f"{_shown(text)}, expected 2 or more to draw a test split. Add images."
+        )
+    count = max(round(fraction * len(labels)), len(np.unique(labels)))
+    drawn = stratified_sample(labels, count, split_seed, "test")
+    return np.setdiff1d(np.arange(len(labels)), drawn), drawn
+
+
+def _classes(
+    tables: list[_Table], given: tuple[str, ...] | None
+) -> tuple[tuple[str, ...], dict[str, int]]:
+    """The class names, and the class that each text of the label column stands for."""
+    texts = {text for table in tables for text in table.first_lines}
+    are_numbers = all(INTEGER.fullmatch(text) for text in texts)
+    if given is None:
+        names = tuple(sorted(texts, key=lambda text: (int(text) if are_numbers else 0, text)))
+        return names, {name: index for index, name in enumerate(names)}
+    indices = {name: index for index, name in enumerate(given)}
+    if are_numbers and not texts <= indices.keys():
+        indices = {str(index): index for index in range(len(given))}
+    for table in tables:
+        for text, line in table.first_lines.items():
+            if text not in indices:
+                raise DataError(
+                    f"{table.path}: line {line}: label {_shown(text)}, expected a name of "
+                    f"data.classes or 0..{len(given) - 1}. Correct the label, or add its class."
+                )
+    return given, indices
+
+
+def _read_table(path: Path, options: Options) -> _Table:
+    import numpy as np
+
+    try:
+        rows = _rows(path, options.delimiter)
+        header = next(rows, (0, []))[1]
+        label_at = _check_header(path, header, options)
+        pixel_names = header[:label_at] + header[label_at + 1 :]
+        shape = _image_shape(path, pixel_names, options.image_shape)
+        _check_order(path, pixel_names)
+        pixels, codes, first_lines = _read_rows(path, rows, pixel_names, label_at)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}). Check the file.") from error
+    if not codes:
+        raise DataError(f"{path}: has no row after its header. Add images, or name another file.")
+    images = np.frombuffer(pixels, np.uint8).reshape(-1, *shape)
+    return _Table(path, images, np.frombuffer(codes, np.int64), first_lines)
+
+
+def _read_rows(
+    path: Path, rows: Iterator[tuple[int, list[str]]], names: list[str], label_at: int
+) -> tuple[bytearray, "array[int]", dict[str, int]]:
+    """All pixels, the code of each label, and the first line of each label in order of codes."""
+    pixels, codes = bytearray(), array("q")
+    known: dict[str, tuple[int, int]] = {}
+    for line, row in rows:
+        if len(row) != len(names) + 1:
+            raise DataError(
+                f"{path}: line {line}: {len(row):,} values, expected {len(names) + 1:,} as in the "
+                "header. Correct the row."
+            )
+        label = row.pop(label_at)
+        if not label.strip():
+            raise DataError(f"{path}: line {line}: has no label. Write its class, or drop the row.")
+        try:
+            pixels += bytes(map(PIXELS.__getitem__, row))
+        except KeyError as error:
+            name = names[row.index(error.args[0])]
+            raise DataError(
+                f"{path}: line {line}: {_shown(error.args[0])} in column {_shown(name)}, "
+                "expected a whole number 0..255. Correct the value."
+            ) from error
+        codes.append(known.setdefault(label, (len(known), line))[0])
+    return pixels, codes, {label: line for label, (_, line) in known.items()}
+
+
+def _rows(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """Each line's number and values. A row is one line, so that none can grow without bound."""
+    with path.open("rb") as file:
+        for number in itertools.count(1):
+            content = file.readline(LONGEST_ROW_BYTES + 1)
+            if not content:
+                return
+            if text := _decoded(f"{path}: line {number}", content, is_first=number == 1):
+                yield number, _parsed(f"{path}: line {number}", text, delimiter)
+
+
+def _decoded(where: str, content: bytes, is_first: bool) -> str:
+    if len(content) > LONGEST_ROW_BYTES:
+        raise DataError(
+            f"{where}: longer than {LONGEST_ROW_BYTES:,} bytes. Expected a line for each image, "
+            "of 512×512 pixels at the most; give larger images as files."
+        )
+    if b"\0" in content:
+        raise DataError(f"{where}: holds a NUL byte. Save the table again as CSV in UTF-8.")
+    try:
+        text = content.decode("utf-8-sig" if is_first else "utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{where}: is no UTF-8 text. Save the table as CSV in UTF-8.") from error
+    return text.rstrip("\r\n")
+
+
+def _parsed(where: str, text: str, delimiter: str) -> list[str]:
+    try:
+        return next(csv.reader([text], delimiter=delimiter, strict=True))
+    except csv.Error as error:
+        raise DataError(f"{where}: cannot be read ({error}). Correct the line.") from error
+
+
+def _check_header(path: Path, header: list[str], options: Options) -> int:
+    """The position of the label column."""
+    if not header:
+        raise DataError(f"{path}: is empty. Expected a header and a row for each image.")
+    if len(header) == 1:
+        raise DataError(
+            f"{path}: line 1: one column, {_shown(header[0])}, when split at "
+            f"{options.delimiter!r}. Set data.delimiter to what stands between the columns."
+        )
+    if "" in header:
+        raise DataError(
+            f"{path}: line 1: column {header.index('') + 1} has no name. Name it, or write the "
+            "table without the column of row numbers."
+        )
+    if len(set(header)) < len(header):
+        twice = next(name for at, name in enumerate(header) if name in header[:at])
+        raise DataError(f"{path}: line 1: two columns named {_shown(twice)}. Rename or drop one.")
+    if options.label_column not in header:
+        raise DataError(
+            f"{path}: line 1: no column {options.label_column!r}; the header begins with "
+            f"{', '.join(map(_shown, header[:3]))}. Set data.label_column, or add labels; for a "
+            "test split from the training table, set data.test_fraction and no data.test_file."
+        )
+    return header.index(options.label_column)
+
+
+def _image_shape(
+    path: Path, names: list[str], given: tuple[int, int, int] | None
+) -> tuple[int, int, int]:
+    """The shape that the pixel columns `names` fill, in their order."""
+    count = len(names)
+    side, colour_side = math.isqrt(count), math.isqrt(count // 3)
+    squares = [(side, side, 1), (colour_side, colour_side, 3)]
+    for shape in [given] if given else squares:
+        if math.prod(shape) == count:
+            return shape
+    expected = "×".join(map(str, given)) if given else "a square of 1 or 3 channels"
+    raise DataError(
+        f"{path}: line 1: {count:,} pixel columns, expected {expected}. "
+        "Drop the columns that are none, or set data.image_shape."
+    )
+
+
+def _check_order(path: Path, names: list[str]) -> None:
+    """Refuses pixel columns whose numbers do not rise: their image would be scrambled."""
+    numbers = [[int(digits) for digits in re.findall("[0-9]{1,9}", name)] for name in names]
+    for name, before, after in zip(names[1:], numbers, numbers[1:], strict=False):
+        if before and after and after <= before:
+            raise DataError(
+                f"{path}: line 1: pixel column {_shown(name)} stands out of order. "
+                "Sort the columns: row by row, the channels of a pixel side by side."
+            )
+
+
+def _shown(text: str) -> str:
+    return reprlib.repr(text)
