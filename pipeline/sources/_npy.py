@@ -35,11 +35,13 @@ def read_array(where: str, archive: zipfile.ZipFile, member: zipfile.ZipInfo) ->
         kind, is_fortran, shape, header_bytes = _read_header(where, stream)
         dtype = np.dtype(kind)
         size = math.prod(shape) * dtype.itemsize
-        if size != member.file_size - header_bytes or not size:
+        if size != member.file_size - header_bytes:
             raise DataError(
-                f"{where} declares {shape} values of type {dtype} = {size:,} bytes, found "
-                f"{member.file_size - header_bytes:,}. Expected as many, and some; write it again."
+                f"{where} declares {shape} values of type {dtype} = {size:,} bytes, but holds "
+                f"{member.file_size - header_bytes:,}. Write it again with numpy.savez."
             )
+        if not size:
+            raise DataError(f"{where} is empty: its shape is {shape}. Save some images there.")
         values = np.empty(math.prod(shape), dtype)
         _fill(stream, values.data.cast("B"))
     return values.reshape(shape, order="F" if is_fortran else "C")

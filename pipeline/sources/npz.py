@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pipeline.config import DataSection, OutsidePath, Section
 from pipeline.errors import DataError
@@ -36,6 +36,12 @@ class Arrays(Section):
     test_labels: str
     validation_images: str | None = None
     validation_labels: str | None = None
+
+    @model_validator(mode="after")
+    def _validation_is_whole(self) -> "Arrays":
+        if (self.validation_images is None) != (self.validation_labels is None):
+            raise ValueError("give both validation_images and validation_labels, or neither")
+        return self
 
     def names(self) -> set[str]:
         return {name for name in self.model_dump().values() if name is not None}
@@ -69,6 +75,7 @@ class Options(DataSection):
     Attributes:
         arrays: names in the file; None finds those of `keras.datasets` files (`x_train`,
             `y_train`, `x_test`, `y_test`) and of MedMNIST (`train_images`, `val_images`, …).
+            With validation arrays, no share of the training images is drawn for validation.
         classes: names in label order; the labels themselves where None.
         size_limit_bytes: what the arrays may take in memory, all together.
     """

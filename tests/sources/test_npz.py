@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from pipeline.errors import DataError
 from pipeline.sources import npz
@@ -92,6 +93,12 @@ def test_arrays_of_other_names_are_named_in_the_options(tmp_path):
     assert (len(data.train), len(data.test)) == (6, 1)
 
 
+def test_validation_images_without_labels_are_refused():
+    names = {"train_images": "a", "train_labels": "b", "test_images": "c", "test_labels": "d"}
+    with pytest.raises(ValidationError, match="give both validation_images and validation_labels"):
+        npz.Arrays(**names, validation_images="e")
+
+
 @pytest.mark.parametrize("dtype", ["<u1", "<i2", ">i4", "<u8", "<f2", ">f4", "<f8"])
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_whole_numbers_of_any_type_and_order_become_the_same_pixels(tmp_path, dtype, order):
@@ -111,7 +118,7 @@ def test_whole_numbers_of_any_type_and_order_become_the_same_pixels(tmp_path, dt
         (np.zeros((4, 1, 8, 8), np.uint8), "4×1×8×8: channels stand first"),
         (np.zeros((4, 8, 8, 4), np.uint8), "4×8×8×4, expected count×height×width"),
         (np.zeros(4, np.uint8), "is 4, expected count×height×width"),
-        (np.zeros((0, 3, 2), np.uint8), "Expected as many, and some"),
+        (np.zeros((0, 3, 2), np.uint8), "is empty: its shape is (0, 3, 2)"),
         (np.zeros((4, 3, 2), bool), "values of type '|b1', expected numbers"),
         (np.array(["a", "b"]), "values of type '<U1', expected numbers"),
         (np.array([{}, []], object), "Python objects (pickles), expected numbers"),
@@ -202,9 +209,9 @@ def test_an_archive_that_declares_more_than_it_holds_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("shape", "message"),
     [
-        ("(99999999999, 9999999, 28)", "found 24. Expected as many"),
-        ("(4, 3, 3)", "= 36 bytes, found 24"),
-        ("(0, 999999999999999999, 999999999999999999)", "= 0 bytes, found 24"),
+        ("(99999999999, 9999999, 28)", "but holds 24."),
+        ("(4, 3, 3)", "= 36 bytes, but holds 24"),
+        ("(0, 999999999999999999, 999999999999999999)", "= 0 bytes, but holds 24"),
         ("(4, 3, -2)", "no header of a plain array"),
         (f"({'(' * 5000}", "no header of a plain array"),
         ("(4, 3, 2**9)", "no header of a plain array"),
