@@ -15,19 +15,25 @@ def check(data: SourceData) -> None:
             image shape; a label has no class, or a class has no training image.
     """
     _check_classes(data.origin, data.classes)
-    for split, part in (("training", data.train), ("test", data.test)):
-        _check_split(f"{data.origin}: {split} split", part, data.classes)
-    train_shape, test_shape = data.train.images.shape[1:], data.test.images.shape[1:]
-    if train_shape != test_shape:
-        raise DataError(
-            f"{data.origin}: training images are {_times(train_shape)} but test images "
-            f"{_times(test_shape)}. Take both splits from one data set."
-        )
+    splits = {"training": data.train, "validation": data.validation, "test": data.test}
+    for split, part in splits.items():
+        if part is not None:
+            _check_split(f"{data.origin}: {split} split", part, data.classes)
+            _check_shape(data, split, part)
     sizes = np.bincount(data.train.labels, minlength=len(data.classes))
     if (missing := np.flatnonzero(sizes == 0)).size:
         raise DataError(
             f"{data.origin}: class '{data.classes[missing[0]]}' (label {missing[0]}) has no "
             "training image. Add some, or correct the labels and class names."
+        )
+
+
+def _check_shape(data: SourceData, split: str, part: LabelledImages) -> None:
+    expected, found = data.train.images.shape[1:], part.images.shape[1:]
+    if found != expected:
+        raise DataError(
+            f"{data.origin}: training images are {_times(expected)} but {split} images "
+            f"{_times(found)}. Take all splits from one data set."
         )
 
 

@@ -60,3 +60,16 @@ def test_class_names_that_no_list_could_hold_are_refused(classes, message):
     labels = range(len(classes))
     with pytest.raises(DataError, match=message):
         check(source(part(labels), part(labels), classes))
+
+
+@pytest.mark.parametrize(
+    ("validation", "message"),
+    [
+        (part([0, 3]), "validation split: label 3 at position 1"),
+        (part([0], (4, 5, 1)), "4×4×1 but validation images 4×5×1"),
+    ],
+)
+def test_a_validation_split_of_the_sources_own_is_checked_too(validation, message):
+    data = SourceData(part([0, 1]), part([0]), ("a", "b"), "somewhere", validation=validation)
+    with pytest.raises(DataError, match=message):
+        check(data)
