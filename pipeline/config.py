@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from pipeline.config_augmentation import AugmentationSection as AugmentationSection
 from pipeline.config_base import CountOrAll
 from pipeline.config_base import Fraction as Fraction
 from pipeline.config_base import Location as Location
@@ -51,23 +52,6 @@ class DataSection(Section):
     def outside_files(self) -> list[Path]:
         """The files that the source reads; their bytes become part of the key."""
         return []
-
-
-class AugmentationSection(Section):
-    """Random changes of each training image; 0 turns a change off."""
-
-    rotation_degrees: Annotated[float, Field(ge=0, le=180)] = 0.0
-    shift_fraction: Fraction = 0.0
-    zoom_fraction: Fraction = 0.0
-    shear_fraction: Fraction = 0.0
-    fill_mode: Literal["constant", "nearest", "reflect", "wrap"] = "constant"
-    fill_value: Annotated[float, Field(ge=0, le=255)] = 0.0
-
-    @property
-    def is_enabled(self) -> bool:
-        return any(
-            (self.rotation_degrees, self.shift_fraction, self.zoom_fraction, self.shear_fraction)
-        )
 
 
 class ModelSection(Section):

@@ -1,10 +1,17 @@
-"""Random rotation, shift, zoom and shear as one affine map per image, in one op per batch."""
+"""Random changes of training images, batch by batch.
+
+Flips, zoom, shear, rotation, shift and elastic deformation are one map per image, sampled once.
+"""
 
 import math
 
 import tensorflow as tf
 
-from pipeline.config import AugmentationSection
+from pipeline.config_augmentation import AugmentationSection
+from pipeline.data.draws import Purpose, uniform
+from pipeline.data.elastic import random_field, warp
+from pipeline.data.erasing import erase
+from pipeline.data.photometric import change_values
 
 
 def augment(images: tf.Tensor, section: AugmentationSection, seed: tf.Tensor) -> tf.Tensor:
@@ -20,6 +27,23 @@ def augment(images: tf.Tensor, section: AugmentationSection, seed: tf.Tensor) ->
     """
     if not section.is_enabled:
         return images
+    if section.moves_pixels:
+        images = _move(images, section, seed)
+    if section.changes_values:
+        images = change_values(images, section, seed)
+    if section.erasing_probability:
+        images = erase(images, section, seed)
+    return images
+
+
+def _move(images: tf.Tensor, section: AugmentationSection, seed: tf.Tensor) -> tf.Tensor:
+    matrices = _random_maps(images, section, seed)
+    if not section.elastic_alpha:
+        return transform(images, matrices, section)
+    return warp(images, matrices, random_field(images, section, seed), section)
+
+
+def _random_maps(images: tf.Tensor, section: AugmentationSection, seed: tf.Tensor) -> tf.Tensor:
     height, width = images.shape[1:3]
     turn, shift_y, shift_x, zoom, shear = tf.unstack(
         tf.random.stateless_uniform((5, tf.shape(images)[0]), seed, -1.0, 1.0, alg="philox")
@@ -31,7 +55,15 @@ def augment(images: tf.Tensor, section: AugmentationSection, seed: tf.Tensor) ->
         zoom=1.0 + zoom * section.zoom_fraction,
         shear=shear * section.shear_fraction,
     )
-    return transform(images, matrices, section)
+    if not section.flips:
+        return matrices
+    across, down = tf.unstack(uniform(seed, Purpose.FLIP, (2, tf.shape(images)[0])))
+    return flip_first(
+        matrices,
+        (height, width),
+        horizontal=across < section.horizontal_flip_probability,
+        vertical=down < section.vertical_flip_probability,
+    )
 
 
 def inverse_affine(
@@ -65,6 +97,27 @@ def inverse_affine(
     x_offset = centre_x - x_by_x * from_x - x_by_y * from_y
     y_offset = centre_y - y_by_x * from_x - y_by_y * from_y
     return tf.stack([x_by_x, x_by_y, x_offset, y_by_x, y_by_y, y_offset], axis=1)
+
+
+def flip_first(
+    matrices: tf.Tensor, size: tuple[int, int], *, horizontal: tf.Tensor, vertical: tf.Tensor
+) -> tf.Tensor:
+    """Mirrors some images before all else: their pixels come from the other side.
+
+    Args:
+        matrices: float32 (batch, 6), as `inverse_affine` gives them.
+        size: height and width in pixels.
+        horizontal: whether left and right change places: bool (batch,).
+        vertical: whether top and bottom change places: bool (batch,).
+    """
+    x_row, y_row = matrices[:, :3], matrices[:, 3:]
+    other_x = tf.constant([0.0, 0.0, size[1] - 1]) - x_row
+    other_y = tf.constant([0.0, 0.0, size[0] - 1]) - y_row
+    rows = (
+        tf.where(horizontal[:, None], other_x, x_row),
+        tf.where(vertical[:, None], other_y, y_row),
+    )
+    return tf.concat(rows, axis=1)
 
 
 def transform(images: tf.Tensor, matrices: tf.Tensor, section: AugmentationSection) -> tf.Tensor:
