@@ -1,5 +1,6 @@
 """A picture of what augmentation makes of some training images."""
 
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ VARIANTS = 7
 MOST_ROWS = 10
 CELL_INCHES = 0.72
 TITLE_INCHES, EDGE_INCHES, LETTER_INCHES = 0.4, 0.2, 0.1
+CAPTION_LETTERS, LINE_INCHES = 80, 0.16
 GREY = "#57606a"
 
 
@@ -66,7 +68,8 @@ def _figure(mosaic: np.ndarray, names: list[str], caption: str) -> Figure:
     height = len(names) * CELL_INCHES
     width = height * mosaic.shape[1] / mosaic.shape[0]
     left = EDGE_INCHES + LETTER_INCHES * max(len(name) for name in names)
-    page = (left + width + EDGE_INCHES, TITLE_INCHES + height + EDGE_INCHES)
+    title = TITLE_INCHES + LINE_INCHES * caption.count("\n")
+    page = (left + width + EDGE_INCHES, title + height + EDGE_INCHES)
     figure = Figure(figsize=page, facecolor="white")
     box = (left / page[0], EDGE_INCHES / page[1], width / page[0], height / page[1])
     axes = figure.add_axes(box)
@@ -85,10 +88,21 @@ def _figure(mosaic: np.ndarray, names: list[str], caption: str) -> Figure:
 def _caption(section: AugmentationSection) -> str:
     if not section.is_enabled:
         return "augmentation is off"
+    area = "–".join(f"{share:.0%}" for share in section.erasing_area)
     parts = (
         (section.rotation_degrees, f"rotation ±{section.rotation_degrees:g}°"),
         (section.shift_fraction, f"shift ±{section.shift_fraction:.0%}"),
         (section.zoom_fraction, f"zoom ±{section.zoom_fraction:.0%}"),
         (section.shear_fraction, f"shear ±{section.shear_fraction:.0%}"),
+        (section.horizontal_flip_probability, "flipped left–right"),
+        (section.vertical_flip_probability, "flipped up–down"),
+        (section.elastic_alpha, f"elastic {section.elastic_alpha:g}/{section.elastic_sigma:g}"),
+        (section.invert_probability, "inverted"),
+        (section.contrast_fraction, f"contrast ±{section.contrast_fraction:.0%}"),
+        (section.brightness_fraction, f"brightness ±{section.brightness_fraction:.0%}"),
+        (section.blur_sigma, f"blur ≤{section.blur_sigma:g}"),
+        (section.noise_stddev, f"noise ≤{section.noise_stddev:g}"),
+        (section.erasing_probability, f"erased {area}"),
     )
-    return "augmented: " + ", ".join(text for amount, text in parts if amount)
+    words = "augmented: " + ", ".join(text for amount, text in parts if amount)
+    return textwrap.fill(words, CAPTION_LETTERS)

@@ -58,3 +58,19 @@ def test_colour_images_are_drawn_in_colour(tmp_path, data):
 def test_a_class_name_is_no_formula(tmp_path, data):
     found = draw(tmp_path, data, OFF, classes=(r"$\alpha_$",) * 12)
     assert (found[:, : found.shape[1] // 12] < 128).any()
+
+
+def test_a_caption_of_many_changes_takes_lines_and_not_room_from_the_images(tmp_path, data):
+    many = AugmentationSection(
+        rotation_degrees=10,
+        horizontal_flip_probability=0.5,
+        elastic_alpha=20,
+        contrast_fraction=0.2,
+        brightness_fraction=0.2,
+        blur_sigma=1.5,
+        noise_stddev=20,
+        erasing_probability=0.5,
+    )
+    one_line, two_lines = draw(tmp_path, data, ON), draw(tmp_path, data, many)
+    assert two_lines.shape[1] == one_line.shape[1]
+    assert len(two_lines) - len(one_line) == pytest.approx(0.16 * 144, abs=2)
