@@ -1,11 +1,12 @@
 """Random numbers that follow from a batch's seed and from what they are for."""
 
 from collections.abc import Sequence
-from enum import IntEnum
+from enum import IntEnum, unique
 
 import tensorflow as tf
 
 
+@unique
 class Purpose(IntEnum):
     """Each change draws from a stream of its own, so none alters what another draws."""
 

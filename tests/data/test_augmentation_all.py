@@ -166,6 +166,14 @@ def test_flips_come_as_often_as_they_should():
     assert abs((found[:, 0, 1, 0] == 255).mean() - 0.3) < 0.03
 
 
+def test_the_two_flips_are_chosen_apart():
+    images = np.tile(np.array([[[1], [2]], [[3], [4]]], np.uint8), (4000, 1, 1, 1))
+    section = AugmentationSection(horizontal_flip_probability=0.5, vertical_flip_probability=0.5)
+    corners, counts = np.unique(changed(section, images=images)[:, 0, 0, 0], return_counts=True)
+    assert corners.tolist() == [1, 2, 3, 4]
+    np.testing.assert_allclose(counts / 4000, 0.25, atol=0.03)
+
+
 def test_what_can_be_certain_happens_always_and_what_is_off_never():
     section = AugmentationSection(horizontal_flip_probability=1.0, vertical_flip_probability=0.0)
     np.testing.assert_array_equal(changed(section), IMAGES[:, :, ::-1])

@@ -67,6 +67,17 @@ def test_a_blur_of_nothing_is_exact_in_every_mode():
     np.testing.assert_array_equal(found, IMAGES)
 
 
+def test_sigmas_of_a_blur_are_spread_evenly_over_their_range():
+    # A dot spreads until its variance along x is sigma².
+    dot = np.zeros((800, 1, 31, 1), np.float32)
+    dot[:, :, 15] = 255
+    section = AugmentationSection(blur_sigma=3.0)
+    found = photometric.change_values(tf.constant(dot), section, SEED).numpy()[:, 0, :, 0]
+    sigmas = np.sqrt((found * (np.arange(31) - 15) ** 2).sum(axis=1) / found.sum(axis=1))
+    quarters = np.histogram(sigmas, 4, (0, 3.01))[0] / 800
+    np.testing.assert_allclose(quarters, 0.25, atol=0.05)
+
+
 def grey(count, level=128.0):
     return tf.fill((count, 40, 40, 1), level)
 
