@@ -11,7 +11,7 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 
 def _check_area(ends: tuple[float, float]) -> tuple[float, float]:
     if not 0 < ends[0] <= ends[1] <= 1:
-        raise ValueError(f"is {list(ends)}; expected shares of the image, 0 < low <= high <= 1")
+        raise ValueError(f"{list(ends)} should be shares of the image, 0 < low <= high <= 1")
     return ends
 
 
