@@ -99,6 +99,7 @@ class Contract:
         model_key: key of the train artifact.
         data_key: key of the ingest artifact.
         versions: of the libraries that were there, by name; none of one that was not.
+        schema: of this description; what reads it refuses another.
     """
 
     input: ImageInput
@@ -107,6 +108,7 @@ class Contract:
     model_key: str
     data_key: str
     versions: Mapping[str, str | None]
+    schema: Literal[1] = 1
 
 
 _CONTRACT = TypeAdapter(Contract)

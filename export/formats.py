@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from export.interface import FLOAT32, Interface, Tensor, TensorType
-from pipeline.config import Gate, Section
+from pipeline.config import ExportSection, Gate, Section, VerifySection
 
 if TYPE_CHECKING:
     import numpy as np
@@ -202,6 +202,17 @@ def exporter(format_name: str) -> Any:
         if any(f.name == format_name for f in module.FORMATS):
             return module
     raise KeyError(format_name)
+
+
+def chosen_options(section: ExportSection, format_name: str) -> FormatOptions:
+    """What the config says under `export.<format_name>`, or the format's defaults."""
+    options: FormatOptions = getattr(section, format_name, formats()[format_name].options())
+    return options
+
+
+def chosen_gate(section: VerifySection, format_name: str) -> Gate:
+    """What the config says under `verify.gates`, or the format's own gate."""
+    return section.gates.get(format_name, formats()[format_name].gate)
 
 
 def answers(format_name: str, path: Path, images: "np.ndarray", threads: int = 1) -> "np.ndarray":

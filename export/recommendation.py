@@ -2,9 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from export.formats import formats, readable_size
-from export.verdict import FormatVerdict
+
+if TYPE_CHECKING:
+    from export.verdict import FormatVerdict
 
 # Accuracies this near to each other are as good as equal: 10 of MNIST's 10,000 test images.
 AS_ACCURATE_POINTS = 0.1
@@ -15,14 +18,14 @@ class Target:
     """A kind of machine, and what counts most there among formats that are as accurate."""
 
     wants: str
-    cost: Callable[[FormatVerdict], float]
+    cost: "Callable[[FormatVerdict], float]"
 
 
-def _size(row: FormatVerdict) -> float:
+def _size(row: "FormatVerdict") -> float:
     return row.size_bytes or 0
 
 
-def _latency(row: FormatVerdict) -> float:
+def _latency(row: "FormatVerdict") -> float:
     return row.latency_p50_ms or 0.0
 
 
@@ -62,7 +65,7 @@ class Candidate:
             in one: whether it lies on the Pareto front.
     """
 
-    row: FormatVerdict
+    row: "FormatVerdict"
     obstacle: str = ""
     is_unbeaten: bool = False
 
@@ -76,7 +79,7 @@ class Recommendation:
     reason: str
 
 
-def recommend(rows: Sequence[FormatVerdict], target: str, limits: Limits) -> Recommendation:
+def recommend(rows: "Sequence[FormatVerdict]", target: str, limits: Limits) -> Recommendation:
     """Picks among formats.
 
     Those that failed, that have no runtime on the target or that break a limit are out. Of the
@@ -98,7 +101,7 @@ def recommend(rows: Sequence[FormatVerdict], target: str, limits: Limits) -> Rec
     return Recommendation(candidates, *_pick(fit, target))
 
 
-def _obstacle(row: FormatVerdict, target: str, limits: Limits) -> str:
+def _obstacle(row: "FormatVerdict", target: str, limits: Limits) -> str:
     if not row.passed:
         return "failed verification"
     if target not in formats()[row.name].targets:
@@ -122,11 +125,11 @@ def _none_fits(candidates: Sequence[Candidate], target: str) -> str:
     return f"no format fits {target}: {obstacles or 'none that runs there was exported'}"
 
 
-def _accuracy(row: FormatVerdict) -> float:
+def _accuracy(row: "FormatVerdict") -> float:
     return row.accuracy or 0.0
 
 
-def _is_beaten(row: FormatVerdict, rows: Sequence[FormatVerdict]) -> bool:
+def _is_beaten(row: "FormatVerdict", rows: "Sequence[FormatVerdict]") -> bool:
     costs = _costs(row)
     return any(
         other != costs and all(a <= b for a, b in zip(other, costs, strict=True))
@@ -134,11 +137,11 @@ def _is_beaten(row: FormatVerdict, rows: Sequence[FormatVerdict]) -> bool:
     )
 
 
-def _costs(row: FormatVerdict) -> tuple[float, float, float]:
+def _costs(row: "FormatVerdict") -> tuple[float, float, float]:
     return -_accuracy(row), _size(row), _latency(row)
 
 
-def _pick(fit: Sequence[FormatVerdict], target: str) -> tuple[str, str]:
+def _pick(fit: "Sequence[FormatVerdict]", target: str) -> tuple[str, str]:
     """The name and the reason."""
     best = max(_accuracy(row) for row in fit)
     margin = AS_ACCURATE_POINTS / 100 + 1e-9  # accuracies are ratios of counts

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from export import recommendation, verdict
+from export import recommendation
 from export.recommendation import TARGETS, Limits
 from pipeline import runs, tables
 from pipeline.commands.options import (
@@ -70,6 +70,8 @@ def recommend(
         raise ConfigError(f"--target {target!r}. {suggest(target, tuple(TARGETS))}")
     if min_accuracy is not None and 0 < min_accuracy <= 1:
         raise ConfigError(f"--min-accuracy {min_accuracy:g} is in percent; {100 * min_accuracy:g}?")
+    from export import verdict
+
     limits = Limits(max_kb, max_ms, None if min_accuracy is None else min_accuracy / 100)
     found = runs.find_run(ArtifactStore(artifacts), run_name, "verify")
     rows = verdict.read(found.intact_artifact("verify") / verdict.FILE_NAME).formats

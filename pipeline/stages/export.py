@@ -14,8 +14,9 @@ from export.conversion import Conversion, convert
 from export.examples import rendering
 from export.formats import (
     ExportRequest,
-    FormatOptions,
     Materials,
+    chosen_gate,
+    chosen_options,
     formats,
     readable_size,
     size_bytes,
@@ -150,31 +151,27 @@ def _convert(
 def _request(
     context: StageContext, dataset: Description, name: str, materials: Materials
 ) -> ExportRequest:
+    config = context.config
+
     def folder(of: str) -> Path:
-        asked_for = of in context.config.export.formats
+        asked_for = of in config.export.formats
         return context.output.resolve() if asked_for else materials.workspace
 
-    gate = context.config.verify.gates.get(name, formats()[name].gate)
     return ExportRequest(
         format_name=name,
         materials=materials,
         folder=folder(name),
         promised=_interface(context, dataset, name),
-        options=_options(context, name).model_dump(),
+        options=chosen_options(context.config.export, name).model_dump(),
         needs={need: folder(need) / formats()[need].path for need in formats()[name].needs},
-        max_accuracy_drop_points=gate.max_accuracy_drop_points,
+        max_accuracy_drop_points=chosen_gate(config.verify, name).max_accuracy_drop_points,
     )
 
 
 def _interface(context: StageContext, dataset: Description, name: str) -> Interface:
     return formats()[name].interface(
-        dataset.image_shape, dataset.num_classes, _options(context, name)
+        dataset.image_shape, dataset.num_classes, chosen_options(context.config.export, name)
     )
-
-
-def _options(context: StageContext, name: str) -> FormatOptions:
-    options: FormatOptions = getattr(context.config.export, name, formats()[name].options())
-    return options
 
 
 def _contract(

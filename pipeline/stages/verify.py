@@ -10,10 +10,9 @@ import numpy as np
 from export import audit, comparison, contract, failures, golden, micro_checking, verdict
 from export.checking import Speed, check
 from export.comparison import Comparison
-from export.formats import FormatOptions, formats, size_bytes
+from export.formats import chosen_gate, chosen_options, formats, size_bytes
 from export.quantizing import record
 from export.verdict import Check, FormatVerdict, Micro, Verdict
-from pipeline.config import Gate
 from pipeline.data.records import read_split
 from pipeline.errors import ExportError, StageError
 from pipeline.evaluation import verdict_page
@@ -109,8 +108,8 @@ class _Judge:
             return FormatVerdict(name, path.name, (*seen.checks, runs), size, content=seen.content)
         checks = (
             *seen.checks,
-            audit.sums(answers, self._options(name).probability_step),
-            *comparison.hold(figures, self._gate(name)),
+            audit.sums(answers, chosen_options(self._export, name).probability_step),
+            *comparison.hold(figures, chosen_gate(self._section, name)),
             *([comparison.same_in_micro(micro)] if micro and not micro.refusal else ()),
         )
         row = FormatVerdict(
@@ -127,13 +126,9 @@ class _Judge:
             self.answers[name] = golden.Answers(answers, speed.runtime)
         return row
 
-    def _options(self, name: str) -> FormatOptions:
-        options: FormatOptions = getattr(self._export, name, formats()[name].options())
-        return options
-
     def _audited(self) -> Mapping[str, audit.Audit]:
         options = {
-            name: self._options(name)
+            name: chosen_options(self._export, name)
             for name in self._export.formats
             if (self._folder / formats()[name].path).exists()
         }
@@ -151,9 +146,6 @@ class _Judge:
             name, path, images, answers[indices], self._section.timeout_seconds
         )
 
-    def _gate(self, name: str) -> Gate:
-        return self._section.gates.get(name, formats()[name].gate)
-
     def _asked(self, name: str, path: Path) -> tuple[np.ndarray, Speed]:
         """Its answers, and how fast it gives them; ExportError where it gave none."""
         if name in self._failures:
@@ -165,7 +157,7 @@ class _Judge:
 
     def _compared(self, name: str, answers: np.ndarray) -> Comparison:
         """Raises ExportError where the answers cannot be compared."""
-        margin = self._gate(name).tie_margin or 0.0
+        margin = chosen_gate(self._section, name).tie_margin or 0.0
         try:
             return comparison.compare(answers, self._keras, self._labels, margin)
         except ValueError as error:

@@ -1,5 +1,6 @@
 """Commands that use an export, on the files of the smoke run."""
 
+import os
 import shutil
 import signal
 import subprocess
@@ -49,7 +50,9 @@ def test_a_folder_that_is_not_golden_is_named(smoke_run, tmp_path):
     assert "golden.json: there is no such file" in done.stderr
 
 
-@pytest.mark.skipif(shutil.which("npm") is None, reason="the page's packages come from npm")
+@pytest.mark.skipif(
+    not (shutil.which("npm") or os.environ.get("CI")), reason="the page's packages come from npm"
+)
 def test_the_demo_serves_the_page_until_it_is_interrupted(smoke_run):
     with subprocess.Popen(
         [sys.executable, "run_pipeline.py", "demo", "--port", "0", "--artifacts", str(smoke_run)],

@@ -26,7 +26,12 @@ def page(record):
 
 
 def test_a_layer_without_an_output_error_has_a_dash():
-    shown = page({"layers": [layer(0.25), layer(None)], "tries": []})
+    shown = page({"layers": [layer(0.25), layer(None)], "tries": [], "input_pixels_clipped": 0})
     first, second = shown.split('title="hidden"')[1:]
     assert '<td class="num">25.00' in first
     assert '<td class="num">–</td><td class="num">40.0' in second
+
+
+def test_pixels_that_the_input_clips_are_told():
+    shown = page({"layers": [layer(0.25)], "tries": [], "input_pixels_clipped": 0.0325})
+    assert "cannot hold as they are: 3.25" in shown

@@ -87,3 +87,10 @@ def test_a_file_that_keeps_its_promise_contradicts_nothing():
 def test_each_broken_promise_is_named(change, message):
     found = replace(PROMISED, input=replace(PROMISED.input, **change))
     assert contradiction(found, PROMISED) == message
+
+
+def test_a_contract_of_another_schema_is_refused():
+    text = contract.to_json(a_contract())
+    assert contract.from_json(text).schema == 1
+    with pytest.raises(ValidationError, match="schema"):
+        contract.from_json(text.replace('"schema":1', '"schema":2'))
