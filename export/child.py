@@ -123,7 +123,7 @@ def _cause(returncode: int, stderr: str) -> str:
 
 def _serve(function: str, parent: int) -> None:
     """The child's side. Libraries print to standard output, so it is sent to stderr instead."""
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    end_with_parent(parent)
     for unused in UNUSED_BY_KERAS:
         sys.modules[unused] = None  # type: ignore[assignment]  # as if it were not installed
     with os.fdopen(os.dup(sys.stdout.fileno()), "w") as answers:
@@ -134,8 +134,12 @@ def _serve(function: str, parent: int) -> None:
             answers.flush()
 
 
-def _end_with(parent: int) -> None:
-    """Ends this process soon after its parent died, however that happened."""
+def end_with_parent(parent: int) -> None:
+    """Has this process end soon after its parent died, however that happened."""
+    threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+
+
+def _watch(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(ORPHAN_POLL_SECONDS)
     os._exit(1)

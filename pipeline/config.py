@@ -49,9 +49,9 @@ class DataSection(Section):
             raise ValueError(f"median_filter must be odd, not {self.median_filter}")
         return self
 
-    def outside_files(self) -> list[Path]:
-        """The files that the source reads; their bytes become part of the key."""
-        return []
+    def outside_files(self) -> dict[str, Path]:
+        """The files that the source reads: names and bytes, not places, are part of the key."""
+        return {}
 
 
 class ModelSection(Section):

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import chain
 from operator import attrgetter
 from pathlib import Path
@@ -66,19 +66,22 @@ def _is_place(field: FieldInfo) -> bool:
     return any(isinstance(m, Location) for m in chain(field.metadata, *branches))
 
 
-def outside_version(paths: Iterable[Path]) -> str:
+def outside_version(files: Mapping[str, Path]) -> str:
     """The fingerprint of files from outside of the project.
+
+    Args:
+        files: by the names that count, unlike the files' places.
 
     Raises:
         DataError: a file is missing or cannot be read.
     """
     total = hashlib.sha256()
-    for path in paths:
+    for name, path in files.items():
         try:
             digest = sha256(path)
         except OSError as error:
             raise DataError(f"{path}: cannot be read ({error.strerror})") from error
-        total.update(f"{path.name} {digest}\n".encode())
+        total.update(f"{json.dumps(name)} {digest}\n".encode())
     return total.hexdigest()[:16]
 
 

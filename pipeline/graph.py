@@ -3,7 +3,7 @@
 ingest → tune → build → train → evaluate → export → verify
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,11 +32,11 @@ def _nothing(config: PipelineConfig) -> tuple[str, ...]:
     return ()
 
 
-def _images(config: PipelineConfig) -> Sequence[Path]:
+def _images(config: PipelineConfig) -> Mapping[str, Path]:
     return config.data.outside_files()
 
 
-def _model_file(config: PipelineConfig) -> Sequence[Path]:
+def _model_file(config: PipelineConfig) -> Mapping[str, Path]:
     return config.train.outside_files()
 
 
@@ -58,7 +58,7 @@ class Stage:
     reads: tuple[str, ...]
     libraries: tuple[str, ...]
     plug_ins: Callable[[PipelineConfig], tuple[str, ...]] = _nothing
-    outside_files: Callable[[PipelineConfig], Sequence[Path]] | None = None
+    outside_files: Callable[[PipelineConfig], Mapping[str, Path]] | None = None
 
 
 KERAS = ("tensorflow", "keras")

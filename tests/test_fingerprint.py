@@ -216,7 +216,7 @@ def test_the_place_of_an_optional_folder_does_not_count_either(tmp_path):
 def test_an_outside_file_that_cannot_be_read_is_an_error_with_its_path(idx_folder, monkeypatch):
     folder = idx_folder("images")
     options = load_config(MNIST, [f"data.folder={folder}"]).data
-    monkeypatch.setattr(type(options), "outside_files", lambda self: [folder])
+    monkeypatch.setattr(type(options), "outside_files", lambda self: {"folder": folder})
     with pytest.raises(DataError, match=f"{folder}: cannot be read \\(Is a directory\\)"):
         outside_version(options.outside_files())
 

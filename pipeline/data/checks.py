@@ -2,11 +2,12 @@
 
 import numpy as np
 
+from pipeline.data.gathering import Gathered
 from pipeline.errors import DataError
-from pipeline.sources import LabelledImages, SourceData
+from pipeline.sources import LabelledImages, Split
 
 
-def check(data: SourceData) -> None:
+def check(data: Gathered) -> None:
     """Refuses images that no model could be trained or tested on.
 
     Raises:
@@ -15,12 +16,11 @@ def check(data: SourceData) -> None:
             image shape; a label has no class, or a class has no training image.
     """
     _check_classes(data.origin, data.classes)
-    splits = {"training": data.train, "validation": data.validation, "test": data.test}
-    for split, part in splits.items():
-        if part is not None:
-            _check_split(f"{data.origin}: {split} split", part, data.classes)
-            _check_shape(data, split, part)
-    sizes = np.bincount(data.train.labels, minlength=len(data.classes))
+    for split, part in data.splits.items():
+        word = "training" if split == "train" else split
+        _check_split(f"{data.origin}: {word} split", part, data.classes)
+        _check_shape(data, word, part)
+    sizes = np.bincount(data.splits["train"].labels, minlength=len(data.classes))
     if (missing := np.flatnonzero(sizes == 0)).size:
         raise DataError(
             f"{data.origin}: class '{data.classes[missing[0]]}' (label {missing[0]}) has no "
@@ -28,8 +28,8 @@ def check(data: SourceData) -> None:
         )
 
 
-def _check_shape(data: SourceData, split: str, part: LabelledImages) -> None:
-    expected, found = data.train.images.shape[1:], part.images.shape[1:]
+def _check_shape(data: Gathered, split: str, part: Split) -> None:
+    expected, found = data.splits["train"].image_shape, part.image_shape
     if found != expected:
         raise DataError(
             f"{data.origin}: training images are {_times(expected)} but {split} images "
@@ -56,17 +56,18 @@ def _check_classes(origin: str, classes: tuple[str, ...]) -> None:
             )
 
 
-def _check_split(where: str, data: LabelledImages, classes: tuple[str, ...]) -> None:
-    if not data.images.size:
-        raise DataError(f"{where} has no pixels ({_times(data.images.shape)}). Add images to it.")
-    if data.images.dtype != np.uint8:
+def _check_split(where: str, data: Split, classes: tuple[str, ...]) -> None:
+    if not len(data) or 0 in data.image_shape:
+        shape = (len(data), *data.image_shape)
+        raise DataError(f"{where} has no pixels ({_times(shape)}). Add images to it.")
+    if isinstance(data, LabelledImages) and data.images.dtype != np.uint8:
         raise DataError(
             f"{where} has pixels of type {data.images.dtype}, expected uint8. "
             "Convert them to 0..255 in the source."
         )
-    if data.images.ndim != 4 or data.images.shape[3] not in (1, 3):
+    if len(data.image_shape) != 3 or data.image_shape[2] not in (1, 3):
         raise DataError(
-            f"{where} has images of {_times(data.images.shape[1:])}, expected height×width×1 "
+            f"{where} has images of {_times(data.image_shape)}, expected height×width×1 "
             "or height×width×3. Convert them in the source."
         )
     wrong = np.flatnonzero((data.labels < 0) | (data.labels >= len(classes)))

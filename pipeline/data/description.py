@@ -19,7 +19,7 @@ class Description:
         pixel_mean: of the training images, 0..255, per channel.
         pixel_deviation: standard deviation of the same.
         origin: where the images came from, for a person.
-        source_sha256: of the files that the source read, by file name.
+        source_sha256: of the files that the source read, by option or place.
         cleaning: numbers of images changed, dropped or found wanting, by reason.
     """
 

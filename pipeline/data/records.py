@@ -1,7 +1,7 @@
 """TFRecord shards of labelled images: raw pixels and a label in each `tf.train.Example`."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,33 +9,48 @@ import tensorflow as tf
 
 from pipeline.data import description
 from pipeline.errors import StageError
-from pipeline.sources import LabelledImages
+from pipeline.sources import LabelledImages, Split
 
 SHARD_BYTES = 64 * 2**20
-READ_BATCH_SIZE = 4096
+READ_BATCH_SIZE = 1024
 FEATURES = {
     "image": tf.io.FixedLenFeature([], tf.string),
     "label": tf.io.FixedLenFeature([], tf.int64),
 }
 
 
-def write_split(folder: Path, split: str, data: LabelledImages) -> None:
-    """Writes `<split>-00000-of-0000N.tfrecord`, each of about `SHARD_BYTES` at most."""
-    shards = max(1, math.ceil(data.images.nbytes / SHARD_BYTES))
+def count_shards(data: Split) -> int:
+    """How many files a split is written to."""
+    return max(1, math.ceil(len(data) * math.prod(data.image_shape) / SHARD_BYTES))
+
+
+def write_split(
+    folder: Path, split: str, data: Split, change: Callable[[np.ndarray], np.ndarray] = np.asarray
+) -> None:
+    """Writes `<split>-00000-of-0000N.tfrecord`, each of about `SHARD_BYTES` at most.
+
+    Args:
+        folder: where to.
+        split: its name.
+        data: its images.
+        change: what to do to some images, uint8 (count, height, width, channels), before.
+    """
+    shards = count_shards(data)
     for shard, indices in enumerate(np.array_split(np.arange(len(data)), shards)):
         path = folder / f"{split}-{shard:05d}-of-{shards:05d}.tfrecord"
         with tf.io.TFRecordWriter(str(path)) as writer:
-            for record in _records(data.select(indices)):
-                writer.write(record)
+            for batch in data.select(indices).batches(READ_BATCH_SIZE):
+                for record in _records(change(batch.images), batch.labels):
+                    writer.write(record)
 
 
-def _records(data: LabelledImages) -> Iterator[bytes]:
+def _records(images: np.ndarray, labels: np.ndarray) -> Iterator[bytes]:
     example = tf.train.Example()
     image = example.features.feature["image"].bytes_list.value
     label = example.features.feature["label"].int64_list.value
     image.append(b"")
     label.append(0)
-    for pixels, index in zip(data.images, data.labels.tolist(), strict=True):
+    for pixels, index in zip(images, labels.tolist(), strict=True):
         image[0], label[0] = pixels.tobytes(), index
         yield example.SerializeToString(deterministic=True)
 

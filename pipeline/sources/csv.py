@@ -56,9 +56,11 @@ class Options(DataSection):
             raise ValueError("give test_file or test_fraction, one of the two")
         return self
 
-    def outside_files(self) -> list[Path]:
-        files = [self.train_file] if self.test_file is None else [self.train_file, self.test_file]
-        for option, path in zip(("train_file", "test_file"), files, strict=False):
+    def outside_files(self) -> dict[str, Path]:
+        files = {"train_file": self.train_file}
+        if self.test_file is not None:
+            files["test_file"] = self.test_file
+        for option, path in files.items():
             if not path.is_file():
                 raise DataError(f"{path}: no such file. Put it there, or set data.{option}.")
         return files
@@ -88,7 +90,7 @@ def load(options: Options) -> SourceData:
         DataError: a file is missing or no such table, a row is ragged, or a value is no pixel or
             no class.
     """
-    tables = [_read_table(path, options) for path in options.outside_files()]
+    tables = [_read_table(path, options) for path in options.outside_files().values()]
     classes, indices = _classes(tables, options.classes)
     train, *rest = (table.labelled(indices) for table in tables)
     origin = "CSV table " + " and ".join(table.path.name for table in tables)

@@ -43,9 +43,9 @@ class Options(DataSection):
     first_label: Annotated[int, Field(ge=0, le=255)] = 0
     classes: tuple[str, ...] | None = None
 
-    def outside_files(self) -> list[Path]:
-        names = (self.train_images, self.train_labels, self.test_images, self.test_labels)
-        return [_find(self.folder, name) for name in names]
+    def outside_files(self) -> dict[str, Path]:
+        options = ("train_images", "train_labels", "test_images", "test_labels")
+        return {option: _find(self.folder, getattr(self, option)) for option in options}
 
 
 def load(options: Options) -> SourceData:
@@ -54,7 +54,7 @@ def load(options: Options) -> SourceData:
     Raises:
         DataError: a file is missing, damaged, foreign, or does not fit its partner.
     """
-    train_images, train_labels, test_images, test_labels = options.outside_files()
+    train_images, train_labels, test_images, test_labels = options.outside_files().values()
     train = _read_split(train_images, train_labels, options)
     test = _read_split(test_images, test_labels, options)
     classes = options.classes or _label_texts(train, options.first_label)

@@ -86,10 +86,10 @@ class Options(DataSection):
     classes: tuple[str, ...] | None = None
     size_limit_bytes: Annotated[int, Field(ge=1)] = 2**32
 
-    def outside_files(self) -> list[Path]:
+    def outside_files(self) -> dict[str, Path]:
         if not self.file.is_file():
             raise DataError(f"{self.file}: no such file. Put it there, or set data.file.")
-        return [self.file]
+        return {self.file.name: self.file}
 
 
 def load(options: Options) -> SourceData:
@@ -99,7 +99,7 @@ def load(options: Options) -> SourceData:
         DataError: the file is missing, damaged or no `.npz`; an array is missing, too large, or
             no images or labels; images and labels do not fit each other.
     """
-    (path,) = options.outside_files()
+    (path,) = options.outside_files().values()
     with _reading(path), zipfile.ZipFile(path) as archive:
         members = _members(path, archive)
         arrays = options.arrays or _find_layout(path, members)

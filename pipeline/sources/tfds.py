@@ -41,15 +41,16 @@ class Options(DataSection):
     label_key: str | None = None
     image_size: tuple[int, int] | None = None
 
-    def outside_files(self) -> list[Path]:
+    def outside_files(self) -> dict[str, Path]:
         if self.manual_dir is None:
-            return []
+            return {}
         if not self.manual_dir.is_dir():
             raise DataError(
                 f"{self.manual_dir}: no such folder. Put the archives of {self.dataset} there, "
                 "or leave out data.manual_dir to download them."
             )
-        return sorted(path for path in self.manual_dir.rglob("*") if path.is_file())
+        found = sorted(path for path in self.manual_dir.rglob("*") if path.is_file())
+        return {str(path.relative_to(self.manual_dir)): path for path in found}
 
 
 def load(options: Options) -> SourceData:

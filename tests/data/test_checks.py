@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from pipeline.data.checks import check
+from pipeline.data.gathering import Gathered
 from pipeline.errors import DataError
-from pipeline.sources import LabelledImages, SourceData
+from pipeline.sources import LabelledImages
 
 
 def part(labels, size=(4, 4, 1), dtype=np.uint8):
@@ -11,7 +14,7 @@ def part(labels, size=(4, 4, 1), dtype=np.uint8):
 
 
 def source(train, test, classes=("a", "b")):
-    return SourceData(train, test, classes, "somewhere")
+    return Gathered({"train": train, "test": test}, classes, "somewhere")
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -70,6 +73,7 @@ def test_class_names_that_no_list_could_hold_are_refused(classes, message):
     ],
 )
 def test_a_validation_split_of_the_sources_own_is_checked_too(validation, message):
-    data = SourceData(part([0, 1]), part([0]), ("a", "b"), "somewhere", validation=validation)
+    data = source(part([0, 1]), part([0]))
+    data = replace(data, splits={**data.splits, "validation": validation})
     with pytest.raises(DataError, match=message):
         check(data)

@@ -1,6 +1,7 @@
 import numpy as np
 
 from pipeline.data import cleaning
+from pipeline.data.profile import profile
 from pipeline.sources import LabelledImages
 
 
@@ -32,15 +33,18 @@ def test_a_single_bright_pixel_is_removed():
 
 
 def test_the_first_of_equal_images_is_kept():
-    data = labelled([7, 3, 7, 3, 5], [1, 0, 1, 0, 1])
+    data = profile(labelled([7, 3, 7, 3, 5], [1, 0, 1, 0, 1]))
     assert cleaning.unique_indices(data).tolist() == [0, 1, 4]
 
 
-def test_equal_images_of_different_labels_are_both_kept_and_counted():
-    data = labelled([7, 7, 3, 7], [1, 0, 0, 1])
+def test_equal_images_of_different_labels_are_both_kept():
+    data = profile(labelled([7, 7, 3, 7], [1, 0, 0, 1]))
     assert cleaning.unique_indices(data).tolist() == [0, 1, 2]
-    assert cleaning.count_conflicts(data) == 3
 
 
-def test_training_images_that_stand_in_the_test_split_are_counted():
-    assert cleaning.count_leaked(labelled([1, 2, 2, 3], [0] * 4), labelled([2, 9], [1, 1])) == 2
+def test_images_that_stand_in_another_split_are_found_whatever_their_label():
+    own = profile(labelled([1, 2, 2, 3], [0] * 4))
+    other = profile(labelled([2, 9], [1, 1]))
+        profile(labelled(*given)) for given in (([1, 2, 2, 3], [0] * 4), ([2, 9], [1, 1]))
+    )
+    assert cleaning.not_in(own, other).tolist() == [0, 3]

@@ -108,9 +108,9 @@ def test_a_network_failure_is_one_line_with_the_remedy(tmp_path):
 
 
 def test_outside_files_are_those_of_the_manual_folder(tmp_path):
-    names = [path.name for path in options(tmp_path).outside_files()]
+    names = list(options(tmp_path).outside_files())
     assert names == sorted(path.name for path in Path(idx.MNIST).iterdir())
-    assert tfds.Options(dataset="mnist").outside_files() == []
+    assert tfds.Options(dataset="mnist").outside_files() == {}
 
 
 def test_a_missing_manual_folder_is_named(tmp_path):
