@@ -61,7 +61,12 @@ class ModelSection(Section):
 
 
 class TrainSection(ModelFile):
-    """How to train; or, with a `model_file`, which trained model to take as it is."""
+    """How to train; or, with a `model_file`, which trained model to take as it is.
+
+    Attributes:
+        memory_limit_mib: training and validation images that take more are read from their
+            shards again in each epoch, and shuffled only as far as a buffer reaches.
+    """
 
     epochs: Annotated[int, Field(ge=1)] = 10
     batch_size: Annotated[int, Field(ge=1)] = 128
@@ -80,6 +85,7 @@ class TrainSection(ModelFile):
     class_weights: Literal["none", "balanced"] = "none"
     precision: Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"] = "auto"
     jit_compile: Literal["auto", True, False] = "auto"
+    memory_limit_mib: Annotated[int, Field(ge=0)] = 512
 
     @model_validator(mode="after")
     def _nesterov_needs_sgd(self) -> "TrainSection":

@@ -14,11 +14,12 @@ from pipeline.config_loading import with_values
 from pipeline.errors import (
     ConfigError,
     DamagedArtifactError,
+    DataError,
     MissingArtifactError,
     PipelineError,
     StageError,
 )
-from pipeline.fingerprint import changes, ingredients, key_of
+from pipeline.fingerprint import changes, ingredients, key_of, outside_version
 from pipeline.graph import Stage
 from pipeline.progress import Progress, quiet_libraries
 from pipeline.selection import Selection
@@ -219,9 +220,7 @@ def _make(
                 scratch=store.scratch(name, step.key),
                 progress=watcher.progress,
             )
-            with quiet_libraries():
-                module = importlib.import_module(f"pipeline.stages.{name}")
-            result = module.run(context)
+            result = _run(step, context)
             seconds = monotonic() - start
             manifest = {
                 **_describe(step, inputs, result),
@@ -232,6 +231,21 @@ def _make(
             artifact = store.publish(folder, manifest)
         watcher.finished(step, artifact, seconds)
         return artifact
+
+
+def _run(step: Step, context: StageContext) -> StageResult:
+    stage = step.stage
+    with quiet_libraries():
+        module = importlib.import_module(f"pipeline.stages.{stage.name}")
+    result: StageResult = module.run(context)
+    if stage.outside_files:
+        now = outside_version(stage.outside_files(context.config))
+        if now != step.ingredients["outside"]:
+            raise DataError(
+                f"{stage.name}: files changed while they were read. Run again when they are "
+                "complete."
+            )
+    return result
 
 
 def _find_or_set_aside(

@@ -1,5 +1,6 @@
 """Plans and their execution, on stages that do nothing but write a file."""
 
+import shutil
 import sys
 import threading
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ from pipeline.errors import ConfigError, DataError, MissingArtifactError, StageE
 from pipeline.plugins import ROOT
 from pipeline.runner import Watcher, execute, plan
 from pipeline.selection import Selection
+from pipeline.sources import idx
 from pipeline.stages import StageResult
 from pipeline.store import ArtifactStore
 
@@ -238,6 +240,19 @@ def test_a_failing_stage_publishes_nothing_and_leaves_no_staging_folder(project,
     assert not list((project.store.root / "train").glob("*"))
     project.actions.clear()
     assert project.run() == ["train", "evaluate", "export", "verify"]
+
+
+def test_data_that_change_while_they_are_read_make_no_artifact(project, tmp_path):
+    folder = tmp_path / "data"
+    shutil.copytree(idx.MNIST, folder)
+    labels = folder / "t10k-labels-idx1-ubyte.gz"
+    project.actions["ingest"] = lambda context: labels.write_bytes(b"others") and None
+    with pytest.raises(DataError, match=r"^ingest: files changed while they were read\. Run again"):
+        project.run(f"data.folder={folder}")
+    assert project.ran == ["ingest"]
+    assert project.hidden("staging") == []
+    project.actions.clear()
+    assert project.run(f"data.folder={folder}")[0] == "ingest"
 
 
 def test_a_full_disk_is_told_with_the_stage_and_the_file(project):

@@ -1,4 +1,4 @@
-"""Batches for training and evaluation, from images held once in memory."""
+"""Batches for training and evaluation, from images in memory or in their shards."""
 
 import math
 from dataclasses import dataclass
@@ -7,7 +7,11 @@ import tensorflow as tf
 
 from pipeline.config import AugmentationSection
 from pipeline.data.augmentation import augment
+from pipeline.data.records import Shards
 from pipeline.sources import LabelledImages
+
+SHUFFLE_BYTES = 64 * 2**20
+OPEN_SHARDS = 16
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ def steps_per_epoch(count: int, batch_size: int) -> int:
 
 
 def training_batches(
-    data: LabelledImages, augmentation: AugmentationSection, plan: BatchPlan
+    data: LabelledImages | Shards, augmentation: AugmentationSection, plan: BatchPlan
 ) -> tf.data.Dataset:
     """All batches of all epochs in a row, each epoch in an order of its own.
 
@@ -42,6 +46,20 @@ def training_batches(
         Pairs of images, float32 (batch, height, width, channels), 0..255, and one-hot targets,
         float32 (batch, num_classes). The same plan always gives the same batches.
     """
+    drawn = _from_shards(data, plan) if isinstance(data, Shards) else _from_memory(data, plan)
+
+    def batch(
+        epoch: tf.Tensor, start: tf.Tensor, images: tf.Tensor, labels: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        seed = tf.random.fold_in([plan.seed, epoch], start, alg="philox")
+        pixels = tf.cast(images, tf.float32)
+        return augment(pixels, augmentation, seed), tf.one_hot(labels, plan.num_classes)
+
+    return _prefetched(drawn.map(batch))
+
+
+def _from_memory(data: LabelledImages, plan: BatchPlan) -> tf.data.Dataset:
+    """Epoch, position of the first image, images and labels of each batch."""
     images, labels = _on_cpu(data)
 
     def positions(epoch: tf.Tensor) -> tf.data.Dataset:
@@ -51,28 +69,56 @@ def training_batches(
         starts = tf.data.Dataset.range(0, len(data), plan.batch_size)
         return starts.map(lambda start: (epoch, start, order[start : start + plan.batch_size]))
 
-    def batch(
-        epoch: tf.Tensor, start: tf.Tensor, indices: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        seed = tf.random.fold_in([plan.seed, epoch], start, alg="philox")
-        pixels = tf.cast(tf.gather(images, indices), tf.float32)
-        return augment(pixels, augmentation, seed), tf.one_hot(
-            tf.gather(labels, indices), plan.num_classes
-        )
+    def gather(epoch: tf.Tensor, start: tf.Tensor, indices: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        return epoch, start, tf.gather(images, indices), tf.gather(labels, indices)
 
     epochs = tf.data.Dataset.range(plan.first_epoch, plan.epochs)
-    return _prefetched(epochs.flat_map(positions).map(batch))
+    return epochs.flat_map(positions).map(gather)
 
 
-def evaluation_batches(data: LabelledImages, num_classes: int, batch_size: int) -> tf.data.Dataset:
+def _from_shards(data: Shards, plan: BatchPlan) -> tf.data.Dataset:
+    """The same of images that ingest had mixed, shuffled again block by block."""
+    paths = tf.constant(data.paths)
+    block_size = max(plan.batch_size, SHUFFLE_BYTES // math.prod(data.image_shape))
+
+    def shuffled(epoch: tf.Tensor, values: tf.Tensor, purpose: tf.Tensor | int) -> tf.Tensor:
+        seed = tf.random.fold_in([plan.seed, epoch], purpose, alg="philox")
+        return tf.random.experimental.stateless_shuffle(values, seed, alg="philox")
+
+    def records(epoch: tf.Tensor) -> tf.data.Dataset:
+        files = tf.data.Dataset.from_tensor_slices(shuffled(epoch, paths, -1))
+        blocks = files.interleave(tf.data.TFRecordDataset, OPEN_SHARDS).batch(block_size)
+        mixed = blocks.enumerate().map(lambda number, block: shuffled(epoch, block, number))
+        starts = tf.data.Dataset.range(0, len(data), plan.batch_size)
+        batches = mixed.unbatch().batch(plan.batch_size)
+        return tf.data.Dataset.zip(starts, batches).map(lambda start, found: (epoch, start, found))
+
+    def parse(epoch: tf.Tensor, start: tf.Tensor, found: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        return epoch, start, *data.parse(found)
+
+    epochs = tf.data.Dataset.range(plan.first_epoch, plan.epochs)
+    return epochs.flat_map(records).map(parse)
+
+
+def evaluation_batches(
+    data: LabelledImages | Shards, num_classes: int, batch_size: int
+) -> tf.data.Dataset:
     """One pass in order, as pairs like those of `training_batches`."""
+
+    def pair(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return tf.cast(images, tf.float32), tf.one_hot(labels, num_classes)
+
+    if isinstance(data, Shards):
+        records = tf.data.TFRecordDataset(data.paths).batch(batch_size)
+        counted = tf.data.experimental.assert_cardinality(steps_per_epoch(len(data), batch_size))
+        return _prefetched(records.map(data.parse).map(pair).apply(counted))
     images, labels = _on_cpu(data)
 
-    def batch(start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        part = slice(start, start + batch_size)
-        return tf.cast(images[part], tf.float32), tf.one_hot(labels[part], num_classes)
+    def part(start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        chosen = slice(start, start + batch_size)
+        return pair(images[chosen], labels[chosen])
 
-    return _prefetched(tf.data.Dataset.range(0, len(data), batch_size).map(batch))
+    return _prefetched(tf.data.Dataset.range(0, len(data), batch_size).map(part))
 
 
 def _on_cpu(data: LabelledImages) -> tuple[tf.Tensor, tf.Tensor]:

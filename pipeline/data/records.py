@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -55,31 +56,95 @@ def _records(images: np.ndarray, labels: np.ndarray) -> Iterator[bytes]:
         yield example.SerializeToString(deterministic=True)
 
 
+@dataclass(frozen=True)
+class Shards:
+    """A split in its files.
+
+    Attributes:
+        folder: the ingest artifact.
+        split: its name.
+        image_shape: height, width and channels.
+        class_counts: images of each class, in label order.
+    """
+
+    folder: Path
+    split: str
+    image_shape: tuple[int, int, int]
+    class_counts: tuple[int, ...]
+
+    @property
+    def paths(self) -> list[str]:
+        """The files in order."""
+        return sorted(map(str, self.folder.glob(f"{self.split}-*.tfrecord")))
+
+    @property
+    def size_bytes(self) -> int:
+        """What the images take in memory."""
+        return len(self) * math.prod(self.image_shape)
+
+    def __len__(self) -> int:
+        return sum(self.class_counts)
+
+    def parse(self, records: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Images, uint8 (batch, height, width, channels), and labels, int64 (batch,)."""
+        batch = tf.io.parse_example(records, FEATURES)
+        pixels = tf.io.decode_raw(batch["image"], tf.uint8)
+        return tf.reshape(pixels, (-1, *self.image_shape)), batch["label"]
+
+    def labels(self) -> np.ndarray:
+        """The class of each image, in the order that they were written: int64 (count,)."""
+        whole = np.empty(len(self), np.int64)
+        for start, _, labels in self._batches():
+            whole[start : start + len(labels)] = labels
+        return whole
+
+    def read(self, indices: np.ndarray | None = None) -> LabelledImages:
+        """Images in the order that they were written.
+
+        Args:
+            indices: which, int64 (selected,), rising; all where None.
+
+        Raises:
+            StageError: the files do not hold what `dataset.json` says.
+        """
+        wanted = np.arange(len(self)) if indices is None else indices
+        images = np.empty((len(wanted), *self.image_shape), np.uint8)
+        labels = np.empty(len(wanted), np.int64)
+        for start, found, classes in self._batches():
+            first, last = np.searchsorted(wanted, (start, start + len(classes)))
+            images[first:last] = found[wanted[first:last] - start]
+            labels[first:last] = classes[wanted[first:last] - start]
+        return LabelledImages(images, labels)
+
+    def _batches(self) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+        """The place of the first image of a batch, its images and its labels."""
+        start = 0
+        for records in tf.data.TFRecordDataset(self.paths).batch(READ_BATCH_SIZE):
+            images, labels = (tensor.numpy() for tensor in self.parse(records))
+            if start + len(labels) > len(self):
+                raise self._miscounted()
+            yield start, images, labels
+            start += len(labels)
+        if start != len(self):
+            raise self._miscounted()
+
+    def _miscounted(self) -> StageError:
+        return StageError(
+            f"{self.folder}: its shards do not hold the {len(self):,} {self.split} images of "
+            f"{description.FILE_NAME}. Run again with --force ingest."
+        )
+
+
+def open_split(folder: Path, split: str) -> Shards:
+    """A split of an ingest artifact, of which nothing is read yet."""
+    described = description.read(folder)
+    return Shards(folder, split, described.image_shape, described.counts[split])
+
+
 def read_split(folder: Path, split: str) -> LabelledImages:
     """All images of a split, in the order that they were written.
 
     Raises:
         StageError: the shards do not hold what `dataset.json` says.
     """
-    described = description.read(folder)
-    paths = sorted(str(path) for path in folder.glob(f"{split}-*.tfrecord"))
-    images = np.empty((described.size(split), *described.image_shape), np.uint8)
-    labels = np.empty(len(images), np.int64)
-    filled = 0
-    for batch in tf.data.TFRecordDataset(paths).batch(READ_BATCH_SIZE).map(_parse):
-        start, filled = filled, filled + len(batch["label"])
-        if filled > len(images):
-            break
-        images[start:filled] = batch["image"].numpy().reshape(-1, *described.image_shape)
-        labels[start:filled] = batch["label"].numpy()
-    if filled != len(images):
-        raise StageError(
-            f"{folder}: its shards do not hold the {len(images):,} {split} images of "
-            f"{description.FILE_NAME}. Run again with --force ingest."
-        )
-    return LabelledImages(images, labels)
-
-
-def _parse(records: tf.Tensor) -> dict[str, tf.Tensor]:
-    batch = tf.io.parse_example(records, FEATURES)
-    return {"image": tf.io.decode_raw(batch["image"], tf.uint8), "label": batch["label"]}
+    return open_split(folder, split).read()

@@ -28,7 +28,7 @@ from export.quantizing import record
 from pipeline import environment
 from pipeline.data import description
 from pipeline.data.description import Description
-from pipeline.data.records import read_split
+from pipeline.data.records import open_split
 from pipeline.data.splits import stratified_sample
 from pipeline.errors import ExportError
 from pipeline.stages import StageContext, StageResult
@@ -79,11 +79,12 @@ def _render(context: StageContext, written: Contract, image: np.ndarray) -> list
 def _calibration_images(context: StageContext, dataset: Description) -> np.ndarray:
     """Draws the images, and records which ones in `calibration.json`."""
     section, seed = context.config.export.calibration, context.config.seed
-    train = read_split(context.inputs["ingest"], "train")
+    train = open_split(context.inputs["ingest"], "train")
+    labels = train.labels()
     # To be blind to classes is to draw from a single one.
-    strata = train.labels if section.sampling == "stratified" else np.zeros_like(train.labels)
+    strata = labels if section.sampling == "stratified" else np.zeros_like(labels)
     indices = stratified_sample(strata, section.images, seed)
-    counts = np.bincount(train.labels[indices], minlength=dataset.num_classes)
+    counts = np.bincount(labels[indices], minlength=dataset.num_classes)
     calibration = {
         "split": "train",
         "seed": seed,
@@ -92,7 +93,7 @@ def _calibration_images(context: StageContext, dataset: Description) -> np.ndarr
         "indices": indices.tolist(),
     }
     (context.output / "calibration.json").write_text(json.dumps(calibration) + "\n", "utf-8")
-    return train.images[indices]
+    return train.read(indices).images
 
 
 def background(images: np.ndarray) -> Background:
@@ -127,12 +128,11 @@ def _materials(context: StageContext, promised: Contract, images: np.ndarray) ->
 
 def _validation(context: StageContext, workspace: Path) -> Path:
     """Writes validation images, enough to tell a few tenths of a point of accuracy apart."""
-    split = read_split(context.inputs["ingest"], "validation")
-    indices = stratified_sample(
-        split.labels, VALIDATION_IMAGES, context.config.seed, "quantization"
-    )
+    split = open_split(context.inputs["ingest"], "validation")
+    seed = context.config.seed
+    chosen = split.read(stratified_sample(split.labels(), VALIDATION_IMAGES, seed, "quantization"))
     path = workspace / "validation.npz"
-    np.savez(path, images=split.images[indices], labels=split.labels[indices])
+    np.savez(path, images=chosen.images, labels=chosen.labels)
     return path
 
 

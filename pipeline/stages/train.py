@@ -12,10 +12,9 @@ from export.model_files import model_file
 from pipeline.config import PipelineConfig
 from pipeline.data import description
 from pipeline.data.dataset import steps_per_epoch
-from pipeline.data.records import read_split
 from pipeline.stages import StageContext, StageResult
 from pipeline.training.callbacks import KeepBest, ShowProgress, StopOnDivergence, WriteHistory
-from pipeline.training.fitting import Splits, fit
+from pipeline.training.fitting import Splits, fit, open_splits
 from pipeline.training.model_creation import create_model
 from pipeline.training.model_import import import_model
 from pipeline.training.precision import Execution, decide_execution
@@ -32,13 +31,12 @@ def _train(context: StageContext) -> StageResult:
     config = context.config
     folder = context.inputs["ingest"]
     dataset = description.read(folder)
-    splits = Splits(
-        read_split(folder, "train"), read_split(folder, "validation"), dataset.num_classes
-    )
+    splits, place = open_splits(folder, config.train.memory_limit_mib, dataset.num_classes)
     execution = decide_execution(config, dataset.image_shape, splits.num_classes)
     model = create_model(config, dataset.image_shape, splits.num_classes, execution.policy)
     untrained = model_file.load(context.inputs["build"] / model_file.MODEL)
     model.set_weights(untrained.get_weights())
+    context.progress.line(place)
     best = _fit(model, context, splits, execution)
     _save_float32(untrained, best, context.output / model_file.MODEL)
     return _result(config, execution, best)

@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from pipeline.config import PipelineConfig
 from pipeline.data.dataset import BatchPlan, evaluation_batches, steps_per_epoch, training_batches
+from pipeline.data.records import Shards, open_split
 from pipeline.sources import LabelledImages
 from pipeline.training.optimizer import class_weights, compile_model
 from pipeline.training.precision import Execution
@@ -20,9 +23,24 @@ VALIDATION_BATCH_SIZE = 500
 class Splits:
     """What training may see: never the test split."""
 
-    train: LabelledImages
-    validation: LabelledImages
+    train: LabelledImages | Shards
+    validation: LabelledImages | Shards
     num_classes: int
+
+
+def open_splits(folder: Path, memory_limit_mib: int, num_classes: int) -> tuple[Splits, str]:
+    """Reads the images of an ingest artifact into memory if they fit there.
+
+    Returns:
+        The splits, and in words where their images are.
+    """
+    train, validation = (open_split(folder, split) for split in ("train", "validation"))
+    size_mib = (train.size_bytes + validation.size_bytes) / 2**20
+    size = f"{size_mib:,.{0 if size_mib >= 1 else 3}f} MiB of images"
+    if size_mib <= memory_limit_mib:
+        return Splits(train.read(), validation.read(), num_classes), f"{size}, held in memory"
+    limit = f"train.memory_limit_mib is {memory_limit_mib:,}"
+    return Splits(train, validation, num_classes), f"{size}, read from their shards: {limit}"
 
 
 def fit(
@@ -76,8 +94,10 @@ def _steps_at_once(steps: int) -> int:
 def _class_weights(config: PipelineConfig, splits: Splits) -> dict[int, float] | None:
     if config.train.class_weights == "none":
         return None
-    counts = [int((splits.train.labels == i).sum()) for i in range(splits.num_classes)]
-    return class_weights(counts)
+    train, classes = splits.train, splits.num_classes
+    if isinstance(train, Shards):
+        return class_weights(train.class_counts)
+    return class_weights(np.bincount(train.labels, minlength=classes).tolist())
 
 
 def _configured(config: PipelineConfig) -> list[Any]:

@@ -11,7 +11,7 @@ from export.model_files import model_file
 from export.model_files.model_file import Trust
 from pipeline.config import TrainSection
 from pipeline.data import description
-from pipeline.data.records import read_split
+from pipeline.data.records import Shards, open_split
 from pipeline.errors import ConfigError
 from pipeline.sources import LabelledImages
 from pipeline.stages import StageContext, StageResult
@@ -33,7 +33,7 @@ def import_model(context: StageContext) -> StageResult:
     section, ingest = context.config.train, context.inputs["ingest"]
     path = section.model_file
     assert path is not None
-    dataset, images = description.read(ingest), _sample(read_split(ingest, "validation"))
+    dataset, images = description.read(ingest), _sample(open_split(ingest, "validation"))
     trust = Trust(section.model_code) if section.trust_model_file else None
     core = model_file.load(path, trust)
     _check_input(path, core, dataset.image_shape)
@@ -54,9 +54,9 @@ def import_model(context: StageContext) -> StageResult:
     )
 
 
-def _sample(split: LabelledImages) -> LabelledImages:
+def _sample(split: Shards) -> LabelledImages:
     count = min(len(split), MOST_IMAGES)
-    return split.select(np.linspace(0, len(split) - 1, count).astype(np.int64))
+    return split.read(np.linspace(0, len(split) - 1, count).astype(np.int64))
 
 
 def _check_input(path: Path, model: Any, image_shape: tuple[int, ...]) -> None:

@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 
 from pipeline.config import AugmentationSection
+from pipeline.data import dataset, description, records
 from pipeline.data.dataset import BatchPlan, evaluation_batches, steps_per_epoch, training_batches
+from pipeline.data.description import Description
 from pipeline.sources import LabelledImages
 
 COUNT, CLASSES = 23, 4
@@ -19,6 +21,22 @@ def data():
     return LabelledImages(images, np.arange(COUNT) % CLASSES)
 
 
+@pytest.fixture
+def shards(data, tmp_path, monkeypatch):
+    """The same in files of four images each."""
+    monkeypatch.setattr(records, "SHARD_BYTES", 4 * 6 * 5)
+    counts = tuple(np.bincount(data.labels).tolist())
+    described = Description((6, 5, 1), tuple("abcd"), {"train": counts}, (), (), "a test", {}, {})
+    description.write(tmp_path, described)
+    records.write_split(tmp_path, "train", data)
+    return records.open_split(tmp_path, "train")
+
+
+@pytest.fixture(params=["memory", "shards"])
+def anywhere(request, data, shards):
+    return data if request.param == "memory" else shards
+
+
 def plan(epochs=3, first_epoch=0, seed=0):
     return BatchPlan(CLASSES, batch_size=10, seed=seed, epochs=epochs, first_epoch=first_epoch)
 
@@ -31,8 +49,8 @@ def order(found):
     return [images[:, 0, 0, 0].astype(int).tolist() for images, _ in found]
 
 
-def test_batches_have_the_promised_types_and_keep_the_small_last_one(data):
-    found = batches(data, epochs=1)
+def test_batches_have_the_promised_types_and_keep_the_small_last_one(anywhere):
+    found = batches(anywhere, epochs=1)
     assert [len(images) for images, _ in found] == [10, 10, 3]
     images, targets = found[0]
     assert images.dtype == targets.dtype == np.float32
@@ -40,31 +58,38 @@ def test_batches_have_the_promised_types_and_keep_the_small_last_one(data):
     assert targets.shape == (10, CLASSES)
 
 
-def test_each_epoch_holds_every_image_once_in_an_order_of_its_own(data):
-    found = order(batches(data))
+def test_each_epoch_holds_every_image_once_in_an_order_of_its_own(anywhere):
+    found = order(batches(anywhere))
     epochs = [[i for part in found[at : at + 3] for i in part] for at in (0, 3, 6)]
     assert all(sorted(epoch) == list(range(COUNT)) for epoch in epochs)
     assert len({tuple(epoch) for epoch in epochs}) == 3
 
 
-def test_images_keep_their_pixels_and_labels(data):
-    for images, targets in batches(data):
+def test_images_keep_their_pixels_and_labels(data, anywhere):
+    for images, targets in batches(anywhere):
         indices = images[:, 0, 0, 0].astype(int)
         np.testing.assert_array_equal(images, data.images[indices].astype(np.float32))
         np.testing.assert_array_equal(targets, np.eye(CLASSES)[indices % CLASSES])
 
 
-def test_a_run_that_goes_on_sees_the_same_images(data):
-    whole = batches(data, ON, epochs=5)
-    rest = batches(data, ON, epochs=5, first_epoch=3)
+def test_a_run_that_goes_on_sees_the_same_images(anywhere):
+    whole = batches(anywhere, ON, epochs=5)
+    rest = batches(anywhere, ON, epochs=5, first_epoch=3)
     assert len(rest) == 2 * 3
     for (images, targets), (other_images, other_targets) in zip(rest, whole[9:], strict=True):
         np.testing.assert_array_equal(images, other_images)
         np.testing.assert_array_equal(targets, other_targets)
 
 
-def test_another_seed_gives_another_order(data):
-    assert order(batches(data, epochs=1)) != order(batches(data, epochs=1, seed=1))
+def test_another_seed_gives_another_order(anywhere):
+    assert order(batches(anywhere, epochs=1)) != order(batches(anywhere, epochs=1, seed=1))
+
+
+def test_images_of_one_shard_are_spread_over_an_epoch(shards, monkeypatch):
+    """With a buffer of one batch, the open shards alone mix 23 images that lie in order."""
+    monkeypatch.setattr(dataset, "SHUFFLE_BYTES", 0)
+    first_batch = order(batches(shards, epochs=1))[0]
+    assert len({index // 4 for index in first_batch}) > 3
 
 
 def test_the_same_image_is_changed_differently_in_each_epoch(data):
@@ -84,30 +109,30 @@ def test_steps_count_the_small_last_batch():
     assert [steps_per_epoch(count, 10) for count in (1, 10, 11, 23)] == [1, 1, 2, 3]
 
 
-def test_evaluation_keeps_the_order(data):
-    found = list(evaluation_batches(data, CLASSES, 10).as_numpy_iterator())
+def test_evaluation_keeps_the_order(data, anywhere):
+    found = list(evaluation_batches(anywhere, CLASSES, 10).as_numpy_iterator())
     images, targets = (np.concatenate(parts) for parts in zip(*found, strict=True))
     np.testing.assert_array_equal(images, data.images.astype(np.float32))
     np.testing.assert_array_equal(targets, np.eye(CLASSES)[data.labels])
     assert images.dtype == targets.dtype == np.float32
 
 
-def test_the_number_of_evaluation_batches_is_known(data):
-    assert evaluation_batches(data, CLASSES, 10).cardinality() == 3
+def test_the_number_of_evaluation_batches_is_known(anywhere):
+    assert evaluation_batches(anywhere, CLASSES, 10).cardinality() == 3
 
 
 def test_images_are_no_constant_of_a_graph(data):
     large = data.select(np.zeros(2000, np.int64))
     chain = [training_batches(large, ON, plan()), evaluation_batches(large, CLASSES, 10)]
     while chain:
-        dataset = chain.pop()
-        chain.extend(dataset._inputs())
-        for function in dataset._functions():
+        last = chain.pop()
+        chain.extend(last._inputs())
+        for function in last._functions():
             graph = function.function.graph.as_graph_def()
             assert graph.ByteSize() < large.images.nbytes / 2
 
 
-def test_batches_come_from_one_thread_in_order(data):
-    options = training_batches(data, OFF, plan()).options()
+def test_batches_come_from_one_thread_in_order(anywhere):
+    options = training_batches(anywhere, OFF, plan()).options()
     assert options.threading.private_threadpool_size == 1
     assert options.deterministic is True

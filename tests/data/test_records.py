@@ -61,6 +61,26 @@ def test_another_number_of_records_than_described_is_refused(tmp_path, data, cou
     assert raised.type is StageError
 
 
+def test_chosen_images_are_read_from_all_shards(tmp_path, data, monkeypatch):
+    monkeypatch.setattr(records, "SHARD_BYTES", 4 * 5 * 4 * 3)
+    monkeypatch.setattr(records, "READ_BATCH_SIZE", 3)
+    records.write_split(tmp_path, "train", data)
+    describe(tmp_path, data)
+    shards = records.open_split(tmp_path, "train")
+    np.testing.assert_array_equal(shards.labels(), data.labels)
+    chosen = np.array([0, 2, 3, 9])
+    found = shards.read(chosen)
+    np.testing.assert_array_equal(found.images, data.images[chosen])
+    np.testing.assert_array_equal(found.labels, data.labels[chosen])
+    assert len(shards.read(np.array([], np.int64))) == 0
+
+
+def test_images_are_changed_on_their_way_to_the_shards(tmp_path, data):
+    records.write_split(tmp_path, "train", data, lambda images: 255 - images)
+    describe(tmp_path, data)
+    np.testing.assert_array_equal(records.read_split(tmp_path, "train").images, 255 - data.images)
+
+
 def test_other_splits_are_left_alone(tmp_path, data):
     records.write_split(tmp_path, "test", data.select(np.arange(5)))
     records.write_split(tmp_path, "train", data)

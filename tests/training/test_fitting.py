@@ -4,10 +4,12 @@ import keras
 import numpy as np
 import pytest
 
+from pipeline.data import description, records
+from pipeline.data.description import Description
 from pipeline.errors import StageError
 from pipeline.sources import LabelledImages
 from pipeline.training.callbacks import KeepBest, ShowProgress, StopOnDivergence
-from pipeline.training.fitting import Splits, _steps_at_once, fit
+from pipeline.training.fitting import Splits, _steps_at_once, fit, open_splits
 from pipeline.training.precision import Execution
 
 PLAIN = Execution("float32", False, "test")
@@ -44,6 +46,37 @@ def test_a_network_learns(tiny_model, make_config, splits):
     recorder = train(tiny_model, make_config(epochs=10, batch_size=20, learning_rate=0.05), splits)
     assert recorder.logs[-1]["loss"] < recorder.logs[0]["loss"]
     assert recorder.logs[-1]["val_accuracy"] == 1.0
+
+
+def in_shards(folder, splits):
+    parts = {"train": splits.train, "validation": splits.validation}
+    counts = {name: tuple(np.bincount(part.labels).tolist()) for name, part in parts.items()}
+    described = Description((6, 6, 1), tuple("abc"), counts, (), (), "a test", {}, {})
+    description.write(folder, described)
+    for name, part in parts.items():
+        records.write_split(folder, name, part)
+
+
+def test_images_beyond_the_limit_stay_in_their_shards_and_are_learnt_all_the_same(
+    tmp_path, tiny_model, make_config, splits, monkeypatch
+):
+    monkeypatch.setattr(records, "SHARD_BYTES", 500)
+    in_shards(tmp_path, splits)
+    opened, place = open_splits(tmp_path, 0, splits.num_classes)
+    assert isinstance(opened.train, records.Shards)
+    assert place == "0.003 MiB of images, read from their shards: train.memory_limit_mib is 0"
+    config = make_config(epochs=10, batch_size=20, learning_rate=0.05, class_weights="balanced")
+    logs = train(tiny_model, config, opened).logs
+    assert len(logs) == 10
+    assert logs[-1]["val_accuracy"] == 1.0
+
+
+def test_images_within_the_limit_are_held_in_memory(tmp_path, splits):
+    in_shards(tmp_path, splits)
+    opened, place = open_splits(tmp_path, 1, splits.num_classes)
+    np.testing.assert_array_equal(opened.train.images, splits.train.images)
+    np.testing.assert_array_equal(opened.validation.labels, splits.validation.labels)
+    assert place == "0.003 MiB of images, held in memory"
 
 
 def test_the_same_seed_gives_the_same_weights(tiny_model, make_config, splits):
