@@ -131,7 +131,7 @@ def transform(images: tf.Tensor, matrices: tf.Tensor, section: AugmentationSecti
     return tf.raw_ops.ImageProjectiveTransformV3(
         images=images,
         transforms=tf.pad(matrices, [[0, 0], [0, 2]]),
-        output_shape=tf.shape(images)[1:3],
+        output_shape=images.shape[1:3],
         interpolation="BILINEAR",
         fill_mode=section.fill_mode.upper(),
         fill_value=section.fill_value,

@@ -33,9 +33,14 @@ CHANGES = {
     "affine": AFFINE,
 }
 TOGETHER = {name: value for change in CHANGES.values() for name, value in change.items()}
+UNBENT = {name: value for name, value in TOGETHER.items() if not name.startswith("elastic")}
 EACH = [
     pytest.param(AugmentationSection(**change), id=name)
-    for name, change in {**CHANGES, "all together": TOGETHER}.items()
+    for name, change in {
+        **CHANGES,
+        "all together": TOGETHER,
+        "all but elastic": UNBENT,
+    }.items()
 ]
 
 
