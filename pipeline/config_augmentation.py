@@ -28,6 +28,13 @@ class AugmentationSection(Section):
         noise_stddev: grey levels, the most; each image draws its own.
         erasing_area: smallest and largest share of an image that a rectangle hides.
         erasing_fill: `noise` hides behind random pixels, `constant` behind `fill_value`.
+        mixup_alpha: blends each image with another of its batch, and their labels alike, by a
+            share drawn from Beta(alpha, alpha): 0.2 leaves most images nearly as they are, 1
+            makes every share as likely.
+        cutmix_alpha: pastes a rectangle of another image instead; its share of the area is drawn
+            so, and labels mix by what of it lies within the image.
+        mixing_probability: share of the images to which either happens.
+        cutmix_share: where both are on, the share of those that get a rectangle.
     """
 
     rotation_degrees: Annotated[float, Field(ge=0, le=180)] = 0.0
@@ -48,10 +55,26 @@ class AugmentationSection(Section):
     erasing_probability: Probability = 0.0
     erasing_area: Annotated[tuple[float, float], AfterValidator(_check_area)] = (0.02, 0.4)
     erasing_fill: Literal["noise", "constant"] = "noise"
+    mixup_alpha: Annotated[float, Field(ge=0, le=100)] = 0.0
+    cutmix_alpha: Annotated[float, Field(ge=0, le=100)] = 0.0
+    mixing_probability: Probability = 1.0
+    cutmix_share: Probability = 0.5
 
     @property
     def is_enabled(self) -> bool:
-        return self.moves_pixels or self.changes_values or self.erasing_probability > 0
+        changes_each = self.moves_pixels or self.changes_values or self.erasing_probability > 0
+        return changes_each or self.mixes_images
+
+    @property
+    def mixes_images(self) -> bool:
+        return self.mixing_probability > 0 and (self.mixup_alpha > 0 or self.cutmix_alpha > 0)
+
+    @property
+    def cut_probability(self) -> float:
+        """How likely an image that is mixed gets a rectangle, and is not blended."""
+        if not self.mixup_alpha:
+            return 1.0
+        return self.cutmix_share if self.cutmix_alpha else 0.0
 
     @property
     def flips(self) -> bool:

@@ -129,6 +129,14 @@ def test_candidates_are_the_ends_of_a_range_and_all_choices():
     assert [type(end) for end in candidates(space["model.filters"])] == [int, int]
 
 
+def test_mixing_can_be_searched():
+    alpha, share = "augmentation.mixup_alpha: {linear: [0, 0.4]}", "{choice: [0, 1]}"
+    config = load_config(MNIST, [f"tune.space={{{alpha}, augmentation.cutmix_share: {share}}}"])
+    tried = with_values(config, {"augmentation.mixup_alpha": 0.3, "augmentation.cutmix_share": 1})
+    assert tried.augmentation.mixup_alpha == 0.3
+    assert tried.augmentation.mixes_images
+
+
 def test_with_values_changes_only_the_keys_it_names():
     before = load_config(MNIST).model_dump()
     after = with_values(

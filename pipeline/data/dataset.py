@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from pipeline.config import AugmentationSection
 from pipeline.data.augmentation import augment
+from pipeline.data.mixing import mix
 from pipeline.data.records import Shards
 from pipeline.sources import LabelledImages
 
@@ -43,8 +44,9 @@ def training_batches(
     """All batches of all epochs in a row, each epoch in an order of its own.
 
     Returns:
-        Pairs of images, float32 (batch, height, width, channels), 0..255, and one-hot targets,
-        float32 (batch, num_classes). The same plan always gives the same batches.
+        Pairs of images, float32 (batch, height, width, channels), 0..255, and targets, float32
+        (batch, num_classes): one-hot, or of two classes where images are mixed. The same plan
+        always gives the same batches.
     """
     drawn = _from_shards(data, plan) if isinstance(data, Shards) else _from_memory(data, plan)
 
@@ -53,7 +55,8 @@ def training_batches(
     ) -> tuple[tf.Tensor, tf.Tensor]:
         seed = tf.random.fold_in([plan.seed, epoch], start, alg="philox")
         pixels = tf.cast(images, tf.float32)
-        return augment(pixels, augmentation, seed), tf.one_hot(labels, plan.num_classes)
+        targets = tf.one_hot(labels, plan.num_classes)
+        return mix(augment(pixels, augmentation, seed), targets, augmentation, seed)
 
     return _prefetched(drawn.map(batch))
 

@@ -20,6 +20,12 @@ class Purpose(IntEnum):
     NOISE_STDDEV = 8
     ERASING = 9
     ERASING_FILL = 10
+    MIXING = 11
+    MIXING_SHARE = 12
+    MIXING_PARTNER = 13
+
+
+SMALLEST_ALPHA = 1e-6
 
 
 def uniform(
@@ -38,6 +44,31 @@ def uniform(
 def normal(seed: tf.Tensor, purpose: Purpose, shape: tf.Tensor) -> tf.Tensor:
     """float32 numbers of mean 0 and standard deviation 1."""
     return tf.random.stateless_normal(shape, _stream(seed, purpose), alg="philox")
+
+
+def beta(seed: tf.Tensor, purpose: Purpose, alpha: tf.Tensor) -> tf.Tensor:
+    """float32 (count,), each drawn from Beta(a, a) with the `alpha`, float32 (count,), of its own.
+
+    It is g / (g + h) of two draws from Gamma(a). Where a is small both are too small for a
+    float32, but not the logarithm of G U^(1/a), which is one too if G is drawn from Gamma(a + 1)
+    and U evenly from 0..1.
+    """
+    shape = (2, tf.shape(alpha)[0])
+    alpha = tf.maximum(alpha, SMALLEST_ALPHA)
+    for_gamma, for_uniform = tf.unstack(
+        tf.random.split(_stream(seed, purpose), num=2, alg="philox")
+    )
+    gamma = tf.random.stateless_gamma(shape, for_gamma, alpha + 1.0)
+    above_zero = 1.0 - tf.random.stateless_uniform(shape, for_uniform, alg="philox")
+    first, second = tf.unstack(tf.math.log(gamma) + tf.math.log(above_zero) / alpha)
+    return tf.sigmoid(first - second)
+
+
+def permutation(seed: tf.Tensor, purpose: Purpose, count: tf.Tensor) -> tf.Tensor:
+    """The numbers from 0 to `count` - 1 in a random order: int32 (count,)."""
+    return tf.random.experimental.stateless_shuffle(
+        tf.range(count), _stream(seed, purpose), alg="philox"
+    )
 
 
 def _stream(seed: tf.Tensor, purpose: Purpose) -> tf.Tensor:

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from pipeline.config import AugmentationSection
 from pipeline.data.augmentation import augment
+from pipeline.data.mixing import mix
 from pipeline.sources import LabelledImages
 
 VARIANTS = 7
@@ -43,10 +44,12 @@ def draw(
 
 
 def _with_variants(images: np.ndarray, section: AugmentationSection, seed: int) -> np.ndarray:
-    """Each image and its variants: uint8 (images, 1 + variants, height, width, channels)."""
+    """Each image and its variants, mixed with those of all: uint8 (images, 1 + variants, …)."""
     batch = tf.constant(np.repeat(images, VARIANTS, axis=0), tf.float32)
-    changed = augment(batch, section, tf.constant([seed, 0], tf.int64)).numpy()
-    variants = changed.round().astype(np.uint8).reshape(-1, VARIANTS, *images.shape[1:])
+    start = tf.constant([seed, 0], tf.int64)
+    rows = tf.eye(len(images) * VARIANTS)
+    changed, _ = mix(augment(batch, section, start), rows, section, start)
+    variants = changed.numpy().round().astype(np.uint8).reshape(-1, VARIANTS, *images.shape[1:])
     return np.concatenate([images[:, None], variants], axis=1)
 
 
@@ -103,6 +106,8 @@ def _caption(section: AugmentationSection) -> str:
         (section.blur_sigma, f"blur ≤{section.blur_sigma:g}"),
         (section.noise_stddev, f"noise ≤{section.noise_stddev:g}"),
         (section.erasing_probability, f"erased {area}"),
+        (section.mixes_images and section.mixup_alpha, f"mixup {section.mixup_alpha:g}"),
+        (section.mixes_images and section.cutmix_alpha, f"cutmix {section.cutmix_alpha:g}"),
     )
     words = "augmented: " + ", ".join(text for amount, text in parts if amount)
     return textwrap.fill(words, CAPTION_LETTERS)

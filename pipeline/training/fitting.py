@@ -2,17 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from pipeline.config import PipelineConfig
 from pipeline.data.dataset import BatchPlan, evaluation_batches, steps_per_epoch, training_batches
 from pipeline.data.records import Shards, open_split
 from pipeline.sources import LabelledImages
-from pipeline.training.optimizer import class_weights, compile_model
+from pipeline.training.optimizer import class_weights, compile_model, weigh
 from pipeline.training.precision import Execution
 
 LONGEST_EXECUTION = 32
@@ -68,14 +70,16 @@ def fit(
         {"jit_compile": execution.jit_compile, "steps_per_execution": _steps_at_once(steps)},
     )
     plan = BatchPlan(splits.num_classes, section.batch_size, config.seed, section.epochs)
+    batches = training_batches(splits.train, config.augmentation, plan)
+    if section.class_weights == "balanced":
+        batches = batches.map(partial(weigh, weights=_class_weights(splits))).prefetch(2)
     model.fit(
-        training_batches(splits.train, config.augmentation, plan),
+        batches,
         epochs=section.epochs,
         steps_per_epoch=steps,
         validation_data=evaluation_batches(
             splits.validation, splits.num_classes, VALIDATION_BATCH_SIZE
         ),
-        class_weight=_class_weights(config, splits),
         callbacks=[*_configured(config), *callbacks],
         shuffle=False,
         verbose=0,
@@ -91,13 +95,14 @@ def _steps_at_once(steps: int) -> int:
     return max(n for n in range(1, LONGEST_EXECUTION + 1) if steps % n == 0)
 
 
-def _class_weights(config: PipelineConfig, splits: Splits) -> dict[int, float] | None:
-    if config.train.class_weights == "none":
-        return None
+def _class_weights(splits: Splits) -> tf.Tensor:
+    """float32 (classes,); 1 for a class without training images."""
     train, classes = splits.train, splits.num_classes
     if isinstance(train, Shards):
-        return class_weights(train.class_counts)
-    return class_weights(np.bincount(train.labels, minlength=classes).tolist())
+        found = class_weights(train.class_counts)
+    else:
+        found = class_weights(np.bincount(train.labels, minlength=classes).tolist())
+    return tf.constant([found.get(i, 1.0) for i in range(classes)])
 
 
 def _configured(config: PipelineConfig) -> list[Any]:

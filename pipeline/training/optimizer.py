@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from pipeline.config import TrainSection
 from pipeline.training.schedule import learning_rate
@@ -51,3 +52,21 @@ def class_weights(counts: Sequence[int]) -> dict[int, float]:
     """Weights by which each class counts the same: total / (classes × count of the class)."""
     total, classes = sum(counts), sum(1 for count in counts if count)
     return {i: total / (classes * count) for i, count in enumerate(counts) if count}
+
+
+def weigh(
+    images: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Targets and sample weights whose loss counts each share of a target by its class' weight.
+
+    With s = Σ w y and y' = w y / s, s times the cross-entropy of y' is -Σ w y log p. Keras'
+    `class_weight` gives the whole target the weight of its largest share instead.
+
+    Args:
+        images: passed through.
+        targets: y, float32 (batch, classes), one-hot or mixed.
+        weights: w, float32 (classes,), above 0.
+    """
+    weighted = targets * weights
+    sums = tf.reduce_sum(weighted, axis=1)
+    return images, weighted / sums[:, None], sums

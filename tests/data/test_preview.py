@@ -18,6 +18,12 @@ def data():
     return LabelledImages(images, np.arange(24) % 12)
 
 
+class Sink:
+    @staticmethod
+    def savefig(path, dpi):
+        pass
+
+
 def draw(folder, data, section, classes=CLASSES):
     preview.draw(folder / "preview.png", data, classes, section, seed=0)
     with Image.open(folder / "preview.png") as picture:
@@ -38,6 +44,28 @@ def test_originals_stay_and_variants_change(tmp_path, data):
     assert off.shape == on.shape
     assert changed.min() > off.shape[1] / 8
     assert changed.max() > off.shape[1] * 7 / 8
+
+
+def test_mixed_variants_are_drawn_and_named(tmp_path, data, monkeypatch):
+    # Of a black and a white class, only blended images hold grey.
+    levels = np.zeros((14, 28, 28, 1), np.uint8)
+    levels[1::2] = 255
+    two = LabelledImages(levels, np.arange(14) % 2)
+    captions = []
+    monkeypatch.setattr(preview, "_figure", lambda _, __, caption: captions.append(caption) or Sink)
+    grids = []
+    monkeypatch.setattr(preview, "_mosaic", grids.append)
+    mixing = AugmentationSection(mixup_alpha=2, cutmix_alpha=1)
+    for section in (OFF, mixing, mixing.model_copy(update={"mixing_probability": 0.0})):
+        preview.draw(tmp_path / "preview.png", two, CLASSES, section, seed=0)
+    off, on, never = (((grid > 0) & (grid < 255)).mean(axis=(0, 2, 3, 4)) for grid in grids)
+    assert off.max() == never.max() == on[0] == 0
+    assert on[1:].max() > 0
+    assert captions == [
+        "augmentation is off",
+        "augmented: mixup 2, cutmix 1",
+        "augmentation is off",
+    ]
 
 
 def test_long_names_get_room(tmp_path, data):

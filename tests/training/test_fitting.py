@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+from pipeline.config import AugmentationSection
 from pipeline.data import description, records
 from pipeline.data.description import Description
 from pipeline.errors import StageError
@@ -161,6 +162,30 @@ def test_balanced_weights_make_a_rare_class_count_as_much(make_config, class_wei
     train(model, config, Splits(data, data, 2))
     predicted = model(images[:1].astype("float32")).numpy()[0]
     assert predicted[0] == pytest.approx(share, abs=0.01)
+
+
+@pytest.mark.parametrize("mixing", [{"mixup_alpha": 1.0}, {"cutmix_alpha": 1.0}])
+def test_a_network_learns_from_mixed_images_of_a_rare_class_too(
+    tiny_model, make_config, splits, mixing
+):
+    section = AugmentationSection(**mixing)
+    config = make_config(
+        epochs=15, batch_size=20, learning_rate=0.05, class_weights="balanced", label_smoothing=0.1
+    ).model_copy(update={"augmentation": section})
+    kept = np.flatnonzero((splits.train.labels > 0) | (np.arange(60) < 15))
+    rare = Splits(splits.train.select(kept), splits.validation, 3)
+    recorder = train(tiny_model, config, rare)
+    assert recorder.logs[-1]["loss"] < recorder.logs[0]["loss"]
+    assert recorder.logs[-1]["val_accuracy"] == 1.0
+
+
+def test_a_class_without_training_images_does_not_stop_balanced_training(
+    tiny_model, make_config, splits
+):
+    two = splits.train.select(np.flatnonzero(splits.train.labels < 2))
+    config = make_config(epochs=2, batch_size=20, class_weights="balanced")
+    recorder = train(tiny_model, config, Splits(two, splits.validation, 3), StopOnDivergence())
+    assert len(recorder.logs) == 2
 
 
 def test_a_diverging_training_ends_in_an_error(tiny_model, make_config, splits):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pipeline.config import TrainSection
-from pipeline.training.optimizer import class_weights, compile_model, create_optimizer
+from pipeline.training.optimizer import class_weights, compile_model, create_optimizer, weigh
 
 OPTIMIZERS = ["sgd", "adam", "adamw", "rmsprop"]
 SCHEDULES = ["constant", "exponential", "cosine", "one_cycle"]
@@ -87,6 +87,26 @@ def test_label_smoothing_spreads_its_share_over_all_classes(tiny_model):
 
 def test_class_weights_make_each_class_count_the_same():
     assert class_weights([10, 30, 20]) == pytest.approx({0: 2.0, 1: 2 / 3, 2: 1.0})
+
+
+def test_each_share_of_a_target_counts_by_the_weight_of_its_class(tiny_model):
+    targets = np.array([[0.75, 0.25, 0.0], [0.0, 0.5, 0.5], [0.0, 0.0, 1.0]], np.float32)
+    weights = np.array([3.0, 0.5, 2.0], np.float32)
+    answers = np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6], [0.3, 0.3, 0.4]], np.float32)
+    _, weighted, sample_weights = weigh(None, targets, weights)
+    compile_model(tiny_model, TrainSection(), 1, {"jit_compile": False})
+    loss = tiny_model.compute_loss(y=weighted, y_pred=answers, sample_weight=sample_weights)
+    assert float(loss) == pytest.approx(-(targets * weights * np.log(answers)).sum() / 3, rel=1e-5)
+    np.testing.assert_allclose(weighted.numpy().sum(axis=1), 1, atol=1e-6)
+
+
+def test_a_target_of_one_class_stays_and_gets_its_weight():
+    targets = np.eye(3, dtype=np.float32)
+    weights = np.array([0.1, 1 / 3, 7.0], np.float32)
+    images, weighted, sample_weights = weigh(targets, targets, weights)
+    assert images is targets
+    np.testing.assert_array_equal(weighted, targets)
+    np.testing.assert_array_equal(sample_weights, weights)
 
 
 def test_a_class_without_images_has_no_weight_and_takes_none_from_others():
