@@ -190,9 +190,18 @@ class TuneSection(Section):
 
 
 class EvaluateSection(Section):
+    """How the model is measured.
+
+    Attributes:
+        test_time_views: over how many views of each image answers are also averaged: the image,
+            and others moved as in training. Told beside the figures of the plain image, which
+            the exported files are held to; 1 for no average.
+    """
+
     batch_size: Annotated[int, Field(ge=1)] = 500
     worst_mistakes: Annotated[int, Field(ge=0, le=200)] = 30
     calibration_bins: Annotated[int, Field(ge=2, le=100)] = 15
+    test_time_views: Annotated[int, Field(ge=1, le=100)] = 1
 
 
 class CalibrationSection(Section):

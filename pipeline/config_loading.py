@@ -65,6 +65,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> PipelineConfig:
         raise ConfigError(f"{origin(('name',), layers)}: remove `name`; it is the file's own name")
     config = _validate({**merged, "name": path.stem}, layers)
     _check_search_space(config, layers)
+    _check_views(config, layers)
     return config
 
 
@@ -208,6 +209,26 @@ def _check_search_space(config: PipelineConfig, layers: Sequence[Layer]) -> None
                 with_values(config, values)
             except ConfigError as error:
                 raise ConfigError(f"{where}: {str(error).partition(': ')[2]}") from None
+
+
+def _check_views(config: PipelineConfig, layers: Sequence[Layer]) -> None:
+    """Refuses to average over views that would all be the same."""
+    views = config.evaluate.test_time_views
+    if views > 1 and not any(c.augmentation.moves_pixels for c in _with_each_candidate(config)):
+        where = origin(("evaluate", "test_time_views"), layers)
+        raise ConfigError(
+            f"{where}: evaluate.test_time_views is {views}, but augmentation moves no pixels, so "
+            "all views are the same; set augmentation.shift_fraction or another that moves them, "
+            "or leave test_time_views at 1"
+        )
+
+
+def _with_each_candidate(config: PipelineConfig) -> Iterator[PipelineConfig]:
+    """The config itself, and with each value that a search would try of one key."""
+    yield config
+    for key, dimension in config.tune.space.items() if config.tune.enabled else ():
+        for values in _each_with(key, dimension, config):
+            yield with_values(config, values)
 
 
 def _each_with(key: str, dimension: Dimension, config: PipelineConfig) -> Iterator[dict[str, Any]]:

@@ -129,6 +129,16 @@ def test_candidates_are_the_ends_of_a_range_and_all_choices():
     assert [type(end) for end in candidates(space["model.filters"])] == [int, int]
 
 
+def test_views_need_an_augmentation_that_moves_pixels_or_a_search_for_one(write):
+    path = write(MINIMAL + "evaluate: {test_time_views: 4}\ntune: {enabled: true}")
+    found = "tune.space={augmentation.rotation_degrees: {choice: [0, 5]}}"
+    assert load_config(path, [found]).evaluate.test_time_views == 4
+    load_config(path, ["augmentation.vertical_flip_probability=0.5", "tune.enabled=false"])
+    for override in (found.replace("rotation_degrees", "noise_stddev"), "tune.enabled=false"):
+        message = message_of(path, override)
+        assert message.startswith(f"{path}: evaluate.test_time_views is 4, but augmentation moves")
+
+
 def test_mixing_can_be_searched():
     alpha, share = "augmentation.mixup_alpha: {linear: [0, 0.4]}", "{choice: [0, 1]}"
     config = load_config(MNIST, [f"tune.space={{{alpha}, augmentation.cutmix_share: {share}}}"])
@@ -194,6 +204,7 @@ BAD_VALUES = [
     ("export.formats=[]", "export: formats is empty; name one or more"),
     ("verify.gates={onx: {tie_margin: 0}}", "verify.gates.onx is 'onx'. Did you mean 'onnx'?"),
     ("verify.gates={onnx: {}}", "verify.gates.onnx: a gate needs tie_margin,"),
+    ("evaluate.test_time_views=0", "evaluate.test_time_views is 0; it should be greater than"),
     ("train.epochs=[", "train.epochs:1: while parsing a flow node"),
     ("train.epochs=!!int x", "train.epochs:1: tags"),
 ]

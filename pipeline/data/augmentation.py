@@ -28,7 +28,7 @@ def augment(images: tf.Tensor, section: AugmentationSection, seed: tf.Tensor) ->
     if not section.is_enabled:
         return images
     if section.moves_pixels:
-        images = _move(images, section, seed)
+        images = move(images, section, seed)
     if section.changes_values:
         images = change_values(images, section, seed)
     if section.erasing_probability:
@@ -36,7 +36,8 @@ def augment(images: tf.Tensor, section: AugmentationSection, seed: tf.Tensor) ->
     return images
 
 
-def _move(images: tf.Tensor, section: AugmentationSection, seed: tf.Tensor) -> tf.Tensor:
+def move(images: tf.Tensor, section: AugmentationSection, seed: tf.Tensor) -> tf.Tensor:
+    """The part of `augment` that moves pixels: flips, affine map, elastic deformation."""
     matrices = _random_maps(images, section, seed)
     if not section.elastic_alpha:
         return transform(images, matrices, section)

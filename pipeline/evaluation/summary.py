@@ -11,6 +11,20 @@ from pipeline.evaluation.predictions import Predictions
 
 
 @dataclass(frozen=True)
+class AveragedFigures:
+    """The figures of answers that are averaged over views of each image.
+
+    Attributes:
+        views: how many, the plain image being one.
+        loss: mean cross-entropy, in nats.
+    """
+
+    views: int
+    accuracy: float
+    loss: float
+
+
+@dataclass(frozen=True)
 class Summary:
     """The figures of one model on the test split.
 
@@ -18,6 +32,8 @@ class Summary:
         interval: 95 % interval of the accuracy.
         loss: mean cross-entropy, in nats.
         confusion: int64 (classes, classes), rows are the truth.
+        test_time: of answers averaged over views, if that was asked for; all else is of answers
+            to the plain image.
     """
 
     test_images: int
@@ -28,6 +44,7 @@ class Summary:
     bins: tuple[calibration.Bin, ...]
     scores: metrics.ClassScores
     confusion: np.ndarray
+    test_time: AveragedFigures | None = None
 
     @property
     def accuracy(self) -> float:
@@ -57,7 +74,12 @@ class Summary:
             "maximum_calibration_error": self.maximum_calibration_error,
             "brier_score": self.brier_score,
             "macro_f1": self.scores.macro.f1,
+            **self._test_time_figures(),
         }
+
+    def _test_time_figures(self) -> dict[str, float | int]:
+        found = asdict(self.test_time) if self.test_time else {}
+        return {f"test_time_{name}": value for name, value in found.items()}
 
     def as_json(self, classes: Sequence[str]) -> dict[str, Any]:
         """Everything, for metrics.json."""
@@ -79,7 +101,14 @@ class Summary:
         }
 
 
-def summarize(predictions: Predictions, calibration_bins: int) -> Summary:
+def averaged_figures(predictions: Predictions, views: int) -> AveragedFigures:
+    accuracy = float(predictions.is_correct.mean())
+    return AveragedFigures(views, accuracy, float(predictions.losses.mean()))
+
+
+def summarize(
+    predictions: Predictions, calibration_bins: int, test_time: AveragedFigures | None = None
+) -> Summary:
     labels, predicted = predictions.labels, predictions.predicted
     correct, total = int(predictions.is_correct.sum()), len(predictions)
     return Summary(
@@ -93,4 +122,5 @@ def summarize(predictions: Predictions, calibration_bins: int) -> Summary:
         ),
         scores=metrics.class_scores(labels, predicted, predictions.num_classes),
         confusion=metrics.confusion_matrix(labels, predicted, predictions.num_classes),
+        test_time=test_time,
     )

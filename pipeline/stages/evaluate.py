@@ -3,16 +3,20 @@
 import json
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from export.model_files import model_file
+from pipeline.config import AugmentationSection
 from pipeline.data import description
 from pipeline.data.records import read_split
 from pipeline.errors import StageError
 from pipeline.evaluation import history, provenance, report
+from pipeline.evaluation.answering import Views, answers
 from pipeline.evaluation.predictions import Predictions, write_csv
-from pipeline.evaluation.summary import Summary, summarize
+from pipeline.evaluation.summary import AveragedFigures, Summary, averaged_figures, summarize
+from pipeline.sources import LabelledImages
 from pipeline.stages import StageContext, StageResult
 
 PREVIEW = "preview.png"
@@ -27,8 +31,12 @@ def run(context: StageContext) -> StageResult:
     config, output = context.config, context.output
     ingest = context.inputs["ingest"]
     test, dataset = read_split(ingest, "test"), description.read(ingest)
-    predictions = Predictions(test.labels, _probabilities(context, test.images))
-    summary = summarize(predictions, config.evaluate.calibration_bins)
+    model = model_file.load_published(
+        _model_path(context), is_trusted=config.train.trust_model_file
+    )
+    predictions = Predictions(test.labels, _probabilities(context, model, test.images))
+    averaged = _averaged(context, model, test, predictions)
+    summary = summarize(predictions, config.evaluate.calibration_bins, averaged)
     np.save(output / "probabilities.npy", predictions.probabilities)
     write_csv(predictions, dataset.classes, output / "predictions.csv")
     _write_json(output / "metrics.json", summary.as_json(dataset.classes))
@@ -41,18 +49,40 @@ def run(context: StageContext) -> StageResult:
     return StageResult(_words(summary), summary.headline())
 
 
-def _probabilities(context: StageContext, images: np.ndarray) -> np.ndarray:
-    """float32 (count, classes), batch by batch."""
-    path = context.inputs["train"] / model_file.MODEL
-    model = model_file.load_published(path, is_trusted=context.config.train.trust_model_file)
-    size = context.config.evaluate.batch_size
+def _model_path(context: StageContext) -> Path:
+    return context.inputs["train"] / model_file.MODEL
+
+
+def _probabilities(context: StageContext, model: Any, images: np.ndarray) -> np.ndarray:
+    """Those of the images as they are: float32 (count, classes)."""
     with context.progress.task("evaluating", len(images)) as task:
-        parts = []
-        for start in range(0, len(images), size):
-            batch = images[start : start + size].astype(np.float32)
-            parts.append(np.asarray(model(batch, training=False)))
-            task.advance(len(batch))
-    return _finite(np.concatenate(parts), path)
+        found = answers(model, images, context.config.evaluate.batch_size, task)
+    return _finite(found, _model_path(context))
+
+
+def _averaged(
+    context: StageContext, model: Any, test: LabelledImages, plain: Predictions
+) -> AveragedFigures | None:
+    """The figures of the mean of all views' probabilities, or None without other views."""
+    section, config = _trained_augmentation(context), context.config
+    count, size = config.evaluate.test_time_views, config.evaluate.batch_size
+    if count == 1:
+        return None
+    if not section.moves_pixels:
+        context.progress.line("no test-time average: the search chose to move no pixels")
+        return None
+    views, total = Views(section, config.seed), plain.probabilities.astype(np.float64)
+    with context.progress.task(f"averaging over {count} views", (count - 1) * len(test)) as task:
+        for number in range(1, count):
+            total += answers(model, test.images, size, task, views.change(number))
+    mean = _finite((total / count).astype(np.float32), _model_path(context))
+    return averaged_figures(Predictions(test.labels, mean), count)
+
+
+def _trained_augmentation(context: StageContext) -> AugmentationSection:
+    """That of the training, which a search may have chosen."""
+    trained = provenance.read_manifest(context.inputs["train"]).get("config", {})
+    return AugmentationSection.model_validate_json(json.dumps(trained.get("augmentation", {})))
 
 
 def _finite(probabilities: np.ndarray, path: Path) -> np.ndarray:
@@ -107,7 +137,10 @@ def _write_json(path: Path, values: object) -> None:
 
 def _words(summary: Summary) -> str:
     low, high = summary.interval
-    return (
+    words = (
         f"accuracy {summary.accuracy:.2%} ({100 * low:.2f} to {100 * high:.2f}) "
         f"on {summary.test_images:,} test images"
     )
+    if averaged := summary.test_time:
+        words += f"; {averaged.accuracy:.2%} averaged over {averaged.views} views of each"
+    return words

@@ -1,5 +1,6 @@
 import csv
 import json
+import re
 from contextlib import nullcontext
 
 import keras
@@ -27,11 +28,14 @@ class Counting:
     """A progress that remembers how far it came."""
 
     def __init__(self):
-        self.total, self.done = 0, []
+        self.total, self.done, self.lines = 0, [], []
 
     def task(self, description, total):
-        self.total = total
+        self.total += total
         return nullcontext(self)
+
+    def line(self, text):
+        self.lines.append(text)
 
     def advance(self, steps=1, note=""):
         self.done.append(steps)
@@ -43,12 +47,12 @@ def split():
     return LabelledImages(images, labels)
 
 
-def expected_probabilities(images):
-    scores = np.exp(images.reshape(-1, 4).astype(np.float64) @ KERNEL + BIAS)
+def expected_probabilities(images, kernel=KERNEL):
+    scores = np.exp(images.reshape(-1, 4).astype(np.float64) @ kernel + BIAS)
     return scores / scores.sum(axis=1, keepdims=True)
 
 
-def write_inputs(folder, bias=BIAS):
+def write_inputs(folder, bias=BIAS, kernel=KERNEL, augmentation=None):
     ingest, train = folder / "ingest", folder / "train"
     ingest.mkdir()
     train.mkdir()
@@ -68,18 +72,20 @@ def write_inputs(folder, bias=BIAS):
     records.write_split(ingest, "test", test)
     dense = keras.layers.Dense(3, activation="softmax", name="probabilities")
     model = keras.Sequential([keras.Input((2, 2, 1)), keras.layers.Flatten(), dense])
-    dense.set_weights([KERNEL, bias])
+    dense.set_weights([kernel, bias])
     model.save(train / "model.keras")
     (train / "history.csv").write_text("epoch,loss\n1,0.5\n", encoding="utf-8")
+    manifest = {"config": {"augmentation": augmentation or {}}}
+    (train / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     return {"ingest": ingest, "train": train}
 
 
-def context_of(folder, **inputs):
+def context_of(folder, views=1, **inputs):
     config = PipelineConfig(
         name="three_greys",
         data=DataSection(source="idx"),
         model=ModelSection(preset="compact_cnn"),
-        evaluate=EvaluateSection(batch_size=8, worst_mistakes=2),
+        evaluate=EvaluateSection(batch_size=8, worst_mistakes=2, test_time_views=views),
         export=ExportSection(formats=("onnx",)),
     )
     output = folder / "output"
@@ -140,3 +146,79 @@ def test_a_model_that_gives_no_number_is_refused_with_the_first_image(tmp_path):
     broken = np.array([np.nan, 0, 0], np.float32)
     with pytest.raises(StageError, match=r"model\.keras: gives no number for 30 of 30 .* image 0;"):
         evaluate.run(context_of(tmp_path, bias=broken))
+
+
+ONE_SIDED = np.array([[-0.02, 0.0, 0.02], [0.0, 0.0, 0.0]] * 2, np.float32)
+"""Looks at the left half of an image alone, so a mirrored image has another answer."""
+
+
+@pytest.fixture(scope="module")
+def averaged(tmp_path_factory):
+    """Evaluated over two views, the second of which is mirrored for certain."""
+    flips = {"horizontal_flip_probability": 1.0, "erasing_probability": 1.0}
+    folder = tmp_path_factory.mktemp("averaged")
+    context = context_of(folder, views=2, kernel=ONE_SIDED, augmentation=flips)
+    return context, evaluate.run(context)
+
+
+def expected_average():
+    images = split().images
+    both = [expected_probabilities(i, ONE_SIDED) for i in (images, images[:, :, ::-1])]
+    return sum(both) / 2
+
+
+def test_the_average_over_views_is_that_of_the_image_and_its_mirror(averaged):
+    context, result = averaged
+    labels = split().labels
+    mean = expected_average()
+    right = int((mean.argmax(axis=1) == labels).sum())
+    figures = json.loads((context.output / "metrics.json").read_text(encoding="utf-8"))
+    for found in (figures, result.metrics):
+        assert found["test_time_views"] == 2
+        assert found["test_time_accuracy"] == right / 30
+        losses = -np.log(mean[np.arange(30), labels])
+        assert found["test_time_loss"] == pytest.approx(losses.mean(), rel=1e-4)
+    assert result.summary.endswith(f"; {right / 30:.2%} averaged over 2 views of each")
+
+
+def test_all_else_is_of_the_plain_image(averaged):
+    context, result = averaged
+    expected = expected_probabilities(split().images, ONE_SIDED)
+    found = np.load(context.output / "probabilities.npy")
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    right = int((expected.argmax(axis=1) == split().labels).sum())
+    assert result.metrics["accuracy"] == right / 30 != result.metrics["test_time_accuracy"]
+    with (context.output / "predictions.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["prediction"] for row in rows] == [CLASSES[i] for i in expected.argmax(axis=1)]
+
+
+def test_the_report_tells_of_the_average(averaged, evaluated):
+    context, result = averaged
+    page = (context.output / "report.html").read_text(encoding="utf-8")
+    share = 100 * result.metrics["test_time_accuracy"]
+    assert re.search(rf">{share:.1f}\s?% averaged over 2 views of each image:", page)
+    assert "averaged over" not in (evaluated[0].output / "report.html").read_text(encoding="utf-8")
+    assert not any(name.startswith("test_time") for name in evaluated[1].metrics)
+
+
+def test_progress_counts_every_view(averaged):
+    assert averaged[0].progress.total == sum(averaged[0].progress.done) == 60
+
+
+def test_a_search_that_chose_to_move_nothing_leaves_no_average_and_says_so(tmp_path):
+    context = context_of(tmp_path, views=3, augmentation={"noise_stddev": 5.0})
+    assert "averaged" not in evaluate.run(context).summary
+    assert context.progress.lines == ["no test-time average: the search chose to move no pixels"]
+
+
+def test_an_average_that_is_no_number_is_refused(tmp_path, monkeypatch):
+    plain = evaluate.answers
+
+    def broken(*arguments):
+        return plain(*arguments) if len(arguments) == 4 else np.full((30, 3), np.nan, np.float32)
+
+    monkeypatch.setattr(evaluate, "answers", broken)
+    flips = {"vertical_flip_probability": 1.0}
+    with pytest.raises(StageError, match="gives no number for 30 of 30"):
+        evaluate.run(context_of(tmp_path, views=2, augmentation=flips))
