@@ -108,6 +108,7 @@ def _caption(section: AugmentationSection) -> str:
         (section.erasing_probability, f"erased {area}"),
         (section.mixes_images and section.mixup_alpha, f"mixup {section.mixup_alpha:g}"),
         (section.mixes_images and section.cutmix_alpha, f"cutmix {section.cutmix_alpha:g}"),
+        (section.mixes_images, "labels mixed alike"),
     )
     words = "augmented: " + ", ".join(text for amount, text in parts if amount)
     return textwrap.fill(words, CAPTION_LETTERS)

@@ -63,7 +63,7 @@ def test_mixed_variants_are_drawn_and_named(tmp_path, data, monkeypatch):
     assert on[1:].max() > 0
     assert captions == [
         "augmentation is off",
-        "augmented: mixup 2, cutmix 1",
+        "augmented: mixup 2, cutmix 1, labels mixed alike",
         "augmentation is off",
     ]
 
