@@ -1,10 +1,7 @@
 """Reads pixel tables: a CSV file with a row an image, a column for its class and one a pixel."""
 
-import csv
-import itertools
 import math
 import re
-import reprlib
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,12 +13,20 @@ from pydantic import Field, model_validator
 from pipeline.config import DataSection, OutsidePath
 from pipeline.errors import DataError
 from pipeline.sources import LabelledImages, SourceData
+from pipeline.sources._csv_rows import (
+    Rows,
+    check_length,
+    check_order,
+    no_row,
+    parse_pixels,
+    read_header,
+    read_rows,
+    shown,
+)
 
 if TYPE_CHECKING:
     import numpy as np
 
-LONGEST_ROW_BYTES = 2**20
-PIXELS = {str(value): value for value in range(256)}
 INTEGER = re.compile(r"-?[0-9]{1,18}")
 Size = Annotated[int, Field(ge=1)]
 
@@ -114,7 +119,7 @@ def _draw_test(
         text = list(table.first_lines)[table.label_codes[lonely]]
         raise DataError(
             f"{table.path}: line {table.first_lines[text]}: the only image of class "
-            f"{_shown(text)}, expected 2 or more to draw a test split. Add images."
+            f"{shown(text)}, expected 2 or more to draw a test split. Add images."
         )
     count = max(round(fraction * len(labels)), len(np.unique(labels)))
     drawn = stratified_sample(labels, count, split_seed, "test")
@@ -137,7 +142,7 @@ def _classes(
         for text, line in table.first_lines.items():
             if text not in indices:
                 raise DataError(
-                    f"{table.path}: line {line}: label {_shown(text)}, expected a name of "
+                    f"{table.path}: line {line}: label {shown(text)}, expected a name of "
                     f"data.classes or 0..{len(given) - 1}. Correct the label, or add its class."
                 )
     return given, indices
@@ -146,106 +151,47 @@ def _classes(
 def _read_table(path: Path, options: Options) -> _Table:
     import numpy as np
 
-    try:
-        rows = _rows(path, options.delimiter)
-        header = next(rows, (0, []))[1]
-        label_at = _check_header(path, header, options)
-        pixel_names = header[:label_at] + header[label_at + 1 :]
-        shape = _image_shape(path, pixel_names, options.image_shape)
-        _check_order(path, pixel_names)
-        pixels, codes, first_lines = _read_rows(path, rows, pixel_names, label_at)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}). Check the file.") from error
+    rows = read_rows(path, options.delimiter)
+    header = read_header(path, rows, "data.delimiter", options.delimiter)
+    label_at = _find_label(path, header, options.label_column)
+    names = header[:label_at] + header[label_at + 1 :]
+    shape = _image_shape(path, names, options.image_shape)
+    check_order(path, names)
+    pixels, codes = bytearray(), array("q")
+    known: dict[str, tuple[int, int]] = {}
+    for line, label, values in _labelled(path, rows, header, label_at):
+        pixels += values
+        codes.append(known.setdefault(label, (len(known), line))[0])
     if not codes:
-        raise DataError(f"{path}: has no row after its header. Add images, or name another file.")
+        raise no_row(path)
     images = np.frombuffer(pixels, np.uint8).reshape(-1, *shape)
+    first_lines = {label: line for label, (_, line) in known.items()}
     return _Table(path, images, np.frombuffer(codes, np.int64), first_lines)
 
 
-def _read_rows(
-    path: Path, rows: Iterator[tuple[int, list[str]]], names: list[str], label_at: int
-) -> tuple[bytearray, "array[int]", dict[str, int]]:
-    """All pixels, the code of each label, and the first line of each label in order of codes."""
-    pixels, codes = bytearray(), array("q")
-    known: dict[str, tuple[int, int]] = {}
+def _labelled(
+    path: Path, rows: Rows, header: list[str], label_at: int
+) -> Iterator[tuple[int, str, bytes]]:
+    """Each row's line, label and pixels."""
+    names = header[:label_at] + header[label_at + 1 :]
     for line, row in rows:
-        if len(row) != len(names) + 1:
-            raise DataError(
-                f"{path}: line {line}: {len(row):,} values, expected {len(names) + 1:,} as in the "
-                "header. Correct the row."
-            )
+        where = f"{path}: line {line}"
+        check_length(where, row, header)
         label = row.pop(label_at)
         if not label.strip():
-            raise DataError(f"{path}: line {line}: has no label. Write its class, or drop the row.")
-        try:
-            pixels += bytes(map(PIXELS.__getitem__, row))
-        except KeyError as error:
-            name = names[row.index(error.args[0])]
-            raise DataError(
-                f"{path}: line {line}: {_shown(error.args[0])} in column {_shown(name)}, "
-                "expected a whole number 0..255. Correct the value."
-            ) from error
-        codes.append(known.setdefault(label, (len(known), line))[0])
-    return pixels, codes, {label: line for label, (_, line) in known.items()}
+            raise DataError(f"{where}: has no label. Write its class, or drop the row.")
+        yield line, label, parse_pixels(where, row, names)
 
 
-def _rows(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Each line's number and values. A row is one line, so that none can grow without bound."""
-    with path.open("rb") as file:
-        for number in itertools.count(1):
-            content = file.readline(LONGEST_ROW_BYTES + 1)
-            if not content:
-                return
-            if text := _decoded(f"{path}: line {number}", content, is_first=number == 1):
-                yield number, _parsed(f"{path}: line {number}", text, delimiter)
-
-
-def _decoded(where: str, content: bytes, is_first: bool) -> str:
-    if len(content) > LONGEST_ROW_BYTES:
-        raise DataError(
-            f"{where}: longer than {LONGEST_ROW_BYTES:,} bytes. Expected a line for each image, "
-            "of 512×512 pixels at the most; give larger images as files."
-        )
-    if b"\0" in content:
-        raise DataError(f"{where}: holds a NUL byte. Save the table again as CSV in UTF-8.")
-    try:
-        text = content.decode("utf-8-sig" if is_first else "utf-8")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{where}: is no UTF-8 text. Save the table as CSV in UTF-8.") from error
-    return text.rstrip("\r\n")
-
-
-def _parsed(where: str, text: str, delimiter: str) -> list[str]:
-    try:
-        return next(csv.reader([text], delimiter=delimiter, strict=True))
-    except csv.Error as error:
-        raise DataError(f"{where}: cannot be read ({error}). Correct the line.") from error
-
-
-def _check_header(path: Path, header: list[str], options: Options) -> int:
+def _find_label(path: Path, header: list[str], label_column: str) -> int:
     """The position of the label column."""
-    if not header:
-        raise DataError(f"{path}: is empty. Expected a header and a row for each image.")
-    if len(header) == 1:
+    if label_column not in header:
         raise DataError(
-            f"{path}: line 1: one column, {_shown(header[0])}, when split at "
-            f"{options.delimiter!r}. Set data.delimiter to what stands between the columns."
-        )
-    if "" in header:
-        raise DataError(
-            f"{path}: line 1: column {header.index('') + 1} has no name. Name it, or write the "
-            "table without the column of row numbers."
-        )
-    if len(set(header)) < len(header):
-        twice = next(name for at, name in enumerate(header) if name in header[:at])
-        raise DataError(f"{path}: line 1: two columns named {_shown(twice)}. Rename or drop one.")
-    if options.label_column not in header:
-        raise DataError(
-            f"{path}: line 1: no column {options.label_column!r}; the header begins with "
-            f"{', '.join(map(_shown, header[:3]))}. Set data.label_column, or add labels; for a "
+            f"{path}: line 1: no column {label_column!r}; the header begins with "
+            f"{', '.join(map(shown, header[:3]))}. Set data.label_column, or add labels; for a "
             "test split from the training table, set data.test_fraction and no data.test_file."
         )
-    return header.index(options.label_column)
+    return header.index(label_column)
 
 
 def _image_shape(
@@ -263,18 +209,3 @@ def _image_shape(
         f"{path}: line 1: {count:,} pixel columns, expected {expected}. "
         "Drop the columns that are none, or set data.image_shape."
     )
-
-
-def _check_order(path: Path, names: list[str]) -> None:
-    """Refuses pixel columns whose numbers do not rise: their image would be scrambled."""
-    numbers = [[int(digits) for digits in re.findall("[0-9]{1,9}", name)] for name in names]
-    for name, before, after in zip(names[1:], numbers, numbers[1:], strict=False):
-        if before and after and after <= before:
-            raise DataError(
-                f"{path}: line 1: pixel column {_shown(name)} stands out of order. "
-                "Sort the columns: row by row, the channels of a pixel side by side."
-            )
-
-
-def _shown(text: str) -> str:
-    return reprlib.repr(text)
