@@ -2,7 +2,7 @@
 
 import importlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -215,22 +215,33 @@ def chosen_gate(section: VerifySection, format_name: str) -> Gate:
     return section.gates.get(format_name, formats()[format_name].gate)
 
 
-def answers(format_name: str, path: Path, images: "np.ndarray", threads: int = 1) -> "np.ndarray":
-    """Loads a format and asks it.
+def opened(
+    format_name: str, path: Path, threads: int = 1
+) -> Callable[["np.ndarray"], "np.ndarray"]:
+    """Loads a format.
 
     Args:
         format_name: the format.
         path: its file or folder.
-        images: uint8 (count, height, width, channels).
         threads: that its runtime may use.
 
     Returns:
-        Probabilities: float32 (count, classes).
+        A function from uint8 (count, height, width, channels) images to float32 (count, classes)
+        probabilities.
     """
     module = exporter(format_name)
     ends = module.inspect(format_name, path)
     predictor = module.load(format_name, path, threads)
-    return ends.output.type.decode(predictor.run(ends.input.type.encode(images)))
+
+    def answer(images: "np.ndarray") -> "np.ndarray":
+        return ends.output.type.decode(predictor.run(ends.input.type.encode(images)))
+
+    return answer
+
+
+def answers(format_name: str, path: Path, images: "np.ndarray", threads: int = 1) -> "np.ndarray":
+    """Loads a format and asks it once; takes and gives what the function of `opened` does."""
+    return opened(format_name, path, threads)(images)
 
 
 def size_bytes(path: Path) -> int:

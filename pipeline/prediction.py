@@ -59,7 +59,7 @@ def predict(
         DataError: a file is no picture.
     """
     promised = contract.read(export_folder)
-    path = _file_of(promised, format_name, export_folder)
+    path = file_of(promised, format_name, export_folder)
     if polarity != "auto" and promised.input.background == "mixed":
         raise ConfigError(
             f"--polarity {polarity}: the training images have no common background to turn "
@@ -73,7 +73,12 @@ def predict(
     ]
 
 
-def _file_of(promised: Contract, format_name: str, folder: Path) -> Path:
+def file_of(promised: Contract, format_name: str, folder: Path) -> Path:
+    """Where the format is in the export artifact `folder`, which promises it.
+
+    Raises:
+        ConfigError: it is not there.
+    """
     failed = failures.read(folder)
     written = sorted(promised.formats.keys() - failed.keys())
     if format_name in written:

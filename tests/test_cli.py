@@ -98,6 +98,17 @@ BAD_CALLS = {
     ("predict",): "Missing argument 'FILE'; see python run_pipeline.py predict --help",
     ("predict", "--polarity", "x", "a.png"): "Invalid value for '--polarity': 'x' is not one of "
     "'auto', 'light_on_dark', 'dark_on_light'; see",
+    (
+        "predict",
+        "a.csv",
+    ): "a.csv is a table; say where its answers go with --output FILE",
+    (
+        "predict",
+        "a.csv",
+        "--output",
+        "b.csv",
+        "--json",
+    ): "--json and --polarity are for pictures; leave them out with a table",
     ("train.epoch=5",): "command line: train.epoch is no known key. Did you mean 'epochs'?",
     ("train.epochs",): "no command 'train.epochs'. ",
     ("run", "epochs"): "'epochs' is not an override; expected key=value, such as train.epochs=5",

@@ -10,10 +10,11 @@ import typer
 
 from pipeline import runs, tables
 from pipeline.commands.options import DEFAULT_ARTIFACTS, ArtifactsOption, RunOption, console
-from pipeline.errors import GateError
+from pipeline.errors import ConfigError, GateError
 from pipeline.interruption import Interrupted
-from pipeline.progress import quiet_libraries
+from pipeline.progress import progress_on, quiet_libraries
 from pipeline.store import ArtifactStore
+from pipeline.table_prediction import Tables, asked, predict_table
 
 
 class Polarity(StrEnum):
@@ -25,7 +26,9 @@ class Polarity(StrEnum):
 
 
 def predict(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="PNG or JPEG files.")],
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE", help="PNG or JPEG files, or a CSV pixel table.")
+    ],
     format_name: Annotated[
         str, typer.Option("--format", help="The exported format that answers.")
     ] = "tflite_float32",
@@ -34,10 +37,22 @@ def predict(
         Polarity, typer.Option(help="How the pictures are drawn, if not as the training data.")
     ] = Polarity.AUTO,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Gets the answers to a table, as CSV.")
+    ] = None,
+    columns: Annotated[
+        str, typer.Option(metavar="NUMBER,CLASS", help="The header of that CSV.")
+    ] = "ImageId,Label",
     artifacts: ArtifactsOption = DEFAULT_ARTIFACTS,
 ) -> None:
-    """Classify picture files with an exported format."""
+    """Classify picture files, or the rows of a pixel table, with an exported format."""
+    table = asked(files, output, columns)
+    if table and (as_json or polarity is not Polarity.AUTO):
+        raise ConfigError("--json and --polarity are for pictures; leave them out with a table")
     folder = runs.find_run(ArtifactStore(artifacts), run_name, "export").intact_artifact("export")
+    if table:
+        _predict_table(table, folder, format_name)
+        return
     with quiet_libraries():
         from pipeline.prediction import predict as classify
 
@@ -46,6 +61,12 @@ def predict(
         print(json.dumps([answer.as_json() for answer in answers], indent=2))  # noqa: T201
     else:
         tables.show_predictions(console, answers)
+
+
+def _predict_table(table: Tables, folder: Path, format_name: str) -> None:
+    with quiet_libraries():
+        images = predict_table(table, folder, format_name, progress_on(console))
+    console.print(f"{images:,} images answered in {table.answers}", markup=False, soft_wrap=True)
 
 
 def check_golden(

@@ -2,6 +2,7 @@
 
 import csv
 import itertools
+import math
 import re
 import reprlib
 from collections import Counter
@@ -51,15 +52,14 @@ def _parsed(where: str, text: str, delimiter: str) -> list[str]:
         raise DataError(f"{where}: cannot be read ({error}). Correct the line.") from error
 
 
-def read_header(path: Path, rows: Rows, option: str, delimiter: str) -> list[str]:
-    """The names of the columns; `option` is where the delimiter can be set."""
+def read_header(path: Path, rows: Rows, delimiter: str, remedy: str) -> list[str]:
+    """The names of the columns; `remedy` is for a line that holds no delimiter."""
     header = next(rows, (0, []))[1]
     if not header:
         raise DataError(f"{path}: is empty. Expected a header and a row for each image.")
     if len(header) == 1:
         raise DataError(
-            f"{path}: line 1: one column, {shown(header[0])}, when split at {delimiter!r}. "
-            f"Set {option} to what stands between the columns."
+            f"{path}: line 1: one column, {shown(header[0])}, when split at {delimiter!r}. {remedy}"
         )
     if "" in header:
         raise DataError(
@@ -110,3 +110,29 @@ def no_row(path: Path) -> DataError:
 
 def shown(text: str) -> str:
     return reprlib.repr(text)
+
+
+def read_unlabelled(path: Path, delimiter: str, shape: tuple[int, int, int]) -> Iterator[bytes]:
+    """The pixels of each row of a table that has no labels, one row in memory at a time.
+
+    Args:
+        path: the table.
+        delimiter: what stands between its columns.
+        shape: height, width and channels of each image.
+
+    Raises:
+        DataError: as `load`; or the table has not a column for each pixel of the shape.
+    """
+    rows = read_rows(path, delimiter)
+    names = read_header(path, rows, delimiter, "Write it as the training images' table was.")
+    if len(names) != math.prod(shape):
+        raise DataError(
+            f"{path}: line 1: {len(names):,} columns, expected the {math.prod(shape):,} pixels of "
+            f"{'×'.join(map(str, shape))} that the model takes. Keep the pixel columns alone."
+        )
+    check_order(path, names)
+    line = 0
+    for line, row in rows:
+        yield parse_pixels(f"{path}: line {line}", row, names)
+    if not line:
+        raise no_row(path)

@@ -152,7 +152,8 @@ def _read_table(path: Path, options: Options) -> _Table:
     import numpy as np
 
     rows = read_rows(path, options.delimiter)
-    header = read_header(path, rows, "data.delimiter", options.delimiter)
+    remedy = "Set data.delimiter to what stands between the columns."
+    header = read_header(path, rows, options.delimiter, remedy)
     label_at = _find_label(path, header, options.label_column)
     names = header[:label_at] + header[label_at + 1 :]
     shape = _image_shape(path, names, options.image_shape)

@@ -1,5 +1,7 @@
 """Commands that use an export, on the files of the smoke run."""
 
+import csv
+import json
 import os
 import shutil
 import signal
@@ -7,7 +9,9 @@ import subprocess
 import sys
 from urllib.request import urlopen
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from export.formats import formats
 from pipeline.plugins import ROOT
@@ -33,6 +37,25 @@ def test_golden_images_are_answered_as_verify_recorded_them(smoke_run, golden, n
     done = call("check-golden", golden, "--format", name, "--artifacts", smoke_run)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("32 of 32 agree; largest difference ")
+
+
+def test_the_rows_of_a_table_are_answered_as_the_pictures_were(smoke_run, golden, tmp_path):
+    recorded = json.loads((golden / "golden.json").read_text())["images"]
+    pictures = [np.asarray(Image.open(golden / image["file"])) for image in recorded]
+    rows = [",".join(map(str, picture.ravel().tolist())) for picture in pictures]
+    header = ",".join(f"pixel{index}" for index in range(784))
+    (tmp_path / "test.csv").write_text("\n".join([header, *rows]))
+    output = tmp_path / "submission.csv"
+    done = call("predict", tmp_path / "test.csv", "--output", output, "--artifacts", smoke_run)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"{len(rows)} images answered in {output}" in done.stdout
+    answers = [line.split(",") for line in output.read_text().splitlines()]
+    assert answers[0] == ["ImageId", "Label"]
+    (predictions,) = smoke_run.glob("evaluate/*/predictions.csv")
+    with predictions.open() as file:
+        by_index = {row["index"]: row["prediction"] for row in csv.DictReader(file)}
+    expected = [by_index[str(image["test_index"])] for image in recorded]
+    assert answers[1:] == [[str(number), label] for number, label in enumerate(expected, 1)]
 
 
 def test_a_file_that_answers_otherwise_ends_with_exit_code_3(smoke_run, golden):

@@ -1,0 +1,215 @@
+"""predict on a table of pixels: which answers are written, and that none are written by half."""
+
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from export import contract, failures
+from export.contract import Contract, ImageInput
+from pipeline import store, table_prediction
+from pipeline.errors import ConfigError, DataError
+from pipeline.progress import LogProgress
+from pipeline.table_prediction import Tables, asked, predict_table
+
+PROGRESS = LogProgress(Console(quiet=True))
+HEADER = "p0,p1,p2,p3\n"
+ROWS = "0,0,255,0\n255,0,0,0\n9,9,9,250\n"
+
+
+class Artifact:
+    """Stands for an export artifact whose answer is the position of the brightest pixel."""
+
+    def __init__(self, folder, monkeypatch):
+        self.folder = folder
+        failures.write({}, folder)
+        self.batches, self.shape, self.data = [], (2, 2, 1), {"source": "idx"}
+        monkeypatch.setattr(table_prediction, "opened", lambda *_: self.answer)
+        monkeypatch.setattr(contract, "read", lambda _: self.promise())
+        monkeypatch.setattr(table_prediction, "open_artifact", lambda f: store.Artifact(
+            f, {"config": {"data": self.data}}
+        ))  # fmt: skip
+
+    def promise(self):
+        names = ["first", "second", "the, third", "fourth"]
+        one = contract.FormatContract("model.onnx", "N", None, None)
+        shape = ImageInput(self.shape, "grey", "dark")
+        return Contract(shape, contract.output(names), {"onnx": one}, "m", "d", {})
+
+    def answer_rows(self, tables):
+        return predict_table(tables, self.folder, "onnx", PROGRESS)
+
+    def answer(self, images):
+        assert images.dtype == np.uint8
+        assert images.shape[1:] == self.shape
+        self.batches.append(len(images))
+        return np.eye(4, dtype=np.float32)[images.reshape(len(images), -1).argmax(axis=1)]
+
+
+@pytest.fixture
+def artifact(tmp_path_factory, monkeypatch):
+    return Artifact(tmp_path_factory.mktemp("export"), monkeypatch)
+
+
+@pytest.fixture
+def tables(tmp_path):
+    (tmp_path / "test.csv").write_text(HEADER + ROWS)
+    return Tables(tmp_path / "test.csv", tmp_path / "answers.csv", ("ImageId", "Label"))
+
+
+def names_in(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_each_row_is_answered_under_its_number(artifact, tables):
+    assert artifact.answer_rows(tables) == 3
+    written = 'ImageId,Label\n1,"the, third"\n2,first\n3,fourth\n'
+    assert tables.answers.read_text() == written
+    assert names_in(tables.answers.parent) == ["answers.csv", "test.csv"]
+
+
+def test_columns_have_the_names_that_were_asked_for(artifact, tables):
+    artifact.answer_rows(Tables(tables.pixels, tables.answers, ("id", "kind")))
+    assert tables.answers.read_text().startswith("id,kind\n1,")
+
+
+def test_rows_are_asked_about_in_batches_and_numbered_through(artifact, tables, monkeypatch):
+    monkeypatch.setattr(table_prediction, "PIXELS_A_BATCH", 8)
+    artifact.answer_rows(tables)
+    assert artifact.batches == [2, 1]
+    assert [line.split(",")[0] for line in tables.answers.read_text().split()[1:4:2]] == ["1", "2"]
+    assert tables.answers.read_text().endswith("\n3,fourth\n")
+
+
+def test_the_delimiter_is_that_of_the_training_table(artifact, tables):
+    tables.pixels.write_text((HEADER + ROWS).replace(",", ";"))
+    with pytest.raises(DataError, match=r"one column, 'p0;p1;p2;p3', when split at ','"):
+        artifact.answer_rows(tables)
+    artifact.data = {"source": "csv", "delimiter": ";"}
+    assert artifact.answer_rows(tables) == 3
+
+
+def test_a_table_is_never_in_memory_as_a_whole(artifact, tables, monkeypatch):
+    artifact.shape = (28, 28, 1)
+    monkeypatch.setattr(table_prediction, "PIXELS_A_BATCH", 100 * 784)
+    monkeypatch.setattr(table_prediction, "PIECE_BYTES", 2**16)
+    header = ",".join(f"p{index}" for index in range(784))
+    tables.pixels.write_text("\n".join([header, *[",".join(["200"] * 784)] * 1_000]))
+    tracemalloc.start()
+    try:
+        assert artifact.answer_rows(tables) == 1_000
+        assert tracemalloc.get_traced_memory()[1] < 600_000 < 1_000 * 784
+    finally:
+        tracemalloc.stop()
+    assert artifact.batches == [100] * 10
+
+
+BAD_TABLES = {
+    "five columns": (
+        HEADER.replace("p0", "label,p0") + ROWS,
+        "line 1: 5 columns, expected the 4 pixels of 2×2×1 that the model takes. Keep the pixel",
+    ),
+    "three columns": ("p0,p1,p2\n1,2,3\n", "line 1: 3 columns, expected the 4 pixels of 2×2×1"),
+    "a ragged row": (HEADER + ROWS + "1,2,3\n", "line 5: 3 values, expected 4 as in the header"),
+    "no pixel": (HEADER + ROWS + "1,2,x,3\n", "line 5: 'x' in column 'p2', expected a whole"),
+    "no row": (HEADER, "has no row after its header"),
+    "nothing": ("", "is empty. Expected a header"),
+    "columns in another order": ("p1,p0,p2,p3\n1,2,3,4\n", "line 1: pixel column 'p0' stands out"),
+    "no header": (ROWS, "line 1: two columns named '0'"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_TABLES)
+@pytest.mark.parametrize("before", [None, "older answers\n"])
+def test_a_bad_table_leaves_the_answers_as_they_were(artifact, tables, kind, before):
+    content, message = BAD_TABLES[kind]
+    tables.pixels.write_text(content)
+    if before:
+        tables.answers.write_text(before)
+    with pytest.raises(DataError) as caught:
+        artifact.answer_rows(tables)
+    assert str(caught.value).startswith(f"{tables.pixels}: {message}")
+    found = names_in(tables.answers.parent)
+    assert found == (["answers.csv", "test.csv"] if before else ["test.csv"])
+    assert not before or tables.answers.read_text() == before
+
+
+def test_an_interrupt_leaves_the_answers_as_they_were(artifact, tables, monkeypatch):
+    tables.answers.write_text("older answers\n")
+
+    def interrupted(images):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(artifact, "answer", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        artifact.answer_rows(tables)
+    assert tables.answers.read_text() == "older answers\n"
+    assert names_in(tables.answers.parent) == ["answers.csv", "test.csv"]
+
+
+def test_a_full_disk_is_told_and_leaves_the_answers_as_they_were(artifact, tables, monkeypatch):
+    tables.answers.write_text("older answers\n")
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(table_prediction.os, "fsync", full)
+    with pytest.raises(ConfigError, match=r"answers\.csv: cannot be written \(No space left on"):
+        artifact.answer_rows(tables)
+    assert tables.answers.read_text() == "older answers\n"
+    assert names_in(tables.answers.parent) == ["answers.csv", "test.csv"]
+
+
+def test_answers_go_to_where_a_link_points(artifact, tables):
+    real = tables.answers.with_name("real.csv")
+    tables.answers.symlink_to(real)
+    artifact.answer_rows(tables)
+    assert tables.answers.is_symlink()
+    assert real.read_text().startswith("ImageId,Label\n")
+
+
+def test_answers_have_a_place_of_their_own(artifact, tables):
+    for place, message in {
+        tables.pixels: r"test\.csv: is the table itself; name another file",
+        tables.pixels.parent: "is no file; name one",
+        tables.pixels.parent / "none" / "a.csv": "there is no folder .*none; make it first",
+        Path("/dev/null"): "is no file; name one",
+    }.items():
+        with pytest.raises(ConfigError, match=f"^--output .*{message}"):
+            artifact.answer_rows(Tables(tables.pixels, place, tables.columns))
+    assert tables.pixels.read_text() == HEADER + ROWS
+
+
+def test_a_missing_table_is_named(artifact, tables):
+    tables.pixels.unlink()
+    with pytest.raises(DataError, match=r"test\.csv: no such file. Name a table"):
+        artifact.answer_rows(tables)
+
+
+def test_pictures_alone_are_no_tables():
+    assert asked([Path("a.png"), Path("b.jpg")], None, "ImageId,Label") is None
+
+
+@pytest.mark.parametrize("name", ["a.csv", "A.CSV", "a.txt"])
+def test_a_table_and_a_place_for_its_answers_are_asked_for(name):
+    assert asked([Path(name)], Path("b.csv"), "id,label") == Tables(
+        Path(name), Path("b.csv"), ("id", "label")
+    )
+
+
+@pytest.mark.parametrize(
+    ("files", "output", "columns", "message"),
+    [
+        (["a.csv"], None, "a,b", "a.csv is a table; say where its answers go with --output FILE"),
+        (["a.png", "b.csv"], None, "a,b", "b.csv is a table, and stands beside other files; name"),
+        (["a.png", "b.png"], "c.csv", "a,b", "a.png is a table, and stands beside other files"),
+        (["a.csv"], "b.csv", "a", "--columns 'a'; expected two names, such as ImageId,Label"),
+        (["a.csv"], "b.csv", "a,", "--columns 'a,'; expected two names, such as ImageId,Label"),
+    ],
+)
+def test_a_call_that_makes_no_sense_is_refused(files, output, columns, message):
+    with pytest.raises(ConfigError) as caught:
+        asked([Path(file) for file in files], output and Path(output), columns)
+    assert str(caught.value).startswith(message)
