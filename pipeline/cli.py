@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 import typer
 from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
 from pipeline import graph
 from pipeline.commands import looking, making, using
@@ -16,6 +16,7 @@ from pipeline.errors import ConfigError, PipelineError, StageError
 from pipeline.interruption import Interrupted, interruptible
 
 INTERRUPTED = 130
+LONGEST_LINE = 2000
 COMMANDS: Mapping[str, Callable[..., None]] = {
     "run": making.run,
     "export": making.export,
@@ -54,22 +55,31 @@ def main() -> None:
         with interruptible():
             sys.exit(app(args=arguments, prog_name="run_pipeline.py", standalone_mode=False))
     except Interrupted:
-        _fail("interrupted; the same command goes on from what is finished", INTERRUPTED)
+        _fail("interrupted; the same command goes on from what is finished", exit_code=INTERRUPTED)
     except PipelineError as error:
-        _fail(str(error), error.exit_code)
+        _fail(*map(str, error.args), exit_code=error.exit_code)
     except OSError as error:
-        _fail(f"{error.filename or 'disk'}: {error.strerror or error}", StageError.exit_code)
+        where = error.filename or "disk"
+        _fail(f"{where}: {error.strerror or error}", exit_code=StageError.exit_code)
     except typer.TyperException as error:
         message = error.format_message().replace("Value error, ", "").rstrip(".")
-        _fail(f"{message}; see python run_pipeline.py {arguments[0]} --help", ConfigError.exit_code)
+        help_call = f"see python run_pipeline.py {arguments[0]} --help"
+        _fail(f"{message}; {help_call}", exit_code=ConfigError.exit_code)
 
 
-def _fail(message: str, exit_code: int) -> None:
-    for line in message.splitlines():
-        Console(stderr=True, highlight=False, soft_wrap=True).print(
-            f"[red]error[/]  {escape(line)}"
-        )
+def _fail(*messages: str, exit_code: int) -> None:
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    for message in messages:
+        console.print(Text.assemble(("error", "red"), "  ", _one_line(message)))
     sys.exit(exit_code)
+
+
+def _one_line(message: str) -> str:
+    """The message with what would break its line or steer the terminal spelled out."""
+    shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)
+    if len(shown) <= LONGEST_LINE:
+        return shown
+    return f"{shown[: LONGEST_LINE * 2 // 3]} … {shown[-LONGEST_LINE // 3 :]}"
 
 
 def _with_command(arguments: list[str]) -> list[str]:

@@ -11,11 +11,12 @@ from typing import Any
 from pipeline import plugins
 from pipeline.config import DataSection, ModelSection
 from pipeline.errors import ConfigError
-from pipeline.yaml_reading import parse_yaml
+from pipeline.yaml_reading import MAX_CHARACTERS, parse_yaml
 
 PLUG_INS = {"data": ("source", plugins.SOURCES), "model": ("preset", plugins.MODELS)}
 SHARED = {"data": set(DataSection.model_fields), "model": set(ModelSection.model_fields)}
 MAX_EXTENDS = 10
+DEEPEST_KEY = 10
 COMMAND_LINE = "command line"
 
 
@@ -29,12 +30,17 @@ class Layer:
 
 def file_layers(path: Path, seen: tuple[Path, ...] = (), named_by: str = "") -> list[Layer]:
     """The layers of a file, its farthest ancestor first."""
-    if path.resolve() in seen or len(seen) > MAX_EXTENDS:
+    text = _read(path, named_by)
+    if path.resolve() in seen:
         raise ConfigError(f"{path}: `extends` goes in a circle; remove one of its links")
-    values = parse_yaml(_read(path, named_by), str(path))
+    if len(seen) > MAX_EXTENDS:
+        raise ConfigError(f"{path}: `extends` leads over {len(seen)} files; join some of them")
+    values = parse_yaml(text, str(path))
     if not isinstance(values, dict):
         found = "nothing" if values is None else repr(values)[:40]
-        raise ConfigError(f"{path}: expected `section:` lines, found {found}")
+        raise ConfigError(
+            f"{path}: expected `section:` lines, found {found}; configs/mnist.yaml shows how"
+        )
     parent = values.pop("extends", None)
     if parent is None:
         return [Layer(str(path), values)]
@@ -48,13 +54,19 @@ def file_layers(path: Path, seen: tuple[Path, ...] = (), named_by: str = "") -> 
 
 def _read(path: Path, named_by: str) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        with path.open(encoding="utf-8") as file:
+            return file.read(MAX_CHARACTERS + 1)
     except FileNotFoundError:
         near = get_close_matches(path.name, [p.name for p in path.parent.glob("*.yaml")], n=1)
         hint = f" Did you mean {path.parent / near[0]}?" if near else " Check the path."
         raise ConfigError(f"{named_by}{path}: no such config file.{hint}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read as UTF-8 text ({error})") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is no UTF-8 text ({error.reason}); save it as UTF-8") from error
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise ConfigError(
+            f"{named_by}{path}: cannot be read ({why}); name a config file"
+        ) from error
 
 
 def override_layer(overrides: Sequence[str]) -> Layer:
@@ -65,6 +77,10 @@ def override_layer(overrides: Sequence[str]) -> Layer:
             raise ConfigError(
                 f"{text!r} is not an override; expected key=value, such as train.epochs=5"
             )
+        if key.count(".") > DEEPEST_KEY:
+            raise ConfigError(
+                f"{COMMAND_LINE}: {key[:40]}… is nested {key.count('.')} deep; no setting is"
+            )
         parsed = parse_yaml(value, f"{COMMAND_LINE}: {key}")
         merged = merge(merged, nested(key.split("."), parsed), is_one_layer=True)
     return Layer(COMMAND_LINE, merged)
@@ -72,7 +88,11 @@ def override_layer(overrides: Sequence[str]) -> Layer:
 
 def as_overrides(values: Mapping[str, Any]) -> list[str]:
     """The overrides that set these keys, without those that are None."""
-    said = {key: json.dumps(value) for key, value in values.items() if value is not None}
+    said = {
+        key: json.dumps(value, ensure_ascii=False)
+        for key, value in values.items()
+        if value is not None
+    }
     return [f"{key}={text}" for key, text in said.items()]
 
 

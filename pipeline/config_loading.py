@@ -94,7 +94,7 @@ def _validate(values: Mapping[str, Any], layers: Sequence[Layer]) -> PipelineCon
         return config_type.model_validate_json(text)
     except ValidationError as error:
         problems = (_describe(e, config_type, layers) for e in error.errors())
-        raise ConfigError("\n".join(problems)) from None
+        raise ConfigError(*problems) from None
 
 
 def _config_type(values: Mapping[str, Any], layers: Sequence[Layer]) -> type[PipelineConfig]:

@@ -12,9 +12,15 @@ PipelineError
 
 
 class PipelineError(Exception):
-    """Root of the tree. The message says where, what was found, and what to do."""
+    """Root of the tree. A message says where, what was found, and what to do, on one line.
+
+    There may be several messages, each of something that is wrong.
+    """
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.args))
 
 
 class ConfigError(PipelineError):

@@ -40,7 +40,7 @@ def ingredients(config: PipelineConfig, stage: Stage, inputs: Mapping[str, str])
         "libraries": {name: version(name) for name in stage.libraries},
     }
     if stage.outside_files:
-        result["outside"] = outside_version(stage.outside_files(config))
+        result["outside"] = outside_version(_outside_files(stage, config))
     return result
 
 
@@ -66,6 +66,16 @@ def _is_place(field: FieldInfo) -> bool:
     return any(isinstance(m, Location) for m in chain(field.metadata, *branches))
 
 
+def _outside_files(stage: Stage, config: PipelineConfig) -> Mapping[str, Path]:
+    assert stage.outside_files is not None
+    try:
+        return stage.outside_files(config)
+    except OSError as error:
+        raise DataError(
+            f"{error.filename}: cannot be looked for ({error.strerror}). Correct its path."
+        ) from error
+
+
 def outside_version(files: Mapping[str, Path]) -> str:
     """The fingerprint of files from outside of the project.
 
@@ -80,7 +90,9 @@ def outside_version(files: Mapping[str, Path]) -> str:
         try:
             digest = sha256(path)
         except OSError as error:
-            raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+            raise DataError(
+                f"{path}: cannot be read ({error.strerror}). Check the file."
+            ) from error
         total.update(f"{json.dumps(name)} {digest}\n".encode())
     return total.hexdigest()[:16]
 

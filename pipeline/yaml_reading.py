@@ -9,6 +9,7 @@ from pipeline.errors import ConfigError
 
 MAX_CHARACTERS = 1_000_000
 MAX_DEPTH = 50
+HALF_CHARACTER = re.compile(r"[\ud800-\udfff]")
 
 
 class _Loader(yaml.SafeLoader):
@@ -24,11 +25,17 @@ class _Loader(yaml.SafeLoader):
         if event.tag is not None:
             raise _problem("tags (!name) are not supported; write plain data", event)
         if self.depth == MAX_DEPTH:
-            raise _problem(f"nested more than {MAX_DEPTH} deep", event)
+            raise _problem(f"nested more than {MAX_DEPTH} deep; no setting is", event)
         self.depth += 1
         node = super().compose_node(parent, index)
         self.depth -= 1
         return node
+
+    def construct_scalar(self, node: Any) -> Any:
+        value = super().construct_scalar(node)
+        if isinstance(value, str) and HALF_CHARACTER.search(value):
+            raise _problem(f"{value!r} holds half a character; write all of it", node)
+        return value
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
@@ -42,8 +49,12 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _problem(text: str, where: Any) -> yaml.MarkedYAMLError:
-    return yaml.MarkedYAMLError(problem=text, problem_mark=where.start_mark)
+class _RefusedError(yaml.MarkedYAMLError):
+    """YAML, but more than plain data; says what to do."""
+
+
+def _problem(text: str, where: Any) -> _RefusedError:
+    return _RefusedError(problem=text, problem_mark=where.start_mark)
 
 
 def _construct_int(loader: _Loader, node: Any) -> int:
@@ -80,7 +91,10 @@ def parse_yaml(text: str, name: str) -> Any:
         ConfigError: not YAML, more than plain data, or too large.
     """
     if len(text) > MAX_CHARACTERS:
-        raise ConfigError(f"{name}: {len(text):,} characters; at most {MAX_CHARACTERS:,} are read")
+        raise ConfigError(
+            f"{name}: more than {MAX_CHARACTERS:,} characters, which is more than any config has; "
+            "name another file"
+        )
     try:
         return yaml.load(text, Loader=_Loader)
     except yaml.reader.ReaderError as error:
@@ -90,7 +104,14 @@ def parse_yaml(text: str, name: str) -> Any:
         ) from None
     except yaml.MarkedYAMLError as error:
         problem = ", ".join(filter(None, (error.context, error.problem)))
-        raise ConfigError(f"{name}:{_line(error)}: {problem}") from None
+        raise ConfigError(f"{name}:{_line(error)}: {problem}{_remedy(error)}") from None
+
+
+def _remedy(error: yaml.MarkedYAMLError) -> str:
+    if isinstance(error, _RefusedError):
+        return ""
+    is_tab = "'\\t'" in str(error.problem)
+    return "; indent with spaces" if is_tab else "; correct the YAML there"
 
 
 def _line(error: yaml.MarkedYAMLError) -> int:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.config_layers import as_overrides
 from pipeline.config_loading import candidates, load_config, with_values
 from pipeline.errors import ConfigError
 from pipeline.plugins import ROOT
@@ -333,11 +334,19 @@ def test_a_missing_file_with_no_near_name_points_to_the_option(tmp_path):
 def test_a_file_that_is_no_text_is_refused(tmp_path, content):
     path = tmp_path / "some.yaml"
     path.write_bytes(content)
-    assert message_of(path).startswith(f"{path}: cannot be read as UTF-8 text (")
+    message = message_of(path)
+    assert message.startswith(f"{path}: is no UTF-8 text (")
+    assert message.endswith("save it as UTF-8")
 
 
 def test_a_folder_is_no_config(tmp_path):
-    assert message_of(tmp_path).startswith(f"{tmp_path}: cannot be read as UTF-8 text (")
+    message = message_of(tmp_path)
+    assert message == f"{tmp_path}: cannot be read (Is a directory); name a config file"
+
+
+def test_a_name_beyond_ascii_survives_as_an_override():
+    (text,) = as_overrides({"data.folder": "/\N{BOMB}/\u732b"})
+    assert load_config(MNIST, [text]).data.folder == Path("/\N{BOMB}/\u732b")
 
 
 def test_a_file_with_a_byte_order_mark_and_windows_line_ends_loads(tmp_path):
