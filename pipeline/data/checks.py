@@ -1,19 +1,24 @@
 """What must hold for images from any source."""
 
+import unicodedata
+
 import numpy as np
 
 from pipeline.data.gathering import Gathered
 from pipeline.errors import DataError
 from pipeline.sources import LabelledImages, Split
 
+LONGEST_NAME = 255
+STEERING = ("Cc", "Zl", "Zp", "Cs")  # Unicode's control characters, line ends and halves
+
 
 def check(data: Gathered) -> None:
     """Refuses images that no model could be trained or tested on.
 
     Raises:
-        DataError: there are no two classes, or a name of theirs is empty, stands twice or breaks
-            a line; a split is empty or no uint8 of one or three channels; the splits differ in
-            image shape; a label has no class, or a class has no training image.
+        DataError: there are no two classes, or a name of theirs is empty, too long, stands twice
+            or breaks a line; a split is empty or no uint8 of one or three channels; the splits
+            differ in image shape; a label has no class, or a class has no training image.
     """
     _check_classes(data.origin, data.classes)
     for split, part in data.splits.items():
@@ -44,10 +49,15 @@ def _check_classes(origin: str, classes: tuple[str, ...]) -> None:
             "Add images of another class."
         )
     for label, name in enumerate(classes):
-        if not name.strip() or name.splitlines() != [name] or "\t" in name:
+        if not name.strip() or any(unicodedata.category(c) in STEERING for c in name):
             raise DataError(
                 f"{origin}: label {label} has the class name {name!r}, expected text without "
-                "tabs and line breaks. Rename the class."
+                "tabs, line breaks and other control characters. Rename the class."
+            )
+        if len(name) > LONGEST_NAME:
+            raise DataError(
+                f"{origin}: label {label} has a class name of {len(name):,} letters, expected at "
+                f"most {LONGEST_NAME}: {name[:20]!r}…. Rename the class."
             )
         if (first := classes.index(name)) != label:
             raise DataError(

@@ -1,6 +1,7 @@
 """A picture of what augmentation makes of some training images."""
 
 import textwrap
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +41,10 @@ def draw(
     images = data.images[firsts[:MOST_ROWS]]
     names = [classes[label] for label in labels[:MOST_ROWS]]
     mosaic = _mosaic(_with_variants(images, section, seed))
-    _figure(mosaic, names, _caption(section)).savefig(path, dpi=144)
+    figure = _figure(mosaic, names, _caption(section))
+    with warnings.catch_warnings():  # a name in letters that the font lacks is drawn as boxes
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
+        figure.savefig(path, dpi=144)
 
 
 def _with_variants(images: np.ndarray, section: AugmentationSection, seed: int) -> np.ndarray:

@@ -7,6 +7,7 @@ big-endian uint32, then the values (http://yann.lecun.com/exdb/mnist).
 import gzip
 import math
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO, Literal
 
@@ -31,6 +32,7 @@ class Options(DataSection):
         transpose: exchanges rows and columns, for files that hold images column by column.
         first_label: the label of the first class; EMNIST letters count from 1.
         classes: names in label order; the labels themselves where None.
+        size_limit_bytes: what the images of one file may take in memory.
     """
 
     source: Literal["idx"] = "idx"
@@ -42,6 +44,7 @@ class Options(DataSection):
     transpose: bool = False
     first_label: Annotated[int, Field(ge=0, le=255)] = 0
     classes: tuple[str, ...] | None = None
+    size_limit_bytes: Annotated[int, Field(ge=1)] = 2**32
 
     def outside_files(self) -> dict[str, Path]:
         options = ("train_images", "train_labels", "test_images", "test_labels")
@@ -78,12 +81,24 @@ def _label_texts(data: LabelledImages, first: int) -> tuple[str, ...]:
 
 
 def _read_split(images_path: Path, labels_path: Path, options: Options) -> LabelledImages:
-    images, labels = _read(images_path, 0x803), _read(labels_path, 0x801)
-    if len(images) != len(labels):
-        raise DataError(
-            f"{labels_path}: {len(labels):,} labels for the {len(images):,} images of "
-            f"{images_path.name}. Take both files from one data set."
-        )
+
+    def check_size(shape: tuple[int, ...]) -> None:
+        if math.prod(shape) > options.size_limit_bytes:
+            raise DataError(
+                f"{images_path}: declares {_declared(shape)}, expected at most "
+                f"{options.size_limit_bytes:,}. If it is real, raise data.size_limit_bytes."
+            )
+
+    images = _read(images_path, 0x803, check_size)
+
+    def check_count(shape: tuple[int, ...]) -> None:
+        if shape != (len(images),):
+            raise DataError(
+                f"{labels_path}: {shape[0]:,} labels for the {len(images):,} images of "
+                f"{images_path.name}. Take both files from one data set."
+            )
+
+    labels = _read(labels_path, 0x801, check_count)
     if options.transpose:
         images = images.swapaxes(1, 2).copy()
     return LabelledImages(images[..., None], _class_indices(labels_path, labels, options))
@@ -103,21 +118,30 @@ def _class_indices(path: Path, labels: "np.ndarray", options: Options) -> "np.nd
     return labels - first
 
 
-def _read(path: Path, magic: int) -> "np.ndarray":
-    """The values of one file: uint8, in the shape that its header declares."""
+def _read(path: Path, magic: int, check: Callable[[tuple[int, ...]], None]) -> "np.ndarray":
+    """The values of one file: uint8, in the shape that its header declares.
+
+    `check` refuses a shape before anything of that size is read.
+    """
     import numpy as np
 
     try:
         with _open(path) as stream:
             shape = _read_shape(path, stream, magic)
+            check(shape)
             values = _read_at_most(stream, math.prod(shape) + 1)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(f"{path}: damaged archive ({error}). Download it again.") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}). Check the file.") from error
     if len(values) != math.prod(shape):
         found = "holds more" if len(values) > math.prod(shape) else f"ends after {len(values):,}"
-        declared = f"{'×'.join(map(str, shape))} = {math.prod(shape):,} bytes"
-        raise DataError(f"{path}: declares {declared} but {found}. Download it again.")
+        raise DataError(f"{path}: declares {_declared(shape)} but {found}. Download it again.")
     return np.frombuffer(values, np.uint8).reshape(shape)
+
+
+def _declared(shape: tuple[int, ...]) -> str:
+    return f"{'×'.join(map(str, shape))} = {math.prod(shape):,} bytes"
 
 
 def _open(path: Path) -> BinaryIO:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 MOST_CLASSES = 2**16
+PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 # What zipfile raises, by its source, where an archive is damaged or made to harm.
 ARCHIVE_ERRORS = (
     zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, OverflowError, RuntimeError,
@@ -155,11 +156,17 @@ def _find_layout(path: Path, members: dict[str, zipfile.ZipInfo]) -> Arrays:
 def _check_members(
     path: Path, members: dict[str, zipfile.ZipInfo], arrays: Arrays, limit: int
 ) -> None:
-    """Holds the sizes that the archive declares against the limit before anything is unpacked."""
+    """Holds what the archive declares against what may be, before anything is unpacked."""
     if missing := sorted(arrays.names() - members.keys()):
         raise DataError(
             f"{path}: has no array {missing[0]!r}, only {_listed(members)}. Correct data.arrays."
         )
+    for name in sorted(arrays.names()):
+        if members[name].compress_type not in PACKINGS:
+            raise DataError(
+                f"{path}: array {name!r} is packed as numpy.savez never does "
+                f"(method {members[name].compress_type}). Write the file again with it."
+            )
     size = sum(members[name].file_size for name in arrays.names())
     if size > limit:
         raise DataError(

@@ -56,6 +56,12 @@ def test_unsound_data_are_refused(data, message):
         (("a\nb", "c"), r"label 0 has the class name 'a\\nb', expected text without tabs"),
         (("a", "b\r"), r"label 1 has the class name 'b\\r'"),
         (("a", "b\tc"), r"label 1 has the class name 'b\\tc'"),
+        (("a", "\x1b[31mb"), r"label 1 has the class name '\\x1b\[31mb'"),
+        (
+            ("a", "b" * 256),
+            r"class name of 256 letters, expected at most 255: 'bbbbbbbbbbbbbbbbbbbb'",
+        ),
+        (("a", "b\u2028c"), r"label 1 has the class name 'b\\u2028c'"),
         (("a", "b", "a"), "labels 0 and 2 have one class name, 'a'"),
     ],
 )

@@ -88,6 +88,10 @@ def test_a_class_name_is_no_formula(tmp_path, data):
     assert (found[:, : found.shape[1] // 12] < 128).any()
 
 
+def test_letters_that_the_font_lacks_are_boxes_and_no_warning(tmp_path, data):
+    draw(tmp_path, data, OFF, ("\N{BOMB}", "\u732b", *CLASSES[2:]))
+
+
 def test_a_caption_of_many_changes_takes_lines_and_not_room_from_the_images(tmp_path, data):
     many = AugmentationSection(
         rotation_degrees=10,

@@ -1,6 +1,7 @@
 import contextlib
 import tracemalloc
 from pathlib import Path
+from time import monotonic
 
 import numpy as np
 import pytest
@@ -238,3 +239,20 @@ def test_no_bytes_make_anything_but_a_data_error(tmp_path, content):
 def test_no_change_to_a_table_makes_anything_but_a_data_error(tmp_path, new, start, length):
     with contextlib.suppress(DataError):
         load(write(tmp_path, TABLE[:start] + new + TABLE[start + length :]))
+
+
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.binary(max_size=6), st.integers(0, len(TABLE)), st.integers(0, 9))
+def test_no_damage_to_the_bytes_of_a_table_makes_anything_but_a_data_error(
+    tmp_path, new, start, length
+):
+    content = TABLE.encode()
+    with contextlib.suppress(DataError):
+        load(write(tmp_path, content[:start] + new + content[start + length :]))
+
+
+def test_a_name_that_stands_twice_at_the_end_of_a_long_header_is_found_at_once(tmp_path):
+    content = ",".join(["label", *(f"p{column}" for column in range(130_000)), "p129999"])
+    started = monotonic()
+    assert refusal(tmp_path, content).startswith("line 1: two columns named 'p129999'")
+    assert monotonic() - started < 5

@@ -1,3 +1,4 @@
+import contextlib
 import gzip
 import struct
 import tracemalloc
@@ -5,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
 from pipeline.errors import DataError
 from pipeline.sources import idx
@@ -128,7 +131,7 @@ def test_a_size_other_than_the_declared_one_is_refused(folder, pack, change, mes
 
 
 def test_giant_declared_dimensions_claim_no_memory(folder):
-    declared = struct.pack(">4I", 0x803, 2**13, 2**10, 2**10)
+    declared = struct.pack(">4I", 0x803, 2**12, 2**10, 2**10)
     rewrite(folder, NAMES[0], gzip.compress(declared + bytes(9)))
     tracemalloc.start()
     try:
@@ -210,3 +213,46 @@ def test_a_label_beside_those_that_count_from_one_is_refused(folder, label, posi
     )
     with pytest.raises(DataError, match=expected):
         load(folder, first_label=1, classes=("cat", "dog", "hen"))
+
+
+def test_a_size_beyond_the_limit_is_refused_before_anything_is_read(folder, monkeypatch):
+    monkeypatch.setattr(idx, "_read_at_most", None)
+    expected = r"declares 4×3×2 = 24 bytes, expected at most 23. .* raise data\.size_limit_bytes"
+    with pytest.raises(DataError, match=expected):
+        load(folder, size_limit_bytes=23)
+
+
+def test_a_file_that_vanishes_after_it_was_found_is_told(folder, monkeypatch):
+    monkeypatch.setattr(idx, "_find", lambda folder, name: folder / "gone")
+    with pytest.raises(DataError, match=r"gone: cannot be read \(No such file.*Check the file"):
+        load(folder)
+
+
+any_change = settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
+damage = st.tuples(st.integers(0, 60), st.integers(0, 9), st.binary(max_size=6))
+
+
+@any_change
+@given(st.sampled_from(NAMES), st.binary(max_size=60))
+@example(NAMES[0], b"\x1f\x8b")
+def test_no_bytes_make_anything_but_a_data_error(folder, name, content):
+    before = (folder / f"{name}.gz").read_bytes()
+    rewrite(folder, name, content)
+    with contextlib.suppress(DataError):
+        load(folder)
+    rewrite(folder, name, before)
+
+
+@any_change
+@given(st.sampled_from(NAMES), st.booleans(), st.booleans(), damage)
+def test_no_damage_to_a_file_makes_anything_but_a_data_error(
+    folder, name, is_packed, is_before_packing, change
+):
+    start, length, new = change
+    packed = (folder / f"{name}.gz").read_bytes()
+    content = packed if is_packed and not is_before_packing else gzip.decompress(packed)
+    content = content[:start] + new + content[start + length :]
+    rewrite(folder, name, gzip.compress(content) if is_packed and is_before_packing else content)
+    with contextlib.suppress(DataError):
+        load(folder)
+    rewrite(folder, name, packed)
