@@ -49,7 +49,7 @@ class DataSection(Section):
             raise ValueError(f"median_filter must be odd, not {self.median_filter}")
         return self
 
-    def outside_files(self) -> dict[str, Path]:
+    def outside_files(self) -> Mapping[str, Path]:
         """The files that the source reads: names and bytes, not places, are part of the key."""
         return {}
 

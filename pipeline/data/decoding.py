@@ -99,6 +99,11 @@ def read(folder: str, name: str, decoding: Decoding) -> Decoded:
     return Decoded(pictures.to_pixels(image, decoding), size)
 
 
+def printable(name: str) -> str:
+    """The name on one line, in quotes and with escapes where it would not print as it is."""
+    return name if name.isprintable() else repr(name)
+
+
 def _content(folder: str, name: str) -> bytes:
     """The bytes of a regular file that lies in the folder."""
     try:

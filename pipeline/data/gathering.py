@@ -1,9 +1,11 @@
 """Decodes image files on all cores into one scratch file, in bounded memory."""
 
 import os
+import signal
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -13,7 +15,7 @@ from typing import BinaryIO
 import numpy as np
 
 from export import child
-from pipeline.data.decoding import Decoded, Decoding, RefusedFileError, read
+from pipeline.data.decoding import Decoded, Decoding, RefusedFileError, printable, read
 from pipeline.errors import DataError, StageError
 from pipeline.progress import Progress
 from pipeline.sources import ImageFiles, LabelledImages, SourceData, Split
@@ -33,7 +35,7 @@ class Refused:
 
     Attributes:
         split: which split it would have been in.
-        name: its path from the data folder on.
+        name: its path from the data folder on, printable.
         label: index of its class.
         kind: which of the checks it falls under.
         reason: why, in words that go on after the file's name.
@@ -72,7 +74,7 @@ class SpooledImages:
         image_shape: height, width and channels.
         labels: int64 (count,), each an index into the classes.
         positions: int64 (count,), the image's place in `path`.
-        names: of the files that the images came from.
+        names: of the files that the images came from, printable.
         file_sizes: int32 (count, 2), height and width that each file had.
     """
 
@@ -119,7 +121,8 @@ def gather(source: SourceData, scratch: Path, progress: Progress) -> Gathered:
         progress: where to show it.
 
     Raises:
-        DataError: images differ in size and no size is given.
+        DataError: images differ in size and no size is given, or all of a split are refused.
+        StageError: a decoding process was killed.
     """
     parts = {"train": source.train, "validation": source.validation, "test": source.test}
     splits: dict[str, Split] = {}
@@ -150,18 +153,24 @@ class _Spool:
             for index, result in enumerate(decoded):
                 self._add(file, index, result)
                 advance(1)
+        if self.refused and not self._kept:
+            first = self.refused[0]
+            raise DataError(
+                f"{self._where(first.name)}: {first.reason}. All {len(self.refused):,} pictures of "
+                f"the {self._split} split are refused; correct them."
+            )
         kept = np.array(self._kept, np.int64)
         return SpooledImages(
             self._path,
             self._shape,
             self._files.labels[kept],
             np.arange(len(kept)),
-            np.array(self._files.names, object)[kept],
+            np.array([printable(self._files.names[index]) for index in self._kept], object),
             np.array(self._file_sizes, np.int32).reshape(-1, 2),
         )
 
     def _add(self, file: BinaryIO, index: int, result: Result) -> None:
-        name, label = self._files.names[index], int(self._files.labels[index])
+        name, label = printable(self._files.names[index]), int(self._files.labels[index])
         if isinstance(result, RefusedFileError):
             self.refused.append(Refused(self._split, name, label, result.kind, result.reason))
             return
@@ -170,14 +179,17 @@ class _Spool:
             first, found = (
                 f"{shape[1]}×{shape[0]}" for shape in (self._shape, result.pixels.shape)
             )
+            other = printable(self._files.names[self._kept[0]])
             raise DataError(
-                f"{Path(self._files.folder) / name}: is {found} pixels, but "
-                f"{self._files.names[self._kept[0]]} is {first}. Set data.image_size, such as "
-                "[64, 64] for height and width."
+                f"{self._where(name)}: is {found} pixels, but {other} is {first}. Set "
+                "data.image_size, such as [64, 64] for height and width."
             )
         file.write(result.pixels.data)
         self._kept.append(index)
         self._file_sizes.append(result.file_size)
+
+    def _where(self, name: str) -> str:
+        return f"{printable(self._files.folder)}/{name}"
 
 
 @contextmanager
@@ -194,7 +206,7 @@ def _decoder(files: ImageFiles) -> Iterator[Iterator[Result]]:
     pool = ProcessPoolExecutor(
         len(os.sched_getaffinity(0)),
         mp_context=get_context("spawn"),
-        initializer=child.end_with_parent,
+        initializer=_begin,
         initargs=(os.getpid(),),
     )
     try:
@@ -203,15 +215,30 @@ def _decoder(files: ImageFiles) -> Iterator[Iterator[Result]]:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
+def _begin(parent: int) -> None:
+    """In a decoding process: Ctrl-C is for its parent, with which it ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    child.end_with_parent(parent)
+
+
 def _in_order(pool: ProcessPoolExecutor, tasks: Iterator[Task]) -> Iterator[Result]:
     """Keeps a few tasks ahead of the reader, so that results cannot pile up."""
-    running: deque[Future[list[Result]]] = deque()
-    for task in tasks:
-        running.append(pool.submit(_decode_all, *task))
-        if len(running) > TASKS_AHEAD:
-            yield from running.popleft().result()
-    while running:
-        yield from running.popleft().result()
+    running: deque[tuple[str, Future[list[Result]]]] = deque()
+    try:
+        for task in tasks:
+            running.append((task[1][0], pool.submit(_decode_all, *task)))
+            if len(running) > TASKS_AHEAD:
+                yield from running[0][1].result()
+                running.popleft()
+        while running:
+            yield from running[0][1].result()
+            running.popleft()
+    except BrokenProcessPool as error:
+        near = f" near {printable(running[0][0])}" if running else ""
+        raise StageError(
+            f"ingest: a process that decodes pictures{near} was killed, perhaps for want of "
+            "memory. Close other programs and run again."
+        ) from error
 
 
 def _decode_all(folder: str, names: tuple[str, ...], decoding: Decoding) -> list[Result]:

@@ -51,6 +51,29 @@ def split_validation(
     return np.setdiff1d(np.arange(len(labels)), validation), validation
 
 
+def draw_test(labels: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Draws a stratified test split, at least one image of each class.
+
+    Args:
+        labels: int64 (images,), each of them of two images or more.
+        fraction: the share to draw.
+        seed: decides which.
+
+    Returns:
+        Indices of the images to train on and of those to test on: int64, rising.
+    """
+    count = max(round(fraction * len(labels)), len(np.unique(labels)))
+    drawn = stratified_sample(labels, count, seed, "test")
+    return np.setdiff1d(np.arange(len(labels)), drawn), drawn
+
+
+def find_lonely(labels: np.ndarray) -> int | None:
+    """The first image that is the only one of its class, of which nothing can be drawn."""
+    sizes = np.bincount(labels)
+    lonely = np.flatnonzero(sizes[labels] == 1)
+    return int(lonely[0]) if lonely.size else None
+
+
 def _apportion(sizes: np.ndarray, total: int, limits: np.ndarray) -> np.ndarray:
     """Shares out `total` by size with largest remainders, between one and `limits` a class."""
     exact = sizes * (total / sizes.sum())

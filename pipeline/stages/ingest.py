@@ -1,8 +1,11 @@
 """Reads images from a source, checks and cleans them, and writes them as TFRecord shards."""
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
@@ -14,8 +17,11 @@ from pipeline.data.gathering import Gathered, gather
 from pipeline.data.preparing import Prepared, prepare
 from pipeline.data.profile import Profile
 from pipeline.data.records import write_split
+from pipeline.errors import DataError
 from pipeline.stages import StageContext, StageResult
 from pipeline.store import sha256
+
+MOST_FILES_TOLD = 16
 
 
 def run(context: StageContext) -> StageResult:
@@ -75,9 +81,24 @@ def _describe(
         pixel_mean=mean,
         pixel_deviation=deviation,
         origin=gathered.origin,
-        source_sha256={name: sha256(path) for name, path in section.outside_files().items()},
+        source_sha256=_source_sha256(section.outside_files()),
         cleaning=prepared.cleaning,
     )
+
+
+def _source_sha256(files: Mapping[str, Path]) -> dict[str, str]:
+    """Of each file; of many, one for the list of their names and SHA-256."""
+    try:
+        if len(files) <= MOST_FILES_TOLD:
+            return {name: sha256(path) for name, path in files.items()}
+        total = hashlib.sha256()
+        for name, path in files.items():
+            total.update(f"{json.dumps(name)} {sha256(path)}\n".encode())
+    except OSError as error:
+        raise DataError(
+            f"{error.filename}: changed while it was read ({error.strerror}). Run again."
+        ) from error
+    return {f"{len(files):,} files": total.hexdigest()}
 
 
 def _class_counts(profile: Profile, classes: tuple[str, ...]) -> tuple[int, ...]:

@@ -1,0 +1,151 @@
+"""Lists what lies in a folder of pictures, trusting no name and no link."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pipeline.data.decoding import SUFFIXES, printable
+from pipeline.errors import DataError
+
+# Pictures all the same: they are listed, and then refused by name, lest they go missing unseen.
+OTHER_PICTURES = (
+    ".apng", ".avif", ".dib", ".gif", ".heic", ".heif", ".jfif", ".jpe", ".jp2", ".jxl", ".tga",
+    ".tif", ".tiff",
+)  # fmt: skip
+LISTED = (*SUFFIXES, *OTHER_PICTURES)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder within the data folder, and what lies directly in it.
+
+    Attributes:
+        name: its path from the data folder on; empty for the data folder itself.
+        folders: names of the folders in it, in order of their code points.
+        picture: the first name of a picture that lies beside them; empty if there is none.
+    """
+
+    name: str
+    folders: tuple[str, ...]
+    picture: str
+
+
+@dataclass
+class Listing:
+    """The pictures in a folder and in the folders below it.
+
+    Attributes:
+        names: their paths from the data folder on, in order of their code points.
+        unsound: those that are no readable regular file within the data folder.
+        other: the first file that is no picture; empty if there is none.
+    """
+
+    names: list[str] = field(default_factory=list)
+    unsound: set[str] = field(default_factory=set)
+    other: str = ""
+
+
+def look_into(root: Path, name: str = "") -> Place:
+    """What lies directly in a folder; hidden files and folders do not count.
+
+    Raises:
+        DataError: it cannot be read, or a folder in it is a link that leads out of the data, or
+            has a name that is no text.
+    """
+    folders, pictures = [], []
+    for entry in _entries(root, name):
+        if _is_folder(entry):
+            _check_folder(root, entry)
+            folders.append(entry.name)
+        elif entry.name.lower().endswith(LISTED):
+            pictures.append(entry.name)
+    return Place(name, tuple(sorted(folders)), min(pictures, default=""))
+
+
+def list_pictures(root: Path, name: str) -> Listing:
+    """All pictures in a folder and in the folders below it, each folder once.
+
+    Raises:
+        DataError: a folder cannot be read.
+    """
+    walk = _Walk(root, name)
+    walk.listing.names.sort()
+    return walk.listing
+
+
+class _Walk:
+    """Links are followed last, so that a folder is listed by its own name where it has one."""
+
+    def __init__(self, root: Path, name: str) -> None:
+        self.listing = Listing()
+        self._root, self._base = root, os.path.realpath(root / name)
+        self._known: set[str] = set()
+        self._links: list[tuple[str, str]] = []
+        self._list_below(name, self._base)
+        while self._links:
+            self._list_below(*self._links.pop(0))
+
+    def _list_below(self, path: str, real: str) -> None:
+        """Lists a folder, given by its path from the data folder on and without links."""
+        waiting = [(path, real)]
+        while waiting:
+            path, real = waiting.pop()
+            if real in self._known:
+                continue
+            self._known.add(real)
+            for entry in _entries(self._root, path):
+                if not entry.is_symlink() and entry.is_dir():
+                    waiting.append((f"{path}/{entry.name}", f"{real}/{entry.name}"))
+                else:
+                    self._add(f"{path}/{entry.name}", entry)
+
+    def _add(self, path: str, entry: "os.DirEntry[str]") -> None:
+        is_inside, target = True, entry.path
+        if entry.is_symlink():
+            target = os.path.realpath(entry)
+            is_inside = _is_inside(self._root, target)
+            if is_inside and Path(target).is_dir():
+                if not Path(self._base).is_relative_to(target):
+                    self._links.append((path, target))
+                return
+        if path.lower().endswith(LISTED) or not is_inside:
+            self.listing.names.append(path)
+            if not (is_inside and Path(target).is_file() and os.access(target, os.R_OK)):
+                self.listing.unsound.add(path)
+        else:
+            self.listing.other = self.listing.other or path
+
+
+def _entries(root: Path, name: str) -> "Iterator[os.DirEntry[str]]":
+    place = root / name
+    try:
+        with os.scandir(place) as found:
+            yield from (entry for entry in found if not entry.name.startswith("."))
+    except OSError as error:
+        raise DataError(
+            f"{printable(str(place))}: cannot be read ({error.strerror}). Check the folder."
+        ) from error
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself
+        return False
+
+
+def _check_folder(root: Path, entry: "os.DirEntry[str]") -> None:
+    where = printable(entry.path)
+    if entry.is_symlink() and not _is_inside(root, os.path.realpath(entry)):
+        raise DataError(
+            f"{where}: is a link that leads out of the data folder. Copy what it leads to."
+        )
+    try:
+        entry.name.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(f"{where}: its name is not UTF-8. Rename the folder.") from error
+
+
+def _is_inside(root: Path, target: str) -> bool:
+    return Path(target).is_relative_to(os.path.realpath(root))

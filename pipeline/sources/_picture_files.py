@@ -1,0 +1,56 @@
+"""What the sources of picture files share: their options, and a mapping that stays small."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from pipeline.config import DataSection
+from pipeline.data.decoding import Alpha, ColorMode, Decoding, Fit
+
+Side = Annotated[int, Field(ge=1, le=4096)]
+
+
+class PictureOptions(DataSection):
+    """How picture files become pixels.
+
+    Attributes:
+        color_mode: the channels that a model sees.
+        image_size: height and width; None where all files have one size already.
+        fit: how a picture of another shape comes to that size. `stretch` ignores its proportions,
+            `letterbox` keeps them and leaves the rest black, `crop` cuts off both ends.
+        alpha: what lies behind transparent parts; `refuse` leaves such files out.
+    """
+
+    color_mode: ColorMode = "rgb"
+    image_size: tuple[Side, Side] | None = None
+    fit: Fit = "stretch"
+    alpha: Alpha = "refuse"
+
+    @model_validator(mode="after")
+    def _fit_has_a_size(self) -> "PictureOptions":
+        if self.image_size is None and self.fit != "stretch":
+            raise ValueError(f"fit: {self.fit} needs image_size, such as [64, 64]")
+        return self
+
+    def decoding(self) -> Decoding:
+        return Decoding(self.color_mode, self.image_size, self.fit, self.alpha)
+
+
+class PictureFiles(Mapping[str, Path]):
+    """Files of one folder by their paths from there on; a path is made when it is asked for."""
+
+    def __init__(self, folder: Path, names: Iterable[str]) -> None:
+        self._folder, self._names = folder, dict.fromkeys(names)
+
+    def __getitem__(self, name: str) -> Path:
+        if name not in self._names:
+            raise KeyError(name)
+        return self._folder / name
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
