@@ -101,20 +101,29 @@ class _Walk:
                     self._add(f"{path}/{entry.name}", entry)
 
     def _add(self, path: str, entry: "os.DirEntry[str]") -> None:
-        is_inside, target = True, entry.path
         if entry.is_symlink():
-            target = os.path.realpath(entry)
-            is_inside = _is_inside(self._root, target)
-            if is_inside and Path(target).is_dir():
-                if not Path(self._base).is_relative_to(target):
-                    self._links.append((path, target))
-                return
-        if path.lower().endswith(LISTED) or not is_inside:
-            self.listing.names.append(path)
-            if not (is_inside and Path(target).is_file() and os.access(target, os.R_OK)):
-                self.listing.unsound.add(path)
+            self._add_link(path, os.path.realpath(entry))
+        elif path.lower().endswith(LISTED):
+            self._add_picture(path, is_sound=entry.is_file() and os.access(entry, os.R_OK))
         else:
             self.listing.other = self.listing.other or path
+
+    def _add_link(self, path: str, target: str) -> None:
+        """A folder that holds the class itself is no part of it."""
+        is_inside = _is_inside(self._root, target)
+        if is_inside and Path(target).is_dir():
+            if not Path(self._base).is_relative_to(target):
+                self._links.append((path, target))
+        elif path.lower().endswith(LISTED) or not is_inside:
+            is_readable = Path(target).is_file() and os.access(target, os.R_OK)
+            self._add_picture(path, is_sound=is_inside and is_readable)
+        else:
+            self.listing.other = self.listing.other or path
+
+    def _add_picture(self, path: str, *, is_sound: bool) -> None:
+        self.listing.names.append(path)
+        if not is_sound:
+            self.listing.unsound.add(path)
 
 
 def _entries(root: Path, name: str) -> "Iterator[os.DirEntry[str]]":
