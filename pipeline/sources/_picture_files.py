@@ -1,6 +1,6 @@
 """What the sources of picture files share: their options, and a mapping that stays small."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -39,18 +39,16 @@ class PictureOptions(DataSection):
 
 
 class PictureFiles(Mapping[str, Path]):
-    """Files of one folder by their paths from there on; a path is made when it is asked for."""
+    """Many files by the names that count; a `Path`, which is large, is made when asked for."""
 
-    def __init__(self, folder: Path, names: Iterable[str]) -> None:
-        self._folder, self._names = folder, dict.fromkeys(names)
+    def __init__(self, paths: Mapping[str, str]) -> None:
+        self._paths = paths
 
     def __getitem__(self, name: str) -> Path:
-        if name not in self._names:
-            raise KeyError(name)
-        return self._folder / name
+        return Path(self._paths[name])
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
+        return iter(self._paths)
 
     def __len__(self) -> int:
-        return len(self._names)
+        return len(self._paths)

@@ -1,20 +1,19 @@
-"""Reads pixel tables: a CSV file with a row an image, a column for its class and one a pixel."""
+"""Reads CSV tables with a row an image: a column for its class, and its pixels or its file."""
 
 import math
 import re
 from array import array
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from pipeline.config import DataSection, OutsidePath
+from pipeline.config import OutsidePath
 from pipeline.errors import DataError
-from pipeline.sources import LabelledImages, SourceData
+from pipeline.sources import ImageFiles, LabelledImages, SourceData
 from pipeline.sources._csv_rows import (
-    Rows,
     check_length,
     check_order,
     no_row,
@@ -23,6 +22,8 @@ from pipeline.sources._csv_rows import (
     read_rows,
     shown,
 )
+from pipeline.sources._path_table import PathRows, sound_files
+from pipeline.sources._picture_files import PictureFiles, PictureOptions
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,15 +32,17 @@ INTEGER = re.compile(r"-?[0-9]{1,18}")
 Size = Annotated[int, Field(ge=1)]
 
 
-class Options(DataSection):
+class Options(PictureOptions):
     """Which tables, and what their columns mean.
 
     Attributes:
         test_file: a table with labels of its own; without it `test_fraction` is drawn.
         test_fraction: share of each class in `train_file` that becomes the test split.
         split_seed: draws that share; apart from `seed`, so that all seeds have one test split.
-        label_column: its name in the header; all other columns are pixels, row by row, the
-            channels of a pixel side by side.
+        label_column: its name in the header; without `path_column`, all other columns are pixels,
+            row by row, the channels of a pixel side by side.
+        path_column: name of the column with the path of each image's file; others do not count.
+        image_folder: what these paths start from; the folder that the table is in where None.
         image_shape: height, width and channels; a square of 1 or 3 channels where None.
         classes: names in label order, where the column holds these names or their positions;
             the sorted contents of the column where None.
@@ -51,6 +54,8 @@ class Options(DataSection):
     test_fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
     split_seed: Annotated[int, Field(ge=0)] = 0
     label_column: str = "label"
+    path_column: str | None = None
+    image_folder: OutsidePath | None = None
     delimiter: Literal[",", ";", "\t", "|"] = ","
     image_shape: tuple[Size, Size, Literal[1, 3]] | None = None
     classes: tuple[str, ...] | None = None
@@ -61,7 +66,18 @@ class Options(DataSection):
             raise ValueError("give test_file or test_fraction, one of the two")
         return self
 
-    def outside_files(self) -> dict[str, Path]:
+    @model_validator(mode="after")
+    def _options_fit_the_table(self) -> "Options":
+        if self.path_column is not None and self.image_shape is not None:
+            raise ValueError("image_shape is for tables of pixels; files have image_size")
+        for name in (*PictureOptions.__annotations__, "image_folder"):
+            value = getattr(self, name)
+            if self.path_column is None and value != type(self).model_fields[name].default:
+                raise ValueError(f"{name} is for tables of paths; name their column, path_column")
+        return self
+
+    def tables(self) -> dict[str, Path]:
+        """The tables by option."""
         files = {"train_file": self.train_file}
         if self.test_file is not None:
             files["test_file"] = self.test_file
@@ -70,22 +86,30 @@ class Options(DataSection):
                 raise DataError(f"{path}: no such file. Put it there, or set data.{option}.")
         return files
 
+    def outside_files(self) -> Mapping[str, Path]:
+        tables = self.tables()
+        if self.path_column is None:
+            return tables
+        paths = {option: str(path) for option, path in tables.items()}
+        for option, table in tables.items():
+            paths |= {f"{option} {name}": path for name, path in sound_files(table, self)}
+        return PictureFiles(paths)
+
 
 @dataclass(frozen=True)
 class _Table:
-    """A file's images, and their labels as texts with the line of each text's first row."""
+    """A file's images, each with a code for its label, and each label's first line, by code."""
 
     path: Path
-    images: "np.ndarray"
-    label_codes: "np.ndarray"
+    coded: LabelledImages | ImageFiles
     first_lines: dict[str, int]
 
-    def labelled(self, indices: dict[str, int]) -> LabelledImages:
+    def labelled(self, indices: dict[str, int]) -> LabelledImages | ImageFiles:
         """The images with the class that `indices` gives to each text."""
         import numpy as np
 
         by_code = np.array([indices[text] for text in self.first_lines], np.int64)
-        return LabelledImages(self.images, by_code[self.label_codes])
+        return replace(self.coded, labels=by_code[self.coded.labels])
 
 
 def load(options: Options) -> SourceData:
@@ -95,7 +119,7 @@ def load(options: Options) -> SourceData:
         DataError: a file is missing or no such table, a row is ragged, or a value is no pixel or
             no class.
     """
-    tables = [_read_table(path, options) for path in options.outside_files().values()]
+    tables = [_read_table(path, options) for path in options.tables().values()]
     classes, indices = _classes(tables, options.classes)
     train, *rest = (table.labelled(indices) for table in tables)
     origin = "CSV table " + " and ".join(table.path.name for table in tables)
@@ -109,21 +133,16 @@ def _draw_test(
     table: _Table, labels: "np.ndarray", fraction: float, split_seed: int
 ) -> tuple["np.ndarray", "np.ndarray"]:
     """Rows to train on and rows to test on, some of each class in both: int64, rising."""
-    import numpy as np
+    from pipeline.data.splits import draw_test, find_lonely
 
-    from pipeline.data.splits import stratified_sample
-
-    sizes = np.bincount(labels)
-    if (sizes == 1).any():
-        lonely = np.flatnonzero(labels == np.flatnonzero(sizes == 1)[0])[0]
-        text = list(table.first_lines)[table.label_codes[lonely]]
+    lonely = find_lonely(labels)
+    if lonely is not None:
+        text = list(table.first_lines)[table.coded.labels[lonely]]
         raise DataError(
             f"{table.path}: line {table.first_lines[text]}: the only image of class "
             f"{shown(text)}, expected 2 or more to draw a test split. Add images."
         )
-    count = max(round(fraction * len(labels)), len(np.unique(labels)))
-    drawn = stratified_sample(labels, count, split_seed, "test")
-    return np.setdiff1d(np.arange(len(labels)), drawn), drawn
+    return draw_test(labels, fraction, split_seed)
 
 
 def _classes(
@@ -156,32 +175,39 @@ def _read_table(path: Path, options: Options) -> _Table:
     header = read_header(path, rows, options.delimiter, remedy)
     label_at = _find_label(path, header, options.label_column)
     names = header[:label_at] + header[label_at + 1 :]
-    shape = _image_shape(path, names, options.image_shape)
-    check_order(path, names)
-    pixels, codes = bytearray(), array("q")
-    known: dict[str, tuple[int, int]] = {}
-    for line, label, values in _labelled(path, rows, header, label_at):
-        pixels += values
-        codes.append(known.setdefault(label, (len(known), line))[0])
-    if not codes:
-        raise no_row(path)
-    images = np.frombuffer(pixels, np.uint8).reshape(-1, *shape)
-    first_lines = {label: line for label, (_, line) in known.items()}
-    return _Table(path, images, np.frombuffer(codes, np.int64), first_lines)
-
-
-def _labelled(
-    path: Path, rows: Rows, header: list[str], label_at: int
-) -> Iterator[tuple[int, str, bytes]]:
-    """Each row's line, label and pixels."""
-    names = header[:label_at] + header[label_at + 1 :]
+    images = (_Pixels if options.path_column is None else PathRows)(path, names, options)
+    codes, known = array("q"), dict[str, tuple[int, int]]()
     for line, row in rows:
         where = f"{path}: line {line}"
         check_length(where, row, header)
         label = row.pop(label_at)
         if not label.strip():
             raise DataError(f"{where}: has no label. Write its class, or drop the row.")
-        yield line, label, parse_pixels(where, row, names)
+        images.add(where, row)
+        codes.append(known.setdefault(label, (len(known), line))[0])
+    if not codes:
+        raise no_row(path)
+    first_lines = {label: line for label, (_, line) in known.items()}
+    return _Table(path, images.labelled(np.frombuffer(codes, np.int64)), first_lines)
+
+
+class _Pixels:
+    """The images of rows that hold pixels."""
+
+    def __init__(self, path: Path, names: list[str], options: Options) -> None:
+        self._names = names
+        self._shape = _image_shape(path, names, options.image_shape)
+        self._pixels = bytearray()
+        check_order(path, names)
+
+    def add(self, where: str, row: list[str]) -> None:
+        self._pixels += parse_pixels(where, row, self._names)
+
+    def labelled(self, labels: "np.ndarray") -> LabelledImages:
+        import numpy as np
+
+        images = np.frombuffer(self._pixels, np.uint8).reshape(-1, *self._shape)
+        return LabelledImages(images, labels)
 
 
 def _find_label(path: Path, header: list[str], label_column: str) -> int:

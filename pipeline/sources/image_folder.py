@@ -54,7 +54,7 @@ class Options(PictureOptions):
     def outside_files(self) -> Mapping[str, Path]:
         listings = chain.from_iterable(found.values() for found in _list_all(self).values())
         names = (name for part in listings for name in part.names if name not in part.unsound)
-        return PictureFiles(self.folder, names)
+        return PictureFiles({name: f"{self.folder}/{name}" for name in names})
 
 
 def load(options: Options) -> SourceData:
