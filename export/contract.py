@@ -18,6 +18,8 @@ FILE_NAME = "contract.json"
 LABELS_FILE_NAME = "labels.txt"
 
 Background = Literal["dark", "light", "mixed"]
+Fit = Literal["pad", "stretch", "letterbox", "crop"]
+Alpha = Literal["contrast", "refuse", "white", "black"]
 
 
 @dataclass(frozen=True)
@@ -27,12 +29,15 @@ class Resize:
     Attributes:
         method: how pixels between pixels are found.
         antialias: whether shrinking averages over all pixels.
-        fit: `pad` keeps the proportions and fills the rest with the picture's own border.
+        fit: as the training images were brought to their size. `stretch` ignores the proportions;
+            `letterbox` keeps them and leaves the rest black; `crop` keeps them and cuts off both
+            ends. `pad`, where they had their size already, keeps the proportions and fills the
+            rest with the picture's own border.
     """
 
     method: Literal["bilinear"] = "bilinear"
     antialias: bool = True
-    fit: Literal["pad"] = "pad"
+    fit: Fit = "pad"
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,8 @@ class ImageInput:
         colour: `grey` or `rgb`.
         background: what surrounds the subject in the training images.
         resize: how a picture of another size is brought to this one.
+        alpha: what lies behind transparent parts: white, black, or whichever of them the drawing
+            stands out from; `refuse` where no training image had any.
     """
 
     shape: tuple[int, int, int]
@@ -55,6 +62,7 @@ class ImageInput:
     value_range: tuple[int, int] = (0, 255)
     layout: str = "NHWC"
     resize: Resize = Resize()
+    alpha: Alpha = "contrast"
 
 
 @dataclass(frozen=True)
@@ -108,14 +116,22 @@ class Contract:
     model_key: str
     data_key: str
     versions: Mapping[str, str | None]
-    schema: Literal[1] = 1
+    schema: Literal[2] = 2
 
 
 _CONTRACT = TypeAdapter(Contract)
 
 
-def image_input(shape: tuple[int, int, int], background: Background) -> ImageInput:
-    return ImageInput(shape, "rgb" if shape[2] == 3 else "grey", background)
+def image_input(
+    shape: tuple[int, int, int],
+    background: Background,
+    fit: Fit | None = None,
+    alpha: Alpha | None = None,
+) -> ImageInput:
+    """The input for training images that were files, brought to size by `fit`, or were not."""
+    resize = Resize(fit=fit or "pad")
+    colour: Literal["grey", "rgb"] = "rgb" if shape[2] == 3 else "grey"
+    return ImageInput(shape, colour, background, resize=resize, alpha=alpha or "contrast")
 
 
 def output(labels: Sequence[str]) -> ProbabilitiesOutput:

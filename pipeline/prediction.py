@@ -12,12 +12,15 @@ from PIL import Image, ImageOps
 from export import contract, failures
 from export.contract import Contract, ImageInput
 from export.formats import answers
+from pipeline.data import decoding
+from pipeline.data.decoding import Decoding, RefusedFileError
 from pipeline.errors import ConfigError, DataError
 
 Polarity = Literal["auto", "light_on_dark", "dark_on_light"]
 BACKGROUND = {"light_on_dark": "dark", "dark_on_light": "light"}
 TOP = 3
 MID_GREY = 127.5
+FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
 TOO_LARGE = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 
@@ -49,14 +52,14 @@ def predict(
     """Classifies pictures.
 
     Args:
-        files: PNG or JPEG files, of any size, grey or in colour.
+        files: PNG, JPEG, BMP or WebP files, of any size, grey or in colour.
         export_folder: an export artifact.
         format_name: which of its formats answers.
         polarity: how the pictures are drawn; `auto` looks at each picture's border.
 
     Raises:
         ConfigError: the artifact lacks the format, or the model knows no polarity.
-        DataError: a file is no picture.
+        DataError: a file is no picture, or one of a kind that training would have refused.
     """
     promised = contract.read(export_folder)
     path = file_of(promised, format_name, export_folder)
@@ -65,7 +68,7 @@ def predict(
             f"--polarity {polarity}: the training images have no common background to turn "
             "the picture to; leave --polarity out"
         )
-    prepared = [prepare(_open(file), promised.input, polarity) for file in files]
+    prepared = [_read(file, promised.input, polarity) for file in files]
     probabilities = answers(format_name, path, np.stack([image for image, _ in prepared]))
     return [
         _answer(file, row, promised.output.labels, read_as)
@@ -87,17 +90,33 @@ def file_of(promised: Contract, format_name: str, folder: Path) -> Path:
     raise ConfigError(f"--format {format_name}: {why}. Available: {', '.join(written)}")
 
 
+def _read(file: Path, wanted: ImageInput, polarity: Polarity) -> tuple[np.ndarray, str]:
+    """A picture's pixels, and how it was read; as a training image if these were files too."""
+    fit, alpha = wanted.resize.fit, wanted.alpha
+    if fit == "pad" or alpha == "contrast":
+        return prepare(_open(file), wanted, polarity)
+    if not file.exists():
+        raise DataError(f"{file}: there is no such file")
+    mode: decoding.ColorMode = "rgb" if wanted.colour == "rgb" else "grayscale"
+    place = file.resolve()
+    try:
+        options = Decoding(mode, wanted.shape[:2], fit, alpha)
+        return decoding.read(str(place.parent), place.name, options).pixels, "as it is"
+    except RefusedFileError as refused:
+        raise DataError(f"{file}: {refused.reason}") from refused
+
+
 def _open(file: Path) -> Image.Image:
     """Decodes a picture the right way up."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(file, formats=("PNG", "JPEG")) as image:
+            with Image.open(file, formats=FORMATS) as image:
                 return ImageOps.exif_transpose(image)
     except FileNotFoundError:
         raise DataError(f"{file}: there is no such file") from None
     except (OSError, ValueError, SyntaxError, *TOO_LARGE) as error:
-        raise DataError(f"{file}: cannot be read as PNG or JPEG ({error})") from error
+        raise DataError(f"{file}: cannot be read as {', '.join(FORMATS)} ({error})") from error
 
 
 def prepare(image: Image.Image, wanted: ImageInput, polarity: Polarity) -> tuple[np.ndarray, str]:

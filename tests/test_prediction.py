@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -156,7 +158,7 @@ def test_a_polarity_that_means_nothing_to_the_model_is_refused(export_folder, mo
 @pytest.mark.parametrize("content", [b"", b"plain text", b"\x89PNG\r\n\x1a\n broken"])
 def test_a_file_that_is_no_picture_is_named(export_folder, tmp_path, content):
     (tmp_path / "bad.png").write_bytes(content)
-    with pytest.raises(DataError, match=r"bad\.png: cannot be read as PNG or JPEG"):
+    with pytest.raises(DataError, match=r"bad\.png: cannot be read as PNG, JPEG, BMP, WEBP"):
         predict([tmp_path / "bad.png"], export_folder, "onnx")
 
 
@@ -179,3 +181,40 @@ def test_a_missing_file_is_named(export_folder, tmp_path):
 def test_a_format_that_is_not_there_is_refused_with_the_reason(export_folder, name, reason):
     with pytest.raises(ConfigError, match=f"--format {name}: .*{reason}.*Available: onnx"):
         predict([], export_folder, name)
+
+
+@pytest.fixture
+def photo_model(export_folder, monkeypatch):
+    """A model of photos that were cropped to 28 pixels square."""
+    known = contract.read(export_folder)
+    wanted = contract.image_input((28, 28, 1), "mixed", "crop", "refuse")
+    monkeypatch.setattr(contract, "read", lambda _: replace(known, input=wanted))
+    asked = []
+    monkeypatch.setattr(
+        prediction, "answers", lambda *args: asked.append(args[2]) or BrightestQuarter()(*args)
+    )
+    return asked
+
+
+@pytest.mark.parametrize("suffix", ["png", "bmp", "webp"])
+def test_a_photo_is_prepared_as_for_training(photo_model, export_folder, tmp_path, suffix):
+    wide = np.random.default_rng(0).integers(0, 256, (28, 40)).astype(np.uint8)
+    options = {"lossless": True} if suffix == "webp" else {}
+    file = save(tmp_path / f"a.{suffix}", wide, **options)
+    (answer,) = predict([file], export_folder, "onnx")
+    np.testing.assert_array_equal(photo_model[0][0, :, :, 0], wide[:, 6:34])
+    assert answer.polarity == "as it is"
+
+
+def test_what_training_would_have_refused_is_refused(photo_model, export_folder, tmp_path):
+    file = save(tmp_path / "a.png", np.zeros((28, 28), np.uint16))
+    with pytest.raises(DataError, match=r"a\.png: has 16 bits a channel, expected 8"):
+        predict([file], export_folder, "onnx")
+    with pytest.raises(DataError, match=r"none\.jpg: there is no such file"):
+        predict([tmp_path / "none.jpg"], export_folder, "onnx")
+
+
+@pytest.mark.parametrize("suffix", ["bmp", "webp"])
+def test_other_formats_are_read_too(export_folder, tmp_path, suffix):
+    file = save(tmp_path / f"a.{suffix}", drawing())
+    assert predict([file], export_folder, "onnx")[0].label == "top right"

@@ -27,7 +27,8 @@ class Polarity(StrEnum):
 
 def predict(
     files: Annotated[
-        list[Path], typer.Argument(metavar="FILE", help="PNG or JPEG files, or a CSV pixel table.")
+        list[Path],
+        typer.Argument(metavar="FILE", help="PNG, JPEG, BMP or WebP files, or a CSV pixel table."),
     ],
     format_name: Annotated[
         str, typer.Option("--format", help="The exported format that answers.")

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from pipeline.data.decoding import Alpha, Fit
+
 FILE_NAME = "dataset.json"
 
 
@@ -21,6 +23,8 @@ class Description:
         origin: where the images came from, for a person.
         source_sha256: of the files that the source read, by option or place.
         cleaning: numbers of images changed, dropped or found wanting, by reason.
+        fit: how picture files were brought to size, as in `Decoding`; None where there were none.
+        alpha: what was laid behind their transparent parts.
     """
 
     image_shape: tuple[int, int, int]
@@ -31,6 +35,8 @@ class Description:
     origin: str
     source_sha256: Mapping[str, str]
     cleaning: Mapping[str, int]
+    fit: Fit | None = None
+    alpha: Alpha | None = None
 
     @property
     def num_classes(self) -> int:

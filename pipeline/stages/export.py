@@ -177,8 +177,12 @@ def _interface(context: StageContext, dataset: Description, name: str) -> Interf
 def _contract(
     context: StageContext, dataset: Description, training_background: Background
 ) -> Contract:
+    if dataset.fit is not None:  # photos: no picture is to be inverted to look like them
+        training_background = "mixed"
     return Contract(
-        input=contract.image_input(dataset.image_shape, training_background),
+        input=contract.image_input(
+            dataset.image_shape, training_background, dataset.fit, dataset.alpha
+        ),
         output=contract.output(dataset.classes),
         formats={
             name: contract.of_format(name, _interface(context, dataset, name))

@@ -18,6 +18,7 @@ from pipeline.data.preparing import Prepared, prepare
 from pipeline.data.profile import Profile
 from pipeline.data.records import write_split
 from pipeline.errors import DataError
+from pipeline.sources import ImageFiles
 from pipeline.stages import StageContext, StageResult
 from pipeline.store import sha256
 
@@ -37,6 +38,9 @@ def run(context: StageContext) -> StageResult:
     prepared = prepare(gathered, config.data, config.seed)
     described = _describe(gathered, prepared, config.data)
     _write(context, prepared)
+    if isinstance(source.train, ImageFiles):
+        decoding = source.train.decoding
+        described = replace(described, fit=decoding.fit, alpha=decoding.alpha)
     description.write(context.output, described)
     _draw_preview(context, prepared, gathered.classes)
     sizes = {f"{split}_images": len(data) for split, data in prepared.splits.items()}

@@ -41,6 +41,7 @@ def test_the_file_says_what_a_program_in_any_language_needs(tmp_path):
         "value_range": [0, 255],
         "layout": "NHWC",
         "resize": {"method": "bilinear", "antialias": True, "fit": "pad"},
+        "alpha": "contrast",
     }
     assert plain["formats"]["tflite_int8"] == {
         "file": "tflite_int8.tflite",
@@ -91,6 +92,6 @@ def test_each_broken_promise_is_named(change, message):
 
 def test_a_contract_of_another_schema_is_refused():
     text = contract.to_json(a_contract())
-    assert contract.from_json(text).schema == 1
+    assert contract.from_json(text).schema == 2
     with pytest.raises(ValidationError, match="schema"):
-        contract.from_json(text.replace('"schema":1', '"schema":2'))
+        contract.from_json(text.replace('"schema":2', '"schema":1'))

@@ -7,11 +7,11 @@ from PIL import Image
 from rich.console import Console
 
 from pipeline.config import AugmentationSection, ExportSection, ModelSection, PipelineConfig
-from pipeline.data import description
+from pipeline.data import decoding, description
 from pipeline.data.records import read_split
 from pipeline.errors import DataError
 from pipeline.progress import LogProgress
-from pipeline.sources import idx, npz
+from pipeline.sources import idx, image_folder, npz
 from pipeline.stages import StageContext, ingest
 
 
@@ -178,3 +178,50 @@ def test_a_validation_split_of_the_source_is_kept_whole(tmp_path):
     trained = read_split(tmp_path / "out", "train").images[..., 0]
     assert len(trained) == 2
     assert np.isin(trained, images[:4]).all()
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Thirty photos of odd sizes in three classes, and four files that are none."""
+    generator = np.random.default_rng(0)
+    for label, name in enumerate(("ant", "bee", "cat")):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for number in range(10):
+            pixels = generator.integers(0, 256, (20 + label, 20 + number, 3)).astype(np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "photos" / name / f"{number}.jpg")
+    (tmp_path / "photos" / "ant" / "empty.png").touch()
+    (tmp_path / "photos" / "ant" / "text.jpg").write_text("no picture")
+    (tmp_path / "photos" / "bee" / "caf\udce9\n.png").write_bytes(b"x")
+    Image.new("RGB", (20, 20)).save(tmp_path / "photos" / "cat" / "misnamed.jpg", "PNG")
+    return tmp_path / "photos"
+
+
+def test_a_folder_of_photos_is_read(photos, tmp_path):
+    options = image_folder.Options(
+        folder=photos, image_size=(16, 12), fit="crop", test_fraction=0.3, validation_fraction=0.2
+    )
+    result = run(tmp_path / "out", options)
+    described = description.read(tmp_path / "out")
+    assert described.classes == ("ant", "bee", "cat")
+    assert (described.fit, described.alpha) == ("crop", "refuse")
+    assert "of 16×12×3 in 3 classes" in result.summary
+    found = {
+        split: read_split(tmp_path / "out", split) for split in ("train", "validation", "test")
+    }
+    assert sum(map(len, found.values())) == 30
+    known = {
+        decoding.read(str(photos), f"{name}/{n}.jpg", options.decoding()).pixels.tobytes(): label
+        for label, name in enumerate(described.classes)
+        for n in range(10)
+    }
+    for split in found.values():
+        for image, label in zip(split.images, split.labels, strict=True):
+            assert known.pop(image.tobytes()) == label
+    assert not known
+    ((name, digest),) = described.source_sha256.items()
+    assert (name, len(digest)) == ("34 files", 64)
+    assert str(tmp_path) not in (tmp_path / "out" / "dataset.json").read_text()
+
+
+def test_arrays_have_no_fit(mnist):
+    assert description.read(mnist[0]).fit is None

@@ -8,12 +8,14 @@ const WEIGHT_ONE = 2 ** 22;
 
 /**
  * @param {{width: number, height: number, data: Uint8ClampedArray}} rgba as canvas gives it
- * @param {{height: number, width: number, colour: string, background: string}} wanted the model
+ * @param {{height: number, width: number, colour: string, background: string, fit: string,
+ *   alpha: string}} wanted the model
  * @param {"auto" | "dark" | "light"} ground what surrounds the subject; auto looks at the border
  * @returns {{pixels: Uint8Array, readAs: string}} height x width x channels values 0..255
  */
 export function prepare(rgba, wanted, ground = "auto") {
-  const opaque = flatten(rgba, wanted.colour === "rgb" ? 3 : 1);
+  const opaque = flatten(rgba, wanted.colour === "rgb" ? 3 : 1, paperFor(rgba.data, wanted.alpha));
+  if (wanted.fit !== "pad") return { pixels: fitAsTrained(opaque, wanted).data, readAs: "as it is" };
   const border = borderOf(opaque);
   const pixels = fit(opaque, wanted.width, wanted.height, border).data;
   if (wanted.background === "mixed") return { pixels, readAs: "as it is" };
@@ -23,9 +25,16 @@ export function prepare(rgba, wanted, ground = "auto") {
   return { pixels: pixels.map((value) => 255 - value), readAs: `${readAs}, inverted` };
 }
 
-/** Puts the picture on white, or a light drawing on black, where it is transparent. */
-function flatten({ width, height, data }, channels) {
-  const paper = isLightDrawing(data) ? 0 : 255;
+/** The grey that lies behind what is transparent. */
+function paperFor(data, alpha) {
+  if (alpha === "contrast") return isLightDrawing(data) ? 0 : 255;
+  if (alpha === "refuse" && data.some((value, at) => at % 4 === 3 && value < 255)) {
+    throw new Error("This picture has transparent parts. Choose one without.");
+  }
+  return alpha === "black" ? 0 : 255;
+}
+
+function flatten({ width, height, data }, channels, paper) {
   const flat = new Uint8Array(width * height * channels);
   for (let from = 0, to = 0; from < data.length; from += 4, to += channels) {
     const alpha = data[from + 3];
@@ -82,6 +91,32 @@ function median(values) {
 
 function mean(values) {
   return values.reduce((sum, value) => sum + value, 0) / values.length;
+}
+
+function fitAsTrained(image, { width, height, fit: kind }) {
+  if (image.width === width && image.height === height) return image;
+  if (kind === "letterbox") return fit(image, width, height, [0, 0, 0]);
+  return resize(kind === "crop" ? cropped(image, width, height) : image, width, height);
+}
+
+/** The largest central part in the proportions of `width` and `height`. */
+function cropped(image, width, height) {
+  if (image.width * height >= image.height * width) {
+    const kept = Math.max(1, Math.floor((2 * image.height * width + height) / (2 * height)));
+    return part(image, (image.width - kept) >> 1, 0, kept, image.height);
+  }
+  const kept = Math.max(1, Math.floor((2 * image.width * height + width) / (2 * width)));
+  return part(image, 0, (image.height - kept) >> 1, image.width, kept);
+}
+
+function part(image, left, top, width, height) {
+  const stride = width * image.channels;
+  const data = new Uint8Array(stride * height);
+  for (let y = 0; y < height; y++) {
+    const start = ((top + y) * image.width + left) * image.channels;
+    data.set(image.data.subarray(start, start + stride), y * stride);
+  }
+  return { width, height, channels: image.channels, data };
 }
 
 /** Scales to fit, keeping proportions; `around` fills the rest. */

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from export.contract import ImageInput
+from export.contract import ImageInput, image_input
+from pipeline.data.decoding import Decoding
+from pipeline.data.pictures import to_pixels
 from pipeline.plugins import ROOT
 from pipeline.prediction import prepare
 
@@ -51,10 +53,8 @@ PICTURES = {
 }
 
 
-@pytest.mark.parametrize("wanted", [GREY, COLOUR, MIXED], ids=["grey", "colour", "mixed"])
-@pytest.mark.parametrize("name", PICTURES)
-def test_pictures_are_prepared_to_the_same_bytes_as_by_pillow(tool, name, wanted):
-    pixels = PICTURES[name]
+def prepared_by_the_browser(tool, pixels, wanted):
+    """What picture.js makes of it: the finished process."""
     height, width, _ = wanted.shape
     data = base64.b64encode(pixels.tobytes()).decode()
     request = {
@@ -64,20 +64,54 @@ def test_pictures_are_prepared_to_the_same_bytes_as_by_pillow(tool, name, wanted
             "height": height,
             "colour": wanted.colour,
             "background": wanted.background,
+            "fit": wanted.resize.fit,
+            "alpha": wanted.alpha,
         },
     }
-    done = subprocess.run(
+    return subprocess.run(
         [tool("node"), str(PREPARE), PICTURE_JS.as_uri()],
         input=json.dumps(request),
         capture_output=True,
         text=True,
     )
+
+
+def assert_same(done, name, expected, read_as):
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
     given = np.frombuffer(base64.b64decode(answer["pixels"]), np.uint8)
-    expected, read_as = prepare(Image.fromarray(pixels), wanted, "auto")
     # Pillow 13 takes its two passes in the other order there, and rounds between them.
     allowed = 1 if name == TALL else 0
     difference = given.reshape(expected.shape).astype(int) - expected
     assert np.abs(difference).max() <= allowed
     assert answer["readAs"] == read_as
+
+
+@pytest.mark.parametrize("wanted", [GREY, COLOUR, MIXED], ids=["grey", "colour", "mixed"])
+@pytest.mark.parametrize("name", PICTURES)
+def test_pictures_are_prepared_to_the_same_bytes_as_by_pillow(tool, name, wanted):
+    expected, read_as = prepare(Image.fromarray(PICTURES[name]), wanted, "auto")
+    assert_same(prepared_by_the_browser(tool, PICTURES[name], wanted), name, expected, read_as)
+
+
+FITS = [("stretch", "white"), ("letterbox", "black"), ("crop", "white")]
+
+
+@pytest.mark.parametrize(("fit", "alpha"), FITS)
+@pytest.mark.parametrize("colour", ["grayscale", "rgb"])
+@pytest.mark.parametrize("name", PICTURES)
+def test_photos_are_prepared_to_the_same_bytes_as_for_training(tool, name, colour, fit, alpha):
+    shape = (12, 10, 3 if colour == "rgb" else 1)
+    wanted = image_input(shape, "mixed", fit, alpha)
+    decoding = Decoding(colour, shape[:2], fit, alpha)
+    expected = to_pixels(Image.fromarray(PICTURES[name]), decoding)
+    done = prepared_by_the_browser(tool, PICTURES[name], wanted)
+    assert_same(done, name, expected, "as it is")
+
+
+def test_transparent_parts_are_refused_as_for_training(tool):
+    wanted = image_input((12, 10, 3), "mixed", "crop", "refuse")
+    done = prepared_by_the_browser(tool, PICTURES["half transparent"], wanted)
+    assert "This picture has transparent parts" in done.stderr
+    whole = PICTURES["light"]
+    assert prepared_by_the_browser(tool, whole, wanted).returncode == 0

@@ -1,18 +1,21 @@
 """The Python examples, each run as a user runs it: a process of its own."""
 
+import runpy
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from export import golden
+from export import contract, golden
 from export.examples import rendering
 from export.formats import answers, formats
 from export.golden import Answers
 from pipeline import prediction
+from pipeline.data.decoding import Decoding, read
 from pipeline.sources import LabelledImages
 
 LITERT = [name for name in formats() if name.startswith("tflite")]
@@ -101,3 +104,29 @@ def test_a_call_that_names_nothing_is_told_what_to_name(shipped):
     done = run(shipped, "classify_onnx.py")
     assert done.returncode == 2
     assert "name a picture, or --check with the golden folder" in done.stderr
+
+
+@pytest.mark.parametrize("alpha", ["white", "black"])
+@pytest.mark.parametrize("fit", ["stretch", "letterbox", "crop"])
+@pytest.mark.parametrize("size", [(50, 80), (81, 33), (28, 28), (1, 300)])
+def test_photos_are_prepared_as_for_training(exported, tmp_path, fit, alpha, size):
+    shape = exported.contract.input.shape
+    wanted = contract.image_input(shape, "mixed", fit, alpha)
+    rendering.render(replace(exported.contract, input=wanted), tmp_path)
+    picture = runpy.run_path(str(tmp_path / "runtimes" / "python" / "picture.py"))
+    noise = np.random.default_rng(4).integers(0, 256, (*size, 4)).astype(np.uint8)
+    Image.fromarray(noise).save(tmp_path / "noise.png")
+    decoding = Decoding("grayscale" if shape[2] == 1 else "rgb", shape[:2], fit, alpha)
+    expected = read(str(tmp_path), "noise.png", decoding).pixels
+    np.testing.assert_array_equal(picture["pixels"](tmp_path / "noise.png")[0], expected)
+
+
+def test_transparent_parts_are_refused_as_for_training(exported, tmp_path):
+    wanted = contract.image_input(exported.contract.input.shape, "mixed", "crop", "refuse")
+    rendering.render(replace(exported.contract, input=wanted), tmp_path)
+    picture = runpy.run_path(str(tmp_path / "runtimes" / "python" / "picture.py"))
+    for alpha in (255, 254):
+        Image.new("RGBA", (40, 40), (9, 9, 9, alpha)).save(tmp_path / f"{alpha}.png")
+    assert picture["pixels"](tmp_path / "255.png").max() == 9
+    with pytest.raises(ValueError, match="has transparent parts"):
+        picture["pixels"](tmp_path / "254.png")
