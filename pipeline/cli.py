@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from pipeline import graph
-from pipeline.commands import looking, making, using
+from pipeline.commands import checking, looking, making, using
 from pipeline.config_loading import suggest
 from pipeline.errors import ConfigError, PipelineError, StageError
 from pipeline.interruption import Interrupted, interruptible
@@ -24,6 +24,7 @@ COMMANDS: Mapping[str, Callable[..., None]] = {
     "runs": looking.list_runs,
     "show": looking.show,
     "recommend": looking.recommend,
+    "check-data": checking.check_data,
     "predict": using.predict,
     "check-golden": using.check_golden,
     "demo": using.demo,

@@ -24,6 +24,7 @@ from pipeline.config_base import Fraction as Fraction
 from pipeline.config_base import Location as Location
 from pipeline.config_base import OutsidePath as OutsidePath
 from pipeline.config_base import Section as Section
+from pipeline.config_checks import ChecksSection
 from pipeline.config_model_file import ModelFile
 
 
@@ -42,6 +43,7 @@ class DataSection(Section):
     test_limit: Annotated[int, Field(ge=1)] | None = None
     median_filter: Annotated[int, Field(ge=3)] | None = None
     drop_duplicates: bool = False
+    checks: ChecksSection = ChecksSection()
 
     @model_validator(mode="after")
     def _median_filter_is_odd(self) -> "DataSection":

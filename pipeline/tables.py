@@ -16,11 +16,14 @@ if TYPE_CHECKING:
     from export.golden import Replay
     from export.recommendation import Recommendation
     from export.verdict import FormatVerdict, Micro, Verdict
+    from pipeline.data.checking.examination import Examination
+    from pipeline.data.checking.finding import Example
     from pipeline.prediction import Prediction
 
 EXACT = 0.005
 WIDE = 118
 DASH = "–"
+MOST_GROUPS = 3
 
 
 def show_plan(console: Console, steps: Sequence[Step]) -> None:
@@ -131,6 +134,32 @@ def _more_figures(row: "FormatVerdict") -> tuple[str, ...]:
         _shown_as("{:.1f} ms", row.load_ms),
         row.file,
     )
+
+
+def show_findings(console: Console, examination: "Examination") -> None:
+    """One row a finding with some examples; then how many images were looked at."""
+    if examination.findings:
+        table = _table("level", "check", "what was found, and what to do")
+        for finding in examination.findings:
+            level = f"[{'red' if finding.level == 'fail' else 'yellow'}]{finding.level}[/]"
+            message = escape(finding.message)
+            if finding.examples:
+                groups = "; ".join(map(_group, finding.examples[:MOST_GROUPS]))
+                message += f"\n[dim]{escape(groups)}[/]"
+            table.add_row(level, finding.check, message)
+        console.print(table)
+    splits = examination.material.prepared.splits
+    train, validation, test = (len(splits[name]) for name in ("train", "validation", "test"))
+    found = "" if examination.findings else "Nothing found. "
+    console.print(
+        f"{found}To work with: {train:,} training, {validation:,} validation, {test:,} test images",
+        soft_wrap=True,
+    )
+
+
+def _group(examples: Sequence["Example"]) -> str:
+    """`a.png (train) = b.png (test)`: images that belong together."""
+    return " = ".join(f"{example.name} ({example.split})" for example in examples)
 
 
 def show_recommendation(console: Console, result: "Recommendation") -> None:

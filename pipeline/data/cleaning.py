@@ -3,8 +3,6 @@
 import numpy as np
 from scipy import ndimage
 
-from pipeline.data.profile import Profile
-
 
 def median_filter(images: np.ndarray, size: int) -> np.ndarray:
     """Replaces each value by the median of the square round it, channel by channel.
@@ -16,12 +14,17 @@ def median_filter(images: np.ndarray, size: int) -> np.ndarray:
     return ndimage.median_filter(images, size=(1, size, size, 1))
 
 
-def unique_indices(profile: Profile) -> np.ndarray:
-    """Indices of the first of each set of equal images with equal labels: int64, rising."""
-    keys = np.rec.fromarrays([profile.digests, profile.labels])
+def unique_indices(groups: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Indices of the first of each group and label: int64, rising.
+
+    Args:
+        groups: int64 (count,), a number for each image that equal ones share.
+        labels: int64 (count,).
+    """
+    keys = groups * (labels.max(initial=0) + 1) + labels
     return np.sort(np.unique(keys, return_index=True)[1])
 
 
-def not_in(profile: Profile, other: Profile) -> np.ndarray:
-    """Indices of the images that do not stand in the other, whatever their label: int64, rising."""
-    return np.flatnonzero(~np.isin(profile.digests, other.digests))
+def not_in(groups: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Indices of the images of `groups` that are in none of `others`: int64, rising."""
+    return np.flatnonzero(~np.isin(groups, others))

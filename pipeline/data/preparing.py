@@ -7,26 +7,43 @@ import numpy as np
 
 from pipeline.config import DataSection
 from pipeline.data import cleaning
+from pipeline.data.checking.likeness import alike_groups, equal_groups
 from pipeline.data.gathering import Gathered
 from pipeline.data.profile import Profile, profile
-from pipeline.data.records import count_shards
+from pipeline.data.sharding import count_shards
 from pipeline.data.splits import split_validation, stratified_sample
+from pipeline.errors import DataError
 from pipeline.sources import Split
+
+BELONGS_TO_LATER = (("train", "test"), ("validation", "test"), ("train", "validation"))
+"""An image of both stays in the second: what is measured on is not learned from."""
 
 
 @dataclass(frozen=True)
 class Profiled:
-    """Images and what is known of each."""
+    """Images and what is known of each.
+
+    Attributes:
+        images: the pixels.
+        profile: facts on them.
+        numbers: int64 (count,), one for each image that the source gave, in all splits.
+        equal: int64 (count,), the lowest number of an image that equals it.
+        alike: int64 (count,), the lowest number of those that equal it or nearly do.
+    """
 
     images: Split
     profile: Profile
+    numbers: np.ndarray
+    equal: np.ndarray
+    alike: np.ndarray
 
     def __len__(self) -> int:
         return len(self.images)
 
     def select(self, indices: np.ndarray) -> "Profiled":
         """Those at `indices`, int64 (selected,), in their order."""
-        return Profiled(self.images.select(indices), self.profile.select(indices))
+        parts = (part[indices] for part in (self.numbers, self.equal, self.alike))
+        return Profiled(self.images.select(indices), self.profile.select(indices), *parts)
 
 
 @dataclass(frozen=True)
@@ -36,42 +53,62 @@ class Prepared:
     Attributes:
         splits: `train`, `validation` and `test`.
         cleaning: numbers of images changed or dropped, by reason.
+        dropped: int64 numbers of the images that were dropped, by reason.
     """
 
     splits: Mapping[str, Profiled]
     cleaning: Mapping[str, int]
+    dropped: Mapping[str, np.ndarray]
 
 
-def prepare(gathered: Gathered, section: DataSection, seed: int) -> Prepared:
-    """Draws and cleans. No test image is changed or dropped: none is, where models are used.
-
-    Raises:
-        DataError: a class has too few images.
-    """
-    splits = _limited(gathered, section, seed)
-    counts: dict[str, int] = {}
-    if section.drop_duplicates:
-        kept = cleaning.unique_indices(splits["train"].profile)
-        _keep(splits, "train", kept, counts, "duplicates_dropped")
-    if "validation" not in splits:
-        splits |= _drawn(splits["train"], section.validation_fraction, seed)
-    for split, other in (("train", "test"), ("validation", "test"), ("train", "validation")):
-        kept = cleaning.not_in(splits[split].profile, splits[other].profile)
-        _keep(splits, split, kept, counts, f"{split}_also_in_{other}_dropped")
-    splits["train"] = _mixed(splits["train"], seed)
-    if section.median_filter is not None:
-        filtered = len(splits["train"]) + len(splits["validation"])
-        counts["training_and_validation_median_filtered"] = filtered
-    return Prepared(splits, counts)
-
-
-def _limited(gathered: Gathered, section: DataSection, seed: int) -> dict[str, Profiled]:
+def survey(gathered: Gathered, section: DataSection, seed: int) -> dict[str, Profiled]:
+    """Draws what the limits leave of the source's splits, and finds images that are alike."""
     splits = dict(gathered.splits)
     for name, limit in (("train", section.train_limit), ("test", section.test_limit)):
         if limit is not None:
             chosen = stratified_sample(splits[name].labels, limit, seed, f"{name}_limit")
             splits[name] = splits[name].select(chosen)
-    return {name: Profiled(split, profile(split)) for name, split in splits.items()}
+    profiles = [profile(split) for split in splits.values()]
+    equal = equal_groups(np.concatenate([part.digests for part in profiles]))
+    thumbnails = np.concatenate([part.thumbnails for part in profiles])
+    height, width, _ = splits["train"].image_shape
+    colours = np.concatenate([part.sums for part in profiles]) / (height * width)
+    alike = alike_groups(equal, thumbnails, colours, section.checks.least_similarity)
+    ends = np.cumsum([len(part) for part in profiles])[:-1]
+    columns = (np.split(part, ends) for part in (np.arange(len(equal)), equal, alike))
+    rows = zip(splits.values(), profiles, *columns, strict=True)
+    return dict(zip(splits, (Profiled(*row) for row in rows), strict=True))
+
+
+def prepare(surveyed: Mapping[str, Profiled], section: DataSection, seed: int) -> Prepared:
+    """Draws and cleans. No test image is changed or dropped: none is, where models are used.
+
+    Raises:
+        DataError: a class has too few images, or all of them are in other splits too.
+    """
+    splits = dict(surveyed)
+    dropped: dict[str, np.ndarray] = {}
+    if section.drop_duplicates:
+        train = splits["train"]
+        kept = cleaning.unique_indices(train.equal, train.profile.labels)
+        _keep(splits, "train", kept, dropped, "duplicates_dropped")
+    if "validation" not in splits:
+        splits |= _drawn(splits["train"], section.validation_fraction, seed)
+    for split, other in BELONGS_TO_LATER if section.checks.drop_leaks else ():
+        kept = cleaning.not_in(splits[split].alike, splits[other].alike)
+        _keep(splits, split, kept, dropped, also_in(split, other))
+    _check_left(splits["train"], surveyed["train"])
+    splits["train"] = _mixed(splits["train"], seed)
+    counts = {reason: len(numbers) for reason, numbers in dropped.items()}
+    if section.median_filter is not None:
+        filtered = len(splits["train"]) + len(splits["validation"])
+        counts["training_and_validation_median_filtered"] = filtered
+    return Prepared(splits, counts, dropped)
+
+
+def also_in(split: str, other: str) -> str:
+    """The reason for which an image of `split` is dropped that is in the other too."""
+    return f"{split}_also_in_{other}_dropped"
 
 
 def _drawn(train: Profiled, fraction: float, seed: int) -> dict[str, Profiled]:
@@ -80,11 +117,25 @@ def _drawn(train: Profiled, fraction: float, seed: int) -> dict[str, Profiled]:
 
 
 def _keep(
-    splits: dict[str, Profiled], split: str, kept: np.ndarray, counts: dict[str, int], reason: str
+    splits: dict[str, Profiled],
+    split: str,
+    kept: np.ndarray,
+    dropped: dict[str, np.ndarray],
+    reason: str,
 ) -> None:
-    if dropped := len(splits[split]) - len(kept):
-        splits[split] = splits[split].select(kept)
-        counts[reason] = dropped
+    before = splits[split]
+    if len(kept) < len(before):
+        splits[split] = before.select(kept)
+        dropped[reason] = np.setdiff1d(before.numbers, splits[split].numbers)
+
+
+def _check_left(train: Profiled, surveyed: Profiled) -> None:
+    gone = np.setdiff1d(surveyed.profile.labels, train.profile.labels)
+    if len(gone):
+        raise DataError(
+            f"training split: every image of label {gone[0]} is in validation or test too, equal "
+            "or nearly so. Add other images, or keep these with data.checks.drop_leaks=false."
+        )
 
 
 def _mixed(train: Profiled, seed: int) -> Profiled:

@@ -85,7 +85,8 @@ def thumbnails(images: np.ndarray) -> np.ndarray:
         uint8 (count, 16, 16).
     """
     down, across = (_shares(size) for size in images.shape[1:3])
-    grey = images.mean(axis=3, dtype=np.float32)
+    is_grey = images.shape[3] == 1
+    grey = images[..., 0].astype(np.float32) if is_grey else images.mean(axis=3, dtype=np.float32)
     return np.rint(down @ grey @ across.T).astype(np.uint8)
 
 

@@ -1,6 +1,5 @@
 """TFRecord shards of labelled images: raw pixels and a label in each `tf.train.Example`."""
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,20 +8,15 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.data import description
+from pipeline.data.sharding import count_shards
 from pipeline.errors import StageError
 from pipeline.sources import LabelledImages, Split
 
-SHARD_BYTES = 64 * 2**20
 READ_BATCH_SIZE = 1024
 FEATURES = {
     "image": tf.io.FixedLenFeature([], tf.string),
     "label": tf.io.FixedLenFeature([], tf.int64),
 }
-
-
-def count_shards(data: Split) -> int:
-    """How many files a split is written to."""
-    return max(1, math.ceil(len(data) * math.prod(data.image_shape) / SHARD_BYTES))
 
 
 def write_split(

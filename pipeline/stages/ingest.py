@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline import plugins
 from pipeline.config import DataSection
 from pipeline.data import cleaning, description, preview
-from pipeline.data.checks import check
-from pipeline.data.gathering import Gathered, gather
-from pipeline.data.preparing import Prepared, prepare
+from pipeline.data.checking import examination
+from pipeline.data.gathering import Gathered
+from pipeline.data.inspecting import inspect
+from pipeline.data.preparing import Prepared
 from pipeline.data.profile import Profile
 from pipeline.data.records import write_split
 from pipeline.errors import DataError
@@ -26,22 +26,24 @@ MOST_FILES_TOLD = 16
 
 
 def run(context: StageContext) -> StageResult:
-    """Fills the output with shards, `dataset.json` and `preview.png`.
+    """Fills the output with shards, `dataset.json`, `checks.json` and `preview.png`.
 
     Raises:
-        DataError: the images or labels are wrong.
+        DataError: the images or labels are wrong, or a check of level `fail` found something.
     """
     config = context.config
-    source = plugins.load(plugins.SOURCES, config.data.source).load(config.data)
-    gathered = gather(source, context.scratch, context.progress)
-    check(gathered)
-    prepared = prepare(gathered, config.data, config.seed)
+    inspected = inspect(config, context.scratch, context.progress)
+    gathered, prepared = inspected.gathered, inspected.prepared
+    examination.refuse_failures(inspected.examination)
+    for finding in inspected.examination.findings:
+        context.progress.line(f"{finding.check}: {finding.message}")
     described = _describe(gathered, prepared, config.data)
     _write(context, prepared)
     if isinstance(source.train, ImageFiles):
         decoding = source.train.decoding
         described = replace(described, fit=decoding.fit, alpha=decoding.alpha)
     description.write(context.output, described)
+    examination.write(context.output, inspected.examination)
     _draw_preview(context, prepared, gathered.classes)
     sizes = {f"{split}_images": len(data) for split, data in prepared.splits.items()}
     return StageResult(_summary(described), {**sizes, "classes": described.num_classes})

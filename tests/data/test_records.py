@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline.data import description, records
+from pipeline.data import description, records, sharding
 from pipeline.errors import StageError
 from pipeline.sources import LabelledImages
 
@@ -32,7 +32,7 @@ def test_images_come_back_as_they_were_written(tmp_path, data):
 
 
 def test_a_large_split_is_written_as_shards_in_order(tmp_path, data, monkeypatch):
-    monkeypatch.setattr(records, "SHARD_BYTES", 4 * 5 * 4 * 3)
+    monkeypatch.setattr(sharding, "SHARD_BYTES", 4 * 5 * 4 * 3)
     records.write_split(tmp_path, "train", data)
     describe(tmp_path, data)
     assert sorted(path.name for path in tmp_path.glob("*.tfrecord")) == [

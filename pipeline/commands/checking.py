@@ -1,0 +1,44 @@
+"""The command that looks at data before any training: check-data."""
+
+import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from pipeline import tables
+from pipeline.commands.options import DEFAULT_CONFIG, ConfigOption, OverridesArgument, console
+from pipeline.config_loading import load_config
+from pipeline.errors import DataError
+from pipeline.progress import progress_on, quiet_libraries
+
+
+def check_data(
+    overrides: OverridesArgument = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    output: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Write checks.json and the lists of files there."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Check the images as ingest would; train and publish nothing."""
+    loaded = load_config(config, overrides or ())
+    with quiet_libraries():
+        from pipeline.data.checking import examination
+        from pipeline.data.inspecting import inspect
+    shown_on = Console(stderr=True, highlight=False) if as_json else console
+    with TemporaryDirectory(prefix="check-data-") as scratch:
+        found = inspect(loaded, Path(scratch), progress_on(shown_on)).examination
+        if output:
+            output.mkdir(parents=True, exist_ok=True)
+            examination.write(output, found)
+    if as_json:
+        print(json.dumps(found.as_json(), indent=2))  # noqa: T201
+    else:
+        tables.show_findings(console, found)
+    if found.failures:
+        names = ", ".join(dict.fromkeys(finding.check for finding in found.failures))
+        raise DataError(f"{loaded.name}: {names}: a run would end here; set warn to go on")

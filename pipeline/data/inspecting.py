@@ -1,0 +1,38 @@
+"""Reads, prepares and examines the images of a config; `ingest` writes them, `check-data` not."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline import plugins
+from pipeline.config import PipelineConfig
+from pipeline.data.checking.examination import Examination, examine
+from pipeline.data.checking.finding import Material
+from pipeline.data.checks import check
+from pipeline.data.gathering import Gathered, gather
+from pipeline.data.preparing import Prepared, prepare, survey
+from pipeline.progress import Progress
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """What a source gave, what will be written, and what the checks found."""
+
+    gathered: Gathered
+    prepared: Prepared
+    examination: Examination
+
+
+def inspect(config: PipelineConfig, scratch: Path, progress: Progress) -> Inspected:
+    """Does all of ingest that writes nothing but decoded pixels to `scratch`.
+
+    Raises:
+        DataError: the images or labels are wrong.
+    """
+    section = config.data
+    source = plugins.load(plugins.SOURCES, section.source).load(section)
+    gathered = gather(source, scratch, progress)
+    check(gathered)
+    surveyed = survey(gathered, section, config.seed)
+    prepared = prepare(surveyed, section, config.seed)
+    material = Material(gathered, surveyed, prepared, section.checks)
+    return Inspected(gathered, prepared, examine(material))
