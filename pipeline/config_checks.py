@@ -70,7 +70,7 @@ class ChecksSection(Section):
     least_images: Annotated[int, Field(ge=1)] = 20
     largest_shift: Annotated[float, Field(gt=0)] = 0.25
     largest_share_shift: Annotated[float, Field(gt=0, le=1)] = 0.05
-    suspect_images: Annotated[int, Field(ge=100)] = 10_000
+    suspect_images: Annotated[int, Field(ge=100)] = 50_000
 
     @property
     def least_similarity(self) -> float:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 
@@ -30,6 +31,7 @@ class Dataset:
         images: uint8 (count, height, width, channels), the test split.
         origin: where the images come from, in words.
         preview: a PNG of augmented samples, or None.
+        checks: what the checks of ingest found, as `checks.json` has it, or None.
     """
 
     classes: Sequence[str]
@@ -37,6 +39,7 @@ class Dataset:
     images: np.ndarray
     origin: str
     preview: bytes | None = None
+    checks: Mapping[str, Any] | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -20,6 +20,7 @@ from pipeline.sources import LabelledImages
 from pipeline.stages import StageContext, StageResult
 
 PREVIEW = "preview.png"
+CHECKS = "checks.json"
 
 
 def run(context: StageContext) -> StageResult:
@@ -111,9 +112,16 @@ def _evaluation(
             images=images,
             origin=dataset.origin,
             preview=preview.read_bytes() if preview.is_file() else None,
+            checks=_checks(ingest),
         ),
         origin=report.Origin(config.name, _model(context), provenance.facts(context.inputs)),
     )
+
+
+def _checks(ingest: Path) -> dict[str, Any] | None:
+    """What the data's checks found, where the artifact tells."""
+    path = ingest / CHECKS
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
 def _history(context: StageContext) -> history.History:

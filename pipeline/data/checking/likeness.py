@@ -19,7 +19,7 @@ from pipeline.data.profile import THUMBNAIL
 BITS = 64
 ROTATIONS = range(0, BITS, 8)
 WINDOW = 4
-MOST_FLIPPED_BITS = 8
+MOST_FLIPPED_BITS = 6
 LOWEST = 16
 """Frequencies whose distance is computed before that of whole thumbnails; it is never larger."""
 ROUNDING = 0.5
@@ -30,7 +30,7 @@ LARGEST_MEAN_SHIFT = 20.0
 LARGEST_COLOUR_SHIFT = 8.0
 """Grey levels by which the mean of a channel may shift further than that of all channels."""
 LARGEST_CONTRAST_RATIO = 1.12
-CONFIRMED_AT_ONCE = 2**15
+CONFIRMED_AT_ONCE = 2**13
 
 
 def equal_groups(digests: np.ndarray) -> np.ndarray:
@@ -71,47 +71,44 @@ def alike_groups(
     if similarity >= 1:
         return equal
     distinct = np.flatnonzero(equal == np.arange(len(equal)))
-    pairs = near_pairs(thumbnails[distinct], colours[distinct], similarity)
     groups = np.arange(len(equal))
-    groups[distinct] = _first_of_group(distinct, pairs)
+    joined = _near_groups(thumbnails[distinct], colours[distinct], similarity)
+    groups[distinct] = distinct[joined]
     return groups[equal]
 
 
-def _first_of_group(indices: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    """For each of rising `indices`, the first of those that `pairs` of places join it with."""
-    size = len(indices)
-    links = coo_array((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), (size, size))
-    _, group = connected_components(links, directed=False)
-    firsts = np.unique(group, return_index=True)[1]
-    return indices[firsts[group]]
-
-
-def near_pairs(thumbnails: np.ndarray, colours: np.ndarray, similarity: float) -> np.ndarray:
-    """Pairs of near duplicates among different images: int64 (pairs, 2), each pair rising.
-
-    Args:
-        thumbnails: uint8 (count, 16, 16).
-        colours: float64 (count, channels), means of the pixels.
-        similarity: least correlation.
-    """
+def _near_groups(thumbnails: np.ndarray, colours: np.ndarray, similarity: float) -> np.ndarray:
+    """For each of some different images, the index of the first of its near duplicates."""
     frequencies, deviations = _frequencies(thumbnails)
     busy = np.flatnonzero(deviations >= LEAST_DEVIATION)
-    if not len(busy):
-        return np.empty((0, 2), np.int64)
-    frequencies, deviations = frequencies[busy], deviations[busy]
-    hashes = np.packbits(frequencies > 0, axis=1).view(">u8")[:, 0].astype(np.uint64)
-    found = [np.empty((0, 2), np.int64)]
-    lowest = frequencies[:, :LOWEST] / deviations[:, None]
-    for pairs in _neighbours(hashes):
+    hashes = np.packbits(frequencies[busy] > 0, axis=1).view(">u8")[:, 0].astype(np.uint64)
+    lowest = frequencies[:, :LOWEST] / np.maximum(deviations, 1)[:, None]
+    groups = np.arange(len(thumbnails))
+    for neighbours in _neighbours(hashes):
+        pairs = busy[neighbours]
+        pairs = pairs[groups[pairs[:, 0]] != groups[pairs[:, 1]]]
         offs = lowest[pairs[:, 0]] - lowest[pairs[:, 1]]
         distances = np.einsum("pf,pf->p", offs, offs) / THUMBNAIL**2
-        bounds = 2 * _largest_difference(deviations, pairs, similarity)
-        found.append(pairs[distances <= bounds])
-    candidates = busy[np.unique(np.sort(np.concatenate(found), axis=1), axis=0)]
-    shifts = colours[candidates[:, 0]] - colours[candidates[:, 1]]
-    further = abs(shifts - shifts.mean(axis=1, keepdims=True)).max(axis=1)
-    candidates = candidates[further <= LARGEST_COLOUR_SHIFT]
-    return candidates[_confirmed(thumbnails, candidates, similarity)]
+        pairs = pairs[distances <= 2 * _largest_difference(deviations, pairs, similarity)]
+        pairs = pairs[_are_of_one_colour(colours, pairs)]
+        groups = _join(groups, pairs[_confirmed(thumbnails, pairs, similarity)])
+    return groups
+
+
+def _join(groups: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    """The groups when those of each of `pairs` are one; each is named by its lowest member."""
+    names, ends = np.unique(groups[pairs], return_inverse=True)
+    ends = ends.reshape(-1, 2)
+    links = coo_array((np.ones(len(ends), bool), (ends[:, 0], ends[:, 1])), (len(names),) * 2)
+    component = connected_components(links, directed=False)[1]
+    renamed = np.arange(len(groups))
+    renamed[names] = names[np.unique(component, return_index=True)[1]][component]
+    return renamed[groups]
+
+
+def _are_of_one_colour(colours: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    shifts = colours[pairs[:, 0]] - colours[pairs[:, 1]]
+    return abs(shifts - shifts.mean(axis=1, keepdims=True)).max(axis=1) <= LARGEST_COLOUR_SHIFT
 
 
 def _frequencies(thumbnails: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

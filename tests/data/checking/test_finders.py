@@ -1,0 +1,246 @@
+"""Each check finds what it is for, with values worked out by hand, and nothing else."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.config_checks import REFUSED, ChecksSection
+from pipeline.data.gathering import Refused, SpooledImages
+from pipeline.sources import LabelledImages
+
+FOUR = [0, 0, 0, 0, 1, 1, 1, 1]
+
+
+def names(finding):
+    return [tuple(f"{e.split} {e.name}" for e in group) for group in finding.examples]
+
+
+def test_sound_images_are_passed_in_silence(found, labelled):
+    assert found(train=labelled(FOUR * 10), test=labelled(FOUR)) == {}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_each_kind_of_refused_files_is_told_with_its_first(found, labelled, kind):
+    refused = tuple(
+        Refused("train", f"b/{i}\n.png", 1, kind, "is not what it seems") for i in range(2)
+    )
+    (finding,) = found(train=labelled(FOUR), test=labelled(FOUR), refused=refused)[kind]
+    assert finding.count == 2
+    assert finding.message.startswith("2 files ")
+    assert r"left out: b/0\n.png is not what it seems; " in finding.message
+    assert names(finding) == [("train b/0\\n.png",), ("train b/1\\n.png",)]
+    assert finding.examples[0][0].label == "b"
+
+
+def test_constant_and_nearly_constant_images_are_found(found, labelled):
+    train = labelled(FOUR)
+    train.images[2] = 77
+    train.images[5] = 0
+    train.images[5, 0, 0] = 31  # deviation 31 / 16 * sqrt(1 - 1 / 256) = 1.93
+    train.images[6] = 0
+    train.images[6, 0, 0] = 33  # 2.06
+    (finding,) = found(train=train, test=labelled(FOUR))["constant_images"]
+    assert finding.count == 2
+    assert names(finding) == [("train image 2",), ("train image 5",)]
+
+
+def test_an_image_of_one_colour_is_constant_and_one_of_two_is_not(found, labelled):
+    train = labelled(FOUR, channels=3)
+    train.images[0] = [200, 0, 10]
+    train.images[1] = [200, 0, 10]
+    train.images[1, 8:] = [0, 200, 10]
+    (finding,) = found(train=train, test=labelled(FOUR, channels=3))["constant_images"]
+    assert names(finding) == [("train image 0",)]
+
+
+def spooled(tmp_path, images, labels, sizes):
+    path = tmp_path / f"{len(list(tmp_path.iterdir()))}.pixels"
+    Path(path).write_bytes(images.tobytes())
+    files = np.array([f"{i}.png" for i in range(len(labels))], object)
+    positions = np.arange(len(labels))
+    shape = images.shape[1:]
+    return SpooledImages(path, shape, np.array(labels), positions, files, np.array(sizes, np.int32))
+
+
+def test_files_far_from_the_median_size_are_found(found, noise, tmp_path):
+    sizes = [(100, 200)] * 6 + [(100, 801), (24, 200)]  # 4.005 and 4.17 times off
+    train = spooled(tmp_path, noise(8), FOUR, sizes)
+    test = spooled(tmp_path, noise(8), FOUR, [(400, 50)] + [(100, 200)] * 7)  # 4 times
+    (finding,) = found(train=train, test=test)["size_outliers"]
+    assert names(finding) == [("train 6.png",), ("train 7.png",)]
+    assert "median of 200×100 pixels" in finding.message
+
+
+def test_colour_images_without_colour_are_told_of(found, labelled):
+    grey = labelled(FOUR, channels=3)
+    grey.images[:] = grey.images[..., :1]
+    also = labelled(FOUR, channels=3)
+    also.images[:] = also.images[..., :1]
+    assert found(train=grey, test=also)["colour"][0].count == 16
+    also.images[3, 0, 0] = [9, 0, 0]
+    assert "colour" not in found(train=grey, test=also)
+
+
+def test_duplicates_are_counted_within_class_and_split(found, labelled):
+    train = labelled(FOUR)
+    train.images[[1, 3]] = train.images[0]
+    train.images[6] = train.images[5]
+    (finding,) = found(train=train, test=labelled(FOUR))["duplicates"]
+    assert finding.count == 3
+    first, second = names(finding)
+    assert first == ("train image 0", "train image 1", "train image 3")
+    assert second == ("train image 5", "train image 6")
+
+
+def test_near_duplicates_are_told_apart_from_equal_ones(found, labelled):
+    train = labelled(FOUR)
+    train.images[[1, 2]] = train.images[0]
+    train.images[2, 0, 0] ^= 8
+    findings = found(train=train, test=labelled(FOUR))
+    assert findings["duplicates"][0].count == findings["near_duplicates"][0].count == 1
+    shown = [("train image 0", "train image 1", "train image 2")]
+    assert names(findings["near_duplicates"][0]) == shown
+
+
+def test_images_under_two_classes_conflict_whatever_their_split(found, labelled):
+    train, test = labelled(FOUR), labelled(FOUR)
+    train.images[5] = train.images[1]
+    train.images[6] = train.images[2]
+    train.images[6, 0, 0] ^= 8
+    test.images[7] = train.images[0]
+    (finding,) = found(train=train, test=test)["label_conflicts"]
+    assert finding.count == 3
+    assert names(finding) == [
+        ("train image 0", "test image 7"),
+        ("train image 1", "train image 5"),
+        ("train image 2", "train image 6"),
+    ]
+
+
+def test_leaks_are_counted_and_left_out_of_what_is_learned_from(examined, labelled):
+    train, validation, test = labelled(FOUR), labelled(FOUR), labelled(FOUR)
+    test.images[1] = train.images[0]
+    test.images[2] = train.images[3]
+    test.images[2, 0, 0] ^= 8
+    validation.images[4] = train.images[5]
+    test.images[6] = validation.images[6]
+    result = examined(train=train, validation=validation, test=test)
+    leaks = [f for f in result.findings if f.check == "leakage"]
+    assert [(leak.count, leak.message.partition(";")[0]) for leak in leaks] == [
+        (2, "2 training images in the test split too, equal or nearly so"),
+        (1, "1 validation image in the test split too, equal or nearly so"),
+        (1, "1 training image in the validation split too, equal or nearly so"),
+    ]
+    assert names(leaks[0]) == [
+        ("train image 0", "test image 1"),
+        ("train image 3", "test image 2"),
+    ]
+    splits = result.material.prepared.splits
+    assert splits["train"].numbers.tolist() == [1, 2, 4, 6, 7]
+    assert splits["validation"].numbers.tolist() == [8 + i for i in (0, 1, 2, 3, 4, 5, 7)]
+    assert len(splits["test"]) == 8
+
+
+def test_leaks_can_be_kept(examined, labelled):
+    train, test = labelled(FOUR), labelled(FOUR)
+    test.images[1] = train.images[0]
+    checks = ChecksSection(drop_leaks=False, least_images=1)
+    result = examined(checks=checks, train=train, validation=labelled(FOUR), test=test)
+    (finding,) = result.findings
+    assert finding.message.endswith("; data.checks.drop_leaks=true leaves them out")
+    assert len(result.material.prepared.splits["train"]) == 8
+
+
+def test_the_validation_split_that_is_drawn_shares_no_image_with_training(examined, labelled):
+    train = labelled([0] * 12 + [1] * 12)
+    train.images[:] = train.images[[0, 1, 2, 3] * 3 + [12, 13, 14, 15] * 3]
+    result = examined(train=train, test=labelled(FOUR))
+    parts = result.material.prepared.splits
+    assert not set(parts["train"].equal) & set(parts["validation"].equal)
+    assert [f.check for f in result.findings] == ["duplicates"]  # the draw is ours, no leak
+
+
+def test_imbalance_is_the_largest_class_over_the_smallest(found, labelled):
+    validation, test = labelled(FOUR), labelled(FOUR)
+    checks = ChecksSection(least_images=1, imbalance_ratio=3, drift="ignore")
+    given = {"checks": checks, "validation": validation, "test": test}
+    (finding,) = found(train=labelled([0] * 10 + [1] * 3), **given)["imbalance"]
+    assert "class 'a' has 3 times the training images of 'b' (10 to 3)" in finding.message
+    assert "imbalance" not in found(train=labelled([0] * 9 + [1] * 3), **given)
+
+
+def test_classes_with_few_training_images_are_named(found, labelled):
+    given = {"validation": labelled(FOUR), "test": labelled(FOUR)}
+    checks = ChecksSection(least_images=5, drift="ignore")
+    (finding,) = found(checks=checks, train=labelled([0] * 5 + [1] * 4), **given)["few_images"]
+    assert finding.message == "1 class with fewer than 5 training images: 'b' (4); add images"
+
+
+def test_classes_that_a_split_lacks_are_named(found, labelled):
+    checks = ChecksSection(least_images=1, drift="ignore")
+    given = {"train": labelled(FOUR), "validation": labelled([0]), "test": labelled([1])}
+    (finding,) = found(checks=checks, **given)["missing_classes"]
+    assert finding.count == 2
+    assert finding.message.startswith("no image of 'b' in validation, 'a' in test; ")
+
+
+def shifted(generator, count, mean, spread=20):
+    """Images each of one brightness, and on it the same stripes."""
+    levels = generator.normal(mean, spread, count)[:, None, None, None]
+    stripes = np.tile([-5, 5], 8)[None, None, :, None] * np.ones((count, 16, 16, 3))
+    noise = generator.normal(0, 5, (count, 16, 16, 3))
+    images = np.clip(np.rint(levels + stripes + noise), 0, 255).astype(np.uint8)
+    return LabelledImages(images, np.arange(count) % 2)
+
+
+def test_drift_of_brightness_is_told_in_deviations_of_training(found):
+    generator = np.random.default_rng(0)
+    given = {
+        "train": shifted(generator, 3000, 120),
+        "validation": shifted(generator, 3000, 120),
+        "test": shifted(generator, 3000, 132),  # 12 / 20 of a deviation
+    }
+    checks = ChecksSection(near_duplicates="ignore", drop_leaks=False)
+    (finding,) = found(checks=checks, **given)["drift"]
+    assert finding.count == 3
+    words = finding.message.split("by ")
+    assert finding.message.startswith("the test split differs from training: red brightness by +0.")
+    assert float(words[1].split()[0]) == pytest.approx(0.6, abs=0.1)
+
+
+def test_chance_alone_is_no_drift(found):
+    generator = np.random.default_rng(0)
+    parts = {name: shifted(generator, 12, 120) for name in ("train", "validation", "test")}
+    checks = ChecksSection(near_duplicates="ignore", drop_leaks=False)
+    assert "drift" not in found(checks=checks, **parts)
+
+
+def test_drift_of_classes_is_told_with_both_shares(found, labelled):
+    given = {
+        "train": labelled([0, 1] * 400),
+        "validation": labelled([0, 1] * 200),
+        "test": labelled([0, 0, 0, 1] * 200),
+    }
+    (finding,) = found(**given)["drift"]
+    assert finding.count == 2
+    assert "class 'a' 50.0% to 75.0%; class 'b' 50.0% to 25.0%" in finding.message
+
+
+def test_flipped_labels_are_suspected_and_few_others(found):
+    generator = np.random.default_rng(0)
+    centres = generator.integers(60, 200, (2, 16, 16, 1))
+    labels = np.arange(400) % 2
+    images = np.clip(centres[labels] + generator.normal(0, 25, (400, 16, 16, 1)), 0, 255)
+    flipped = [10, 78, 200]
+    told = labels.copy()
+    told[flipped] = 1 - told[flipped]
+    train = LabelledImages(images.astype(np.uint8), told)
+    test = LabelledImages(images[::4].astype(np.uint8) // 2, labels[::4])
+    given = {"train": train, "validation": test, "test": test}
+    off = ChecksSection(drop_leaks=False)
+    assert "suspect_labels" not in found(checks=off, **given)
+    on = ChecksSection(suspect_labels="warn", drop_leaks=False)
+    (finding,) = found(checks=on, **given)["suspect_labels"]
+    assert {group[0] for group in names(finding)} == {f"train image {i}" for i in flipped}
+    assert "is labelled 'b' and looks like 'a'" in finding.message
