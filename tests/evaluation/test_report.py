@@ -169,3 +169,34 @@ def test_the_colour_of_a_cell_grows_with_its_share_of_the_true_class():
     confusion = np.array([[991, 4, 5], [1, 9, 0], [0, 0, 0]])
     levels = [[level for _, level in row] for row in report.matrix_cells(confusion)]
     assert levels == [[6, 1, 2], [6, 6, 0], [0, 0, 0]]
+
+
+def with_checks(*findings):
+    shown = evaluation()
+    facts = {"images": 27, "mean": [12.34], "deviation": [56.78]}
+    checks = {"findings": findings, "statistics": {"train": facts, "test": facts}}
+    return replace(shown, dataset=replace(shown.dataset, checks=checks))
+
+
+def test_findings_are_told_with_examples_and_never_as_markup():
+    images = [{"name": "<b>.png", "split": "train", "label": "a"}] * 2
+    finding = {
+        "check": "near_duplicates",
+        "level": "warn",
+        "message": "3 images nearly equal",
+        "examples": [images],
+    }
+    html = render(with_checks(finding))
+    page = Page(html)
+    assert "<h2>Data checks</h2>" in html
+    assert "Near duplicates" in page.text
+    assert "3 images nearly equal." in page.text
+    assert "<b>.png (train) = <b>.png (train)" in page.text
+    assert "Training 27 12.3 56.8 Test 27 12.3 56.8" in re.sub(
+        r"\s+", " ", re.sub("<[^>]*>", " ", html)
+    )
+
+
+def test_without_findings_the_report_says_so():
+    assert "before any training found nothing" in render(with_checks())
+    assert "Data checks" not in render(evaluation())

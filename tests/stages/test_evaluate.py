@@ -69,6 +69,9 @@ def write_inputs(folder, bias=BIAS, kernel=KERNEL, augmentation=None):
         cleaning={},
     )
     description.write(ingest, described)
+    finding = {"check": "drift", "level": "warn", "message": "it drifts", "examples": []}
+    checks = {"findings": [finding], "statistics": {}}
+    (ingest / "checks.json").write_text(json.dumps(checks), encoding="utf-8")
     records.write_split(ingest, "test", test)
     dense = keras.layers.Dense(3, activation="softmax", name="probabilities")
     model = keras.Sequential([keras.Input((2, 2, 1)), keras.layers.Flatten(), dense])
@@ -134,6 +137,7 @@ def test_the_report_is_of_this_config(evaluated):
     page = (evaluated[0].output / "report.html").read_text(encoding="utf-8")
     assert "<h1>three_greys</h1>" in page
     assert "Made up." in page
+    assert "It drifts." in page
 
 
 def test_progress_counts_every_image_in_batches(evaluated):

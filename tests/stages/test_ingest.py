@@ -1,4 +1,5 @@
 import gzip
+import json
 import struct
 
 import numpy as np
@@ -7,6 +8,7 @@ from PIL import Image
 from rich.console import Console
 
 from pipeline.config import AugmentationSection, ExportSection, ModelSection, PipelineConfig
+from pipeline.config_checks import ChecksSection
 from pipeline.data import decoding, description
 from pipeline.data.records import read_split
 from pipeline.errors import DataError
@@ -15,7 +17,7 @@ from pipeline.sources import idx, image_folder, npz
 from pipeline.stages import StageContext, ingest
 
 
-def run(folder, data=None, seed=0):
+def run(folder, data=None, seed=0, console=None):
     folder.mkdir(exist_ok=True)
     config = PipelineConfig(
         name="test",
@@ -25,7 +27,7 @@ def run(folder, data=None, seed=0):
         model=ModelSection(preset="compact_cnn"),
         export=ExportSection(formats=("onnx",)),
     )
-    progress = LogProgress(Console(quiet=True))
+    progress = LogProgress(console or Console(quiet=True))
     return ingest.run(StageContext(config, {}, folder, folder, progress))
 
 
@@ -225,3 +227,41 @@ def test_a_folder_of_photos_is_read(photos, tmp_path):
 
 def test_arrays_have_no_fit(mnist):
     assert description.read(mnist[0]).fit is None
+
+
+def test_what_the_checks_found_is_published_and_said(small, tmp_path, capsys):
+    result = run(tmp_path / "out", idx.Options(folder=small), console=Console())
+    checks = json.loads((tmp_path / "out" / "checks.json").read_text(encoding="utf-8"))
+    found = [finding["check"] for finding in checks["findings"]]
+    assert {"leakage", "few_images"} <= set(found)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.strip().partition(":")[0] for line in lines] == found
+    assert (tmp_path / "out" / "duplicates.csv").is_file()
+    assert "dropped" in result.summary
+
+
+def test_a_check_of_level_fail_leaves_the_output_empty(small, tmp_path):
+    options = idx.Options(folder=small, checks=ChecksSection(leakage="fail"))
+    with pytest.raises(DataError, match=r": leakage: \d training image.* check-data"):
+        run(tmp_path / "out", options)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_mnist_passes_all_checks_in_silence(mnist):
+    checks = json.loads((mnist[0] / "checks.json").read_text(encoding="utf-8"))
+    assert checks["findings"] == []
+    assert checks["statistics"]["test"]["images"] == 10000
+
+
+def test_a_class_that_is_wholly_in_test_too_ends_with_a_remedy(small, tmp_path):
+    images = np.zeros((2, 4, 4), np.uint8)
+    images[:, :3, :3] = np.array([20, 60])[:, None, None]
+    write_idx(small, "train-images-idx3-ubyte", images[[0, 0, 1, 1]])
+    write_idx(small, "train-labels-idx1-ubyte", np.array([0, 0, 1, 1], np.uint8))
+    write_idx(small, "t10k-images-idx3-ubyte", images[[1]])
+    write_idx(small, "t10k-labels-idx1-ubyte", np.array([1], np.uint8))
+    with pytest.raises(DataError, match=r"every image of label . is in validation or test too"):
+        run(tmp_path / "out", idx.Options(folder=small))
+    kept = idx.Options(folder=small, checks=ChecksSection(drop_leaks=False))
+    run(tmp_path / "kept", kept)
+    assert len(read_split(tmp_path / "kept", "train")) == 2
