@@ -33,6 +33,13 @@ def test_each_kind_of_refused_files_is_told_with_its_first(found, labelled, kind
     assert finding.examples[0][0].label == "b"
 
 
+def test_a_kind_of_refused_files_is_ignored_by_itself(found, labelled):
+    refused = tuple(Refused("train", "x", 1, kind, "is wrong") for kind in ("empty", "animated"))
+    checks = ChecksSection(least_images=1, empty="ignore")
+    findings = found(checks=checks, train=labelled(FOUR), test=labelled(FOUR), refused=refused)
+    assert list(findings) == ["animated"]
+
+
 def test_constant_and_nearly_constant_images_are_found(found, labelled):
     train = labelled(FOUR)
     train.images[2] = 77

@@ -74,15 +74,26 @@ def test_a_changed_copy_is_a_near_duplicate_and_no_other_image_is(scenes, change
     "change",
     [
         lambda p: ImageEnhance.Brightness(p).enhance(0.7),
+        lambda p: ImageEnhance.Contrast(p).enhance(0.8),
         lambda p: p.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
         lambda p: Image.merge("RGB", (p.getchannel(2), p.getchannel(1), p.getchannel(0))),
         lambda p: p.crop((10, 10, 190, 170)),
     ],
-    ids=["much darker", "mirrored", "of other colours", "cropped"],
+    ids=["much darker", "paler", "mirrored", "of other colours", "cropped"],
 )
 def test_what_shows_something_else_is_no_near_duplicate(scenes, change):
     pictures = [scenes[0], change(scenes[0])]
     assert groups(np.stack(list(map(as_training_sees, pictures)))).tolist() == [0, 1]
+
+
+def test_copies_are_found_among_thousands_though_bits_of_their_hashes_flip():
+    generator = np.random.default_rng(0)
+    images = generator.normal(128, 30, (3000, 16, 16, 1))
+    copies = images + generator.normal(0, 1.2, images.shape)  # correlation 1 - 0.04**2 / 2
+    both = np.clip(np.rint(np.concatenate([images, copies])), 0, 255).astype(np.uint8)
+    found = groups(both)
+    assert (found[:3000] == np.arange(3000)).all()
+    assert (found[3000:] == np.arange(3000)).mean() > 0.995
 
 
 def test_flat_images_are_never_near_duplicates():
