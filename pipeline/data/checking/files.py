@@ -16,7 +16,7 @@ from pipeline.data.checking.finding import (
 from pipeline.data.gathering import Refused, SpooledImages
 
 WHAT_AND_REMEDY = {
-    "unreadable": ("cannot be opened", "mend their permissions or links"),
+    "unreadable": ("that cannot be opened", "mend their permissions or links"),
     "empty": ("without a byte", "fetch them again"),
     "truncated": ("cut short", "fetch them again"),
     "undecodable": ("that are no pictures", "replace or remove them"),
@@ -33,11 +33,10 @@ def refused(material: Material) -> Iterator[Finding]:
     for kind in REFUSED:
         if found := [file for file in files if file.kind == kind]:
             what, remedy = WHAT_AND_REMEDY[kind]
-            which = f"that {what}" if what.startswith("cannot") else what
             yield Finding(
                 kind,
                 len(found),
-                f"{count_of(len(found), 'file')} {which} left out: {printable(found[0].name)} "
+                f"{count_of(len(found), 'file')} {what} left out: {printable(found[0].name)} "
                 f"{found[0].reason}; {remedy}",
                 tuple((_example(file, material),) for file in found[:MOST_EXAMPLES]),
             )
