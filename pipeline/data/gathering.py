@@ -57,12 +57,14 @@ class Gathered:
         classes: names, in label order.
         origin: where the images came from, for a person.
         refused: files that were left out.
+        decoding: how files became pixels; None where there were no files.
     """
 
     splits: Mapping[str, Split]
     classes: tuple[str, ...]
     origin: str
     refused: tuple[Refused, ...] = ()
+    decoding: Decoding | None = None
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,8 @@ def gather(source: SourceData, scratch: Path, progress: Progress) -> Gathered:
             refused += spool.refused
         elif part is not None:
             splits[name] = part
-    return Gathered(splits, source.classes, source.origin, tuple(refused))
+    decoding = source.train.decoding if isinstance(source.train, ImageFiles) else None
+    return Gathered(splits, source.classes, source.origin, tuple(refused), decoding)
 
 
 class _Spool:

@@ -1,5 +1,6 @@
 """TFRecord shards of labelled images: raw pixels and a label in each `tf.train.Example`."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Reads images from a source, checks and cleans them, and writes them as TFRecord shards."""
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -17,8 +15,6 @@ from pipeline.data.inspecting import inspect
 from pipeline.data.preparing import Prepared
 from pipeline.data.profile import Profile
 from pipeline.data.records import write_split
-from pipeline.errors import DataError
-from pipeline.sources import ImageFiles
 from pipeline.stages import StageContext, StageResult
 from pipeline.store import sha256
 
@@ -39,9 +35,6 @@ def run(context: StageContext) -> StageResult:
         context.progress.line(f"{finding.check}: {finding.message}")
     described = _describe(gathered, prepared, config.data)
     _write(context, prepared)
-    if isinstance(source.train, ImageFiles):
-        decoding = source.train.decoding
-        described = replace(described, fit=decoding.fit, alpha=decoding.alpha)
     description.write(context.output, described)
     examination.write(context.output, inspected.examination)
     _draw_preview(context, prepared, gathered.classes)
@@ -73,7 +66,7 @@ def _filter(section: DataSection) -> Callable[[np.ndarray], np.ndarray]:
 def _describe(
     gathered: Gathered, prepared: Prepared, section: DataSection
 ) -> description.Description:
-    train = prepared.splits["train"]
+    train, decoding = prepared.splits["train"], gathered.decoding
     mean, deviation = _pixel_statistics(train.profile, train.images.image_shape)
     counts = {
         split: _class_counts(data.profile, gathered.classes)
@@ -89,22 +82,21 @@ def _describe(
         origin=gathered.origin,
         source_sha256=_source_sha256(section.outside_files()),
         cleaning=prepared.cleaning,
+        fit=decoding.fit if decoding else None,
+        alpha=decoding.alpha if decoding else None,
     )
 
 
 def _source_sha256(files: Mapping[str, Path]) -> dict[str, str]:
-    """Of each file; of many, one for the list of their names and SHA-256."""
+    """Of each file; of many, the manifest has one fingerprint."""
+    if len(files) > MOST_FILES_TOLD:
+        return {}
     try:
-        if len(files) <= MOST_FILES_TOLD:
-            return {name: sha256(path) for name, path in files.items()}
-        total = hashlib.sha256()
-        for name, path in files.items():
-            total.update(f"{json.dumps(name)} {sha256(path)}\n".encode())
+        return {name: sha256(path) for name, path in files.items()}
     except OSError as error:
         raise DataError(
             f"{error.filename}: changed while it was read ({error.strerror}). Run again."
         ) from error
-    return {f"{len(files):,} files": total.hexdigest()}
 
 
 def _class_counts(profile: Profile, classes: tuple[str, ...]) -> tuple[int, ...]:

@@ -220,8 +220,7 @@ def test_a_folder_of_photos_is_read(photos, tmp_path):
         for image, label in zip(split.images, split.labels, strict=True):
             assert known.pop(image.tobytes()) == label
     assert not known
-    ((name, digest),) = described.source_sha256.items()
-    assert (name, len(digest)) == ("34 files", 64)
+    assert described.source_sha256 == {}
     assert str(tmp_path) not in (tmp_path / "out" / "dataset.json").read_text()
 
 
