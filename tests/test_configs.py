@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow_datasets
+from PIL import Image
 from tensorflow_datasets.core.download import DownloadManager
 
 from pipeline import cli
@@ -165,3 +166,32 @@ def test_a_plan_without_the_named_archives_ends_with_what_to_do(name, dry_run, t
 def test_a_download_without_a_network_ends_with_what_to_do(name, tmp_path, no_network):
     with pytest.raises(DataError, match=r"could not be prepared .*data\.manual_dir"):
         tfds.load(section(name, f"data.data_dir={tmp_path}"))
+
+
+def write_photos(folder):
+    for name in ("cat", "dog"):
+        (folder / name).mkdir(parents=True)
+        for number in range(5):
+            Image.new("RGB", (90, 70)).save(folder / name / f"{number}.jpg")
+
+
+def test_photos_are_named_on_the_command_line(dry_run, tmp_path):
+    write_photos(tmp_path / "my_photos")
+    code, plan, errors = dry_run("photos", f"data.folder={tmp_path / 'my_photos'}")
+    assert (code, errors) == (0, [])
+    assert "verify" in plan
+    code, _, (line,) = dry_run("photos", "data.folder=none")
+    assert (code, "none: no such folder" in line) == (2, True)
+
+
+def test_photos_may_be_named_by_a_table(dry_run, tmp_path):
+    write_photos(tmp_path)
+    rows = [f"{name}/{number}.jpg,{name}" for name in ("cat", "dog") for number in range(5)]
+    table = tmp_path / "all.csv"
+    table.write_text("\n".join(["file,class", *rows]))
+    code, _, errors = dry_run(
+        "photos", "data.source=csv", f"data.train_file={table}", "data.path_column=file",
+        "data.label_column=class", "data.test_fraction=0.2", "data.image_size=[64, 64]",
+        "data.fit=crop",
+    )  # fmt: skip
+    assert (code, errors) == (0, [])

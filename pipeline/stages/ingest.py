@@ -15,6 +15,7 @@ from pipeline.data.inspecting import inspect
 from pipeline.data.preparing import Prepared
 from pipeline.data.profile import Profile
 from pipeline.data.records import write_split
+from pipeline.errors import DataError
 from pipeline.stages import StageContext, StageResult
 from pipeline.store import sha256
 
