@@ -50,6 +50,13 @@ def test_a_file_beyond_the_bound_is_not_read(folder, monkeypatch):
     assert reason.endswith("bytes, expected at most 20; scale it down")
 
 
+@pytest.mark.parametrize("change", [-1, 1])
+def test_a_file_that_grows_or_shrinks_meanwhile_is_told(folder, monkeypatch, change):
+    size = (folder / "good.png").stat().st_size
+    monkeypatch.setattr(decoding, "_checked_size", lambda _: size + change)
+    assert refusal(folder, "good.png") == ("unreadable", "changed while it was read; run again")
+
+
 def test_a_giant_file_costs_nothing(folder):
     with (folder / "giant.png").open("wb") as file:
         file.truncate(2**40)

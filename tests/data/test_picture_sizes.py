@@ -43,6 +43,7 @@ def test_stretching_ignores_proportions():
         ((10, 20), (8, 8), (2, 6), (0, 8)),  # 8 columns and 4 rows, in the middle
         ((20, 10), (8, 8), (0, 8), (2, 6)),
         ((10, 30), (8, 8), (2, 5), (0, 8)),  # 2.67 rows are 3, and 5 are left: 2 above, 3 below
+        ((30, 10), (8, 8), (0, 8), (2, 5)),
         ((1, 900), (8, 8), (3, 4), (0, 8)),  # less than a row is one
     ],
 )
