@@ -12,8 +12,8 @@ from PIL import Image, ImageOps
 from export import contract, failures
 from export.contract import Contract, ImageInput
 from export.formats import answers
-from pipeline.data import decoding
-from pipeline.data.decoding import Decoding, RefusedFileError
+from pipeline.data.pictures import reading
+from pipeline.data.pictures.decoding import ColorMode, Decoding, RefusedFileError
 from pipeline.errors import ConfigError, DataError
 
 Polarity = Literal["auto", "light_on_dark", "dark_on_light"]
@@ -97,11 +97,11 @@ def _read(file: Path, wanted: ImageInput, polarity: Polarity) -> tuple[np.ndarra
         return prepare(_open(file), wanted, polarity)
     if not file.exists():
         raise DataError(f"{file}: there is no such file")
-    mode: decoding.ColorMode = "rgb" if wanted.colour == "rgb" else "grayscale"
+    mode: ColorMode = "rgb" if wanted.colour == "rgb" else "grayscale"
     place = file.resolve()
     try:
         options = Decoding(mode, wanted.shape[:2], fit, alpha)
-        return decoding.read(str(place.parent), place.name, options).pixels, "as it is"
+        return reading.read(str(place.parent), place.name, options).pixels, "as it is"
     except RefusedFileError as refused:
         raise DataError(f"{file}: {refused.reason}") from refused
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from pipeline.config import AugmentationSection
-from pipeline.data.augmentation import augment
-from pipeline.data.mixing import mix
+from pipeline.data.augmentation.augment import augment
+from pipeline.data.augmentation.mixing import mix
 from pipeline.data.records import Shards
 from pipeline.sources import LabelledImages
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pipeline.data.decoding import Alpha, Fit
+from pipeline.data.pictures.decoding import Alpha, Fit
 
 FILE_NAME = "dataset.json"
 

@@ -15,7 +15,8 @@ from typing import BinaryIO
 import numpy as np
 
 from export import child
-from pipeline.data.decoding import Decoded, Decoding, RefusedFileError, printable, read
+from pipeline.data.pictures.decoding import Decoded, Decoding, RefusedFileError, printable
+from pipeline.data.pictures.reading import read
 from pipeline.errors import DataError, StageError
 from pipeline.progress import Progress
 from pipeline.sources import ImageFiles, LabelledImages, SourceData, Split

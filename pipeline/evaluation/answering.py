@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.config import AugmentationSection
-from pipeline.data.augmentation import move
+from pipeline.data.augmentation.augment import move
 
 Change = Callable[[np.ndarray, int], Any]
 

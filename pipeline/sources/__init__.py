@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 if TYPE_CHECKING:
     import numpy as np
 
-    from pipeline.data.decoding import Decoding
+    from pipeline.data.pictures.decoding import Decoding
 
 
 class Split(Protocol):

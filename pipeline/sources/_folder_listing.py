@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline.data.decoding import SUFFIXES, printable
+from pipeline.data.pictures.decoding import SUFFIXES, printable
 from pipeline.errors import DataError
 
 # Pictures all the same: they are listed, and then refused by name, lest they go missing unseen.

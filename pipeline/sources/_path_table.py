@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from pipeline.data.decoding import Decoding
+from pipeline.data.pictures.decoding import Decoding
 from pipeline.errors import DataError
 from pipeline.sources import ImageFiles
 from pipeline.sources._csv_rows import check_length, read_header, read_rows, shown

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from pipeline.config import DataSection
-from pipeline.data.decoding import Alpha, ColorMode, Decoding, Fit
+from pipeline.data.pictures.decoding import Alpha, ColorMode, Decoding, Fit
 
 Side = Annotated[int, Field(ge=1, le=4096)]
 

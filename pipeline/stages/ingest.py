@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.config import DataSection
-from pipeline.data import cleaning, description, preview
+from pipeline.data import cleaning, description
+from pipeline.data.augmentation import preview
 from pipeline.data.checking import examination
 from pipeline.data.gathering import Gathered
 from pipeline.data.inspecting import inspect

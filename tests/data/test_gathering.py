@@ -9,8 +9,8 @@ from PIL import Image
 from rich.console import Console
 
 from pipeline.data import gathering
-from pipeline.data.decoding import Decoding
 from pipeline.data.gathering import gather
+from pipeline.data.pictures.decoding import Decoding
 from pipeline.errors import DataError, StageError
 from pipeline.progress import LogProgress
 from pipeline.sources import ImageFiles, LabelledImages, SourceData

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from pipeline.config import AugmentationSection
-from pipeline.data.augmentation import augment
+from pipeline.data.augmentation.augment import augment
 from pipeline.evaluation.answering import Views, answers
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (7, 9, 8, 1), np.uint8)

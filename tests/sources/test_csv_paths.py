@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from pydantic import ValidationError
 
-from pipeline.data.decoding import Decoding
+from pipeline.data.pictures.decoding import Decoding
 from pipeline.errors import DataError
 from pipeline.fingerprint import outside_version
 from pipeline.sources import csv

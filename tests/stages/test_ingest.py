@@ -9,7 +9,8 @@ from rich.console import Console
 
 from pipeline.config import AugmentationSection, ExportSection, ModelSection, PipelineConfig
 from pipeline.config_checks import ChecksSection
-from pipeline.data import decoding, description
+from pipeline.data import description
+from pipeline.data.pictures import reading
 from pipeline.data.records import read_split
 from pipeline.errors import DataError
 from pipeline.progress import LogProgress
@@ -212,7 +213,7 @@ def test_a_folder_of_photos_is_read(photos, tmp_path):
     }
     assert sum(map(len, found.values())) == 30
     known = {
-        decoding.read(str(photos), f"{name}/{n}.jpg", options.decoding()).pixels.tobytes(): label
+        reading.read(str(photos), f"{name}/{n}.jpg", options.decoding()).pixels.tobytes(): label
         for label, name in enumerate(described.classes)
         for n in range(10)
     }

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from export.contract import ImageInput, image_input
-from pipeline.data.decoding import Decoding
-from pipeline.data.pictures import to_pixels
+from pipeline.data.pictures.decoding import Decoding
+from pipeline.data.pictures.pixels import to_pixels
 from pipeline.plugins import ROOT
 from pipeline.prediction import prepare
 

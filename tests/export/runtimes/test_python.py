@@ -15,7 +15,8 @@ from export.examples import rendering
 from export.formats import answers, formats
 from export.golden import Answers
 from pipeline import prediction
-from pipeline.data.decoding import Decoding, read
+from pipeline.data.pictures.decoding import Decoding
+from pipeline.data.pictures.reading import read
 from pipeline.sources import LabelledImages
 
 LITERT = [name for name in formats() if name.startswith("tflite")]

@@ -5,7 +5,7 @@ import math
 import tensorflow as tf
 
 from pipeline.config_augmentation import AugmentationSection
-from pipeline.data.draws import Purpose, uniform
+from pipeline.data.augmentation.draws import Purpose, uniform
 
 
 def random_field(images: tf.Tensor, section: AugmentationSection, seed: tf.Tensor) -> tf.Tensor:

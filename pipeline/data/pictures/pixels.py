@@ -11,8 +11,8 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from pipeline.data import picture_bytes
-from pipeline.data.decoding import MOST_PIXELS, Alpha, Decoding, Fit, RefusedFileError
+from pipeline.data.pictures import signatures
+from pipeline.data.pictures.decoding import MOST_PIXELS, Alpha, Decoding, Fit, RefusedFileError
 
 # Opened by its own class, a JPEG with a preview or a depth map behind it (MPO) is that JPEG.
 READERS: dict[str, type[ImageFile]] = {
@@ -45,10 +45,10 @@ def open_upright(content: bytes, suffix: str = "") -> Image.Image:
         RefusedFileError: it is damaged, animated, too large, misnamed, or of a kind that would
             have to be guessed at.
     """
-    found = picture_bytes.format_of(content, suffix)
-    picture_bytes.refuse_unsupported(content, found)
+    found = signatures.format_of(content, suffix)
+    signatures.refuse_unsupported(content, found)
     if found == "WebP":  # its reader claims memory before it tells the size
-        refuse_size(*picture_bytes.webp_size(content))
+        refuse_size(*signatures.webp_size(content))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -88,7 +88,7 @@ def refuse_size(width: int, height: int) -> None:
 
 
 def _refusal(content: bytes, found: str, error: Exception) -> RefusedFileError:
-    if picture_bytes.is_cut_off(content, found) or "truncated" in str(error):
+    if signatures.is_cut_off(content, found) or "truncated" in str(error):
         return RefusedFileError("truncated", "ends before its picture does; copy it again")
     if "-bit layers" in str(error):
         return RefusedFileError(
@@ -104,7 +104,7 @@ def _scale_transparent_grey(image: Image.Image, content: bytes, found: str) -> N
     """Pillow scales grey of 2 or 4 bits to 8, but not the grey that is to be transparent."""
     key = image.info.get("transparency")
     if found == "PNG" and image.mode == "L" and isinstance(key, int):
-        bits = picture_bytes.png_bits(content)
+        bits = signatures.png_bits(content)
         image.info["transparency"] = key * (255 // (2**bits - 1))
 
 

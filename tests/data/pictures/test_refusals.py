@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pipeline.data import picture_bytes, pictures
-from pipeline.data.decoding import Decoding, RefusedFileError
-from tests.data.picture_files import (
+from pipeline.data.pictures import pixels, signatures
+from pipeline.data.pictures.decoding import Decoding, RefusedFileError
+from tests.data.pictures.picture_files import (
     GREY,
     GREY_ALPHA,
     RGB,
@@ -156,7 +156,7 @@ def test_damage_in_the_middle_is_undecodable(name):
 
 
 @settings(max_examples=150)
-@given(st.binary(max_size=300), st.sampled_from(list(picture_bytes.SIGNATURES)), st.booleans())
+@given(st.binary(max_size=300), st.sampled_from(list(signatures.SIGNATURES)), st.booleans())
 def test_no_bytes_raise_anything_but_a_refusal(content, name, begins_right):
     heads = {"PNG": b"\x89PNG\r\n\x1a\n", "JPEG": b"\xff\xd8\xff", "BMP": b"BM", "WebP": b"RIFF"}
     attempt(heads[name] + content if begins_right else content)
@@ -185,4 +185,4 @@ def attempt(content):
 
 
 def test_readers_are_there_for_all_formats():
-    assert pictures.READERS.keys() == picture_bytes.SUFFIXES_OF.keys()
+    assert pixels.READERS.keys() == signatures.SUFFIXES_OF.keys()

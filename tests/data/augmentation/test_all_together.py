@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from pipeline.config import AugmentationSection
-from pipeline.data.augmentation import augment, flip_first, inverse_affine, transform
+from pipeline.data.augmentation.augment import augment, flip_first, inverse_affine, transform
 from pipeline.data.dataset import BatchPlan, training_batches
 from pipeline.sources import LabelledImages
 

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from pipeline.config import AugmentationSection
-from pipeline.data import mixing
-from pipeline.data.augmentation import augment
+from pipeline.data.augmentation import mixing
+from pipeline.data.augmentation.augment import augment
+from pipeline.data.augmentation.draws import Purpose, beta, permutation
+from pipeline.data.augmentation.mixing import blend, mix, weights_outside
 from pipeline.data.dataset import BatchPlan, training_batches
-from pipeline.data.draws import Purpose, beta, permutation
-from pipeline.data.mixing import blend, mix, weights_outside
 from pipeline.sources import LabelledImages
 
 SEED = tf.constant([3, 4], tf.int64)

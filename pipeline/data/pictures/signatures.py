@@ -3,7 +3,7 @@
 import re
 import struct
 
-from pipeline.data.decoding import SUFFIXES, RefusedFileError
+from pipeline.data.pictures.decoding import SUFFIXES, RefusedFileError
 
 SUFFIXES_OF = {
     "PNG": (".png",),

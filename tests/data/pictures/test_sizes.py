@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pipeline.data.decoding import Decoding
-from pipeline.data.pictures import central_box, fit_to, to_pixels
-from tests.data.picture_files import noise
+from pipeline.data.pictures.decoding import Decoding
+from pipeline.data.pictures.pixels import central_box, fit_to, to_pixels
+from tests.data.pictures.picture_files import noise
 
 
 def resized(pixels, size, fit):

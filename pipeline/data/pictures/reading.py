@@ -1,79 +1,15 @@
-"""Turns a picture file into pixels of one shape, or says why that would be a guess."""
+"""Reads a picture file within the data folder, trusting neither its name nor its size."""
 
 import os
 import stat
-from dataclasses import dataclass
 from functools import cache
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Literal
 
-if TYPE_CHECKING:
-    import numpy as np
+from pipeline.data.pictures.decoding import MOST_BYTES, Decoded, Decoding, RefusedFileError
+from pipeline.data.pictures.pixels import open_upright, to_pixels
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
-MOST_BYTES = 2**27
-MOST_PIXELS = 2**26
 # A FIFO is not waited for, and a link that was put there meanwhile is not followed.
 OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-
-ColorMode = Literal["rgb", "grayscale"]
-Fit = Literal["stretch", "letterbox", "crop"]
-Alpha = Literal["refuse", "white", "black"]
-Kind = Literal[
-    "unreadable",
-    "empty",
-    "truncated",
-    "undecodable",
-    "animated",
-    "wrong_extension",
-    "too_large",
-    "unsupported",
-]
-
-
-@dataclass(frozen=True)
-class Decoding:
-    """How files become pixels.
-
-    Attributes:
-        color_mode: the channels to make, 3 or 1; grey is the luma of ITU-R 601.
-        image_size: height and width; None keeps the file's own.
-        fit: how an image of another shape comes to `image_size`: `stretch` ignores its
-            proportions, `letterbox` keeps them and leaves the rest black, `crop` keeps them and
-            cuts off what is too much on both sides. All average over the pixels that they merge.
-        alpha: what lies behind transparent parts; `refuse` takes no image that has any.
-    """
-
-    color_mode: ColorMode = "rgb"
-    image_size: tuple[int, int] | None = None
-    fit: Fit = "stretch"
-    alpha: Alpha = "refuse"
-
-
-@dataclass(frozen=True)
-class Decoded:
-    """A file's image.
-
-    Attributes:
-        pixels: uint8 (height, width, channels).
-        file_size: height and width that the file had, the right way up.
-    """
-
-    pixels: "np.ndarray"
-    file_size: tuple[int, int]
-
-
-class RefusedFileError(Exception):
-    """A file that cannot be used.
-
-    Attributes:
-        kind: which of the checks of `data.checks` it falls under.
-        reason: why, in words that go on after the file's name.
-    """
-
-    def __init__(self, kind: Kind, reason: str) -> None:
-        super().__init__(kind, reason)
-        self.kind, self.reason = kind, reason
 
 
 def read(folder: str, name: str, decoding: Decoding) -> Decoded:
@@ -91,17 +27,10 @@ def read(folder: str, name: str, decoding: Decoding) -> Decoded:
         RefusedFileError: it cannot be read, is damaged, empty, animated or too large, its
             extension says otherwise, or it is of a kind that would have to be guessed at.
     """
-    from pipeline.data import pictures
-
     content = _content(folder, name)
-    image = pictures.open_upright(content, PurePath(name).suffix)
+    image = open_upright(content, PurePath(name).suffix)
     size = image.height, image.width
-    return Decoded(pictures.to_pixels(image, decoding), size)
-
-
-def printable(name: str) -> str:
-    """The name on one line, in quotes and with escapes where it would not print as it is."""
-    return name if name.isprintable() else repr(name)
+    return Decoded(to_pixels(image, decoding), size)
 
 
 def _content(folder: str, name: str) -> bytes:

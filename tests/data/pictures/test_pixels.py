@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.data.decoding import Decoding
-from tests.data.picture_files import (
+from pipeline.data.pictures.decoding import Decoding
+from tests.data.pictures.picture_files import (
     AS_GREY,
     GREY,
     GREY_ALPHA,

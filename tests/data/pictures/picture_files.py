@@ -7,8 +7,8 @@ import zlib
 import numpy as np
 import pytest
 
-from pipeline.data.decoding import Decoding, RefusedFileError
-from pipeline.data.pictures import open_upright, to_pixels
+from pipeline.data.pictures.decoding import Decoding, RefusedFileError
+from pipeline.data.pictures.pixels import open_upright, to_pixels
 
 GREY, RGB, PALETTE, GREY_ALPHA, RGBA = 0, 2, 3, 4, 6
 AS_GREY = Decoding("grayscale")

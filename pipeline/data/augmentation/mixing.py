@@ -7,8 +7,8 @@ arXiv:1905.04899) pastes a rectangle of the other.
 import tensorflow as tf
 
 from pipeline.config_augmentation import AugmentationSection
-from pipeline.data.draws import Purpose, beta, permutation, uniform
-from pipeline.data.erasing import inside
+from pipeline.data.augmentation.draws import Purpose, beta, permutation, uniform
+from pipeline.data.augmentation.erasing import inside
 
 
 def mix(

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from pipeline.config import AugmentationSection
-from pipeline.data.augmentation import inverse_affine, transform
-from pipeline.data.elastic import random_field, sample, smooth, warp
+from pipeline.data.augmentation.augment import inverse_affine, transform
+from pipeline.data.augmentation.elastic import random_field, sample, smooth, warp
 
 SEED = tf.constant([3, 4], tf.int64)
 RANDOM = np.random.default_rng(4)

@@ -9,8 +9,8 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 
 from pipeline.config import AugmentationSection
-from pipeline.data.augmentation import augment
-from pipeline.data.mixing import mix
+from pipeline.data.augmentation.augment import augment
+from pipeline.data.augmentation.mixing import mix
 from pipeline.sources import LabelledImages
 
 VARIANTS = 7

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.data import decoding
-from pipeline.data.decoding import Decoding, RefusedFileError, read
+from pipeline.data.pictures import reading
+from pipeline.data.pictures.decoding import Decoding, RefusedFileError
+from pipeline.data.pictures.reading import read
 
 PIXELS = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
 
@@ -44,7 +45,7 @@ def test_an_empty_file_is_told(folder):
 
 
 def test_a_file_beyond_the_bound_is_not_read(folder, monkeypatch):
-    monkeypatch.setattr(decoding, "MOST_BYTES", 20)
+    monkeypatch.setattr(reading, "MOST_BYTES", 20)
     kind, reason = refusal(folder, "good.png")
     assert kind == "too_large"
     assert reason.endswith("bytes, expected at most 20; scale it down")
@@ -53,7 +54,7 @@ def test_a_file_beyond_the_bound_is_not_read(folder, monkeypatch):
 @pytest.mark.parametrize("change", [-1, 1])
 def test_a_file_that_grows_or_shrinks_meanwhile_is_told(folder, monkeypatch, change):
     size = (folder / "good.png").stat().st_size
-    monkeypatch.setattr(decoding, "_checked_size", lambda _: size + change)
+    monkeypatch.setattr(reading, "_checked_size", lambda _: size + change)
     assert refusal(folder, "good.png") == ("unreadable", "changed while it was read; run again")
 
 

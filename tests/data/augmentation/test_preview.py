@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from pipeline.config import AugmentationSection
-from pipeline.data import preview
+from pipeline.data.augmentation import preview
 from pipeline.sources import LabelledImages
 
 ON = AugmentationSection(rotation_degrees=30, shift_fraction=0.1)

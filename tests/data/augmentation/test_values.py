@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import ndimage, stats
 
 from pipeline.config import AugmentationSection
-from pipeline.data import erasing, photometric
+from pipeline.data.augmentation import erasing, photometric
 
 SEED = tf.constant([3, 4], tf.int64)
 IMAGES = np.random.default_rng(2).integers(0, 256, (3, 11, 8, 3)).astype(np.float32)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from pipeline.config import AugmentationSection
-from pipeline.data.augmentation import augment, inverse_affine, transform
+from pipeline.data.augmentation.augment import augment, inverse_affine, transform
 
 ALL = AugmentationSection(
     rotation_degrees=20, shift_fraction=0.1, zoom_fraction=0.2, shear_fraction=0.15

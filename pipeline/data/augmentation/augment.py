@@ -8,10 +8,10 @@ import math
 import tensorflow as tf
 
 from pipeline.config_augmentation import AugmentationSection
-from pipeline.data.draws import Purpose, uniform
-from pipeline.data.elastic import random_field, warp
-from pipeline.data.erasing import erase
-from pipeline.data.photometric import change_values
+from pipeline.data.augmentation.draws import Purpose, uniform
+from pipeline.data.augmentation.elastic import random_field, warp
+from pipeline.data.augmentation.erasing import erase
+from pipeline.data.augmentation.photometric import change_values
 
 
 def augment(images: tf.Tensor, section: AugmentationSection, seed: tf.Tensor) -> tf.Tensor:

@@ -1,0 +1,1 @@
+"""Picture files: what their bytes say, and the pixels that they become."""
