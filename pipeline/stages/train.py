@@ -36,6 +36,7 @@ def _train(context: StageContext) -> StageResult:
     model = create_model(config, dataset.image_shape, splits.num_classes, execution.policy)
     untrained = model_file.load(context.inputs["build"] / model_file.MODEL)
     model.set_weights(untrained.get_weights())
+    context.progress.line(f"{execution.policy} on {execution.reason}")
     context.progress.line(place)
     best = _fit(model, context, splits, execution)
     _save_float32(untrained, best, context.output / model_file.MODEL)
@@ -46,7 +47,6 @@ def _fit(model: Any, context: StageContext, splits: Splits, execution: Execution
     section = context.config.train
     best = KeepBest(section.monitor)
     total = section.epochs * steps_per_epoch(len(splits.train), section.batch_size)
-    context.progress.line(f"{execution.policy} on {execution.reason}")
     with context.progress.task("training", total) as task:
         callbacks = [
             StopOnDivergence(),

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from pipeline.config import AugmentationSection
-from pipeline.data import dataset, description, records
+from pipeline.data import dataset, description, records, sharding
 from pipeline.data.dataset import BatchPlan, evaluation_batches, steps_per_epoch, training_batches
 from pipeline.data.description import Description
 from pipeline.sources import LabelledImages
@@ -24,7 +24,7 @@ def data():
 @pytest.fixture
 def shards(data, tmp_path, monkeypatch):
     """The same in files of four images each."""
-    monkeypatch.setattr(records, "SHARD_BYTES", 4 * 6 * 5)
+    monkeypatch.setattr(sharding, "SHARD_BYTES", 4 * 6 * 5)
     counts = tuple(np.bincount(data.labels).tolist())
     described = Description((6, 5, 1), tuple("abcd"), {"train": counts}, (), (), "a test", {}, {})
     description.write(tmp_path, described)

@@ -62,7 +62,7 @@ def test_another_number_of_records_than_described_is_refused(tmp_path, data, cou
 
 
 def test_chosen_images_are_read_from_all_shards(tmp_path, data, monkeypatch):
-    monkeypatch.setattr(records, "SHARD_BYTES", 4 * 5 * 4 * 3)
+    monkeypatch.setattr(sharding, "SHARD_BYTES", 4 * 5 * 4 * 3)
     monkeypatch.setattr(records, "READ_BATCH_SIZE", 3)
     records.write_split(tmp_path, "train", data)
     describe(tmp_path, data)

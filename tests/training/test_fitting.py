@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from pipeline.config import AugmentationSection
-from pipeline.data import description, records
+from pipeline.data import description, records, sharding
 from pipeline.data.description import Description
 from pipeline.errors import StageError
 from pipeline.sources import LabelledImages
@@ -61,7 +61,7 @@ def in_shards(folder, splits):
 def test_images_beyond_the_limit_stay_in_their_shards_and_are_learnt_all_the_same(
     tmp_path, tiny_model, make_config, splits, monkeypatch
 ):
-    monkeypatch.setattr(records, "SHARD_BYTES", 500)
+    monkeypatch.setattr(sharding, "SHARD_BYTES", 500)
     in_shards(tmp_path, splits)
     opened, place = open_splits(tmp_path, 0, splits.num_classes)
     assert isinstance(opened.train, records.Shards)

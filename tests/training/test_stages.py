@@ -79,6 +79,7 @@ def test_train_publishes_a_float32_model_whatever_it_trained_in(run_stage, preci
     assert result.metrics["precision"] == precision
     assert result.metrics["device"].endswith(": as configured")
     assert progress.lines[0].startswith(f"{precision} on ")
+    assert progress.lines[1].endswith(" MiB of images, held in memory")
     assert progress.advanced == progress.total == 2 * 3
     with (folder / "history.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -119,6 +120,7 @@ def test_tune_publishes_what_the_config_can_take_up(run_stage):
     assert result.metrics["val_accuracy"] == pytest.approx(float(winner["val_accuracy"]), abs=1e-5)
     assert result.summary.startswith("2 trials; best: train.learning_rate ")
     assert progress.advanced == progress.total == 2
-    assert len(progress.lines) == 2
+    assert progress.lines[0].endswith(" MiB of images, held in memory")
+    assert [line[:8] for line in progress.lines[1:]] == ["trial 1:", "trial 2:"]
     assert (folder / "trials.png").read_bytes().startswith(b"\x89PNG")
     assert json.loads((folder / "keras_tuner" / "oracle.json").read_text())["seed"] == 1
