@@ -12,13 +12,14 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 ROOT = Path(__file__).resolve().parent.parent
 POLL_SECONDS = 0.25
@@ -58,21 +59,25 @@ def call(
         timeout_seconds: after this the child, and all that it started, is killed.
         is_cancelled: asked now and then; true kills the child.
     """
-    with _start(function) as process:
-        try:
-            stdout, stderr, failure = _converse(process, argument, timeout_seconds, is_cancelled)
-        finally:
-            _kill(process)
+    # A file, for what communicate() has not sent by its first timeout it never sends.
+    with tempfile.TemporaryFile("w+") as given:
+        json.dump(argument, given)
+        given.seek(0)
+        with _start(function, given) as process:
+            try:
+                stdout, stderr, failure = _converse(process, timeout_seconds, is_cancelled)
+            finally:
+                _kill(process)
     if not failure and process.returncode:
         failure = _cause(process.returncode, stderr)
     values = [json.loads(line) for line in stdout.splitlines(keepends=True) if line.endswith("\n")]
     return Outcome(tuple(values), failure)
 
 
-def _start(function: str) -> subprocess.Popen[str]:
+def _start(function: str, given: IO[str]) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "export.child", function, str(os.getpid())],
-        stdin=subprocess.PIPE,
+        stdin=given,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -85,19 +90,15 @@ def _start(function: str) -> subprocess.Popen[str]:
 
 def _converse(
     process: subprocess.Popen[str],
-    argument: Any,
     timeout_seconds: float,
     is_cancelled: Callable[[], bool],
 ) -> tuple[str, str, str]:
     """Gives all of stdout and stderr, and why the child had to be killed if it had to be."""
     deadline = time.monotonic() + timeout_seconds
-    text: str | None = json.dumps(argument)
     failure = ""
     while True:
-        try:
-            return *process.communicate(text, timeout=POLL_SECONDS), failure
-        except subprocess.TimeoutExpired:
-            text = None
+        with suppress(subprocess.TimeoutExpired):
+            return *process.communicate(timeout=POLL_SECONDS), failure
         if is_cancelled():
             failure = "was cancelled"
         elif time.monotonic() > deadline:

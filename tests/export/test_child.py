@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from export import child
 from export.child import ROOT, call
 
 
@@ -17,6 +18,12 @@ def test_a_function_gives_its_values_in_order():
     outcome = call("builtins:iter", [3, {"a": None}, "x"], timeout_seconds=60)
     assert outcome.values == (3, {"a": None}, "x")
     assert outcome.failure == ""
+
+
+def test_an_argument_larger_than_a_pipe_reaches_a_child_that_is_slow_to_read_it(monkeypatch):
+    monkeypatch.setattr(child, "POLL_SECONDS", 0.001)
+    long = "x" * 300_000
+    assert call("builtins:iter", [long], timeout_seconds=60).values == (long,)
 
 
 def test_what_a_library_prints_is_no_answer():
