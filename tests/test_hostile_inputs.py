@@ -1,20 +1,37 @@
 """What must be refused, by the whole command: exit code 2, one line, and nothing left behind."""
 
 import contextlib
+import csv
 import importlib
+import json
+import os
 import resource
 import socket
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from pipeline import cli
+from pipeline.data import inspecting
 from pipeline.plugins import ROOT
 from pipeline.sources import tfds
-from tests.hostile import configs, csv_files, idx_files, npz_files, tfds_names
+from tests.hostile import (
+    bad_pictures,
+    configs,
+    csv_files,
+    idx_files,
+    image_folders,
+    npz_files,
+    odd_inputs,
+    path_tables,
+    photos,
+    tfds_names,
+)
+from tests.hostile.row import Hostile
 
 SMOKE = ["-c", str(ROOT / "configs" / "smoke.yaml")]
 SOURCES = {
@@ -24,6 +41,8 @@ SOURCES = {
         "csv": csv_files.KINDS,
         "npz": npz_files.KINDS,
         "tfds": tfds_names.KINDS,
+        "image_folder": image_folders.KINDS,
+        "paths": path_tables.KINDS,
     }.items()
     for kind, hostile in kinds.items()
 }
@@ -109,6 +128,123 @@ def test_hostile_images_are_refused_in_one_line(call, places, kind):
     ended = call([*SMOKE, "--to", "ingest", "--artifacts", str(artifacts), *overrides])
     check_refused(ended, SOURCES[kind], artifacts)
     assert ended.growth < MOST_KILOBYTES
+
+
+def put_among_good(folder, row):
+    """The bad file in the first of two classes of good pictures; gives the place of the classes."""
+    place = folder / "data" / "photos"
+    photos.put(place, "cat", "dog")
+    row.make(place / "cat" / row.name)
+    return place
+
+
+def check_left_out(ended, artifacts, split_and_file, row):
+    """The run went on without the file, counted it and listed it."""
+    assert ended.code == 0, ended.err
+    assert "Traceback" not in ended.out + ended.err
+    told = [line for line in ended.out.splitlines() if line.startswith(f"  {row.kind}: 1 file ")]
+    assert len(told) == 1
+    (artifact,) = artifacts.glob("ingest/*/")
+    with (artifact / "quarantine.csv").open(encoding="utf-8", newline="") as file:
+        (listed,) = csv.DictReader(file)
+    assert (listed["split"], listed["file"]) == split_and_file
+    assert (listed["class"], listed["kind"]) == ("cat", row.kind)
+    assert listed["reason"].startswith(row.reason)
+    dataset = json.loads((artifact / "dataset.json").read_text(encoding="utf-8"))
+    assert sum(map(sum, dataset["counts"].values())) == used(row)
+
+
+def used(row):
+    """A file whose name is no text was one of the good ones."""
+    return 2 * photos.COUNT - (row is bad_pictures.KINDS["a name that is no text"])
+
+
+@pytest.mark.parametrize("kind", bad_pictures.KINDS)
+def test_a_bad_picture_in_a_folder_is_left_out_counted_and_listed(call, places, kind):
+    (folder, artifacts), row = places, bad_pictures.KINDS[kind]
+    overrides = photos.from_folder(put_among_good(folder, row))
+    ended = call([*SMOKE, "--to", "ingest", "--artifacts", str(artifacts), *overrides])
+    name = f"cat/{row.name}"
+    check_left_out(ended, artifacts, ("train", name if name.isprintable() else repr(name)), row)
+    assert ended.growth < MOST_KILOBYTES
+
+
+def test_bad_pictures_of_a_table_are_left_out_counted_and_listed(call, places):
+    folder, artifacts = places
+    rows, expected = path_tables.bad_rows(folder)
+    overrides = path_tables.from_table(folder, [*path_tables.GOOD, *rows])
+    ended = call([*SMOKE, "--to", "ingest", "--artifacts", str(artifacts), *overrides])
+    assert ended.code == 0, ended.err
+    (artifact,) = artifacts.glob("ingest/*/")
+    with (artifact / "quarantine.csv").open(encoding="utf-8", newline="") as file:
+        listed = {row["file"]: (row["kind"], row["reason"]) for row in csv.DictReader(file)}
+    assert listed.keys() == expected.keys()
+    for name, (kind, reason) in expected.items():
+        assert listed[name][0] == kind
+        assert listed[name][1].startswith(reason)
+    for kind, count in Counter(kind for kind, _ in expected.values()).items():
+        assert f"  {kind}: {count} file" in ended.out
+    assert ended.growth < MOST_KILOBYTES
+
+
+@pytest.mark.parametrize("kind", odd_inputs.KINDS)
+def test_odd_inputs_are_taken_whole(call, places, kind):
+    (folder, artifacts), odd = places, odd_inputs.KINDS[kind]
+    overrides = [*odd.make(folder), "data.checks.drop_leaks=false"]
+    ended = call([*SMOKE, "--to", "ingest", "--artifacts", str(artifacts), *overrides])
+    assert ended.code == 0, ended.err
+    assert odd.said in ended.out
+    assert "\x1b" not in ended.out
+    (artifact,) = artifacts.glob("ingest/*/")
+    assert not (artifact / "quarantine.csv").exists()
+    dataset = json.loads((artifact / "dataset.json").read_text(encoding="utf-8"))
+    assert sum(map(sum, dataset["counts"].values())) == odd.images
+
+
+def overwrite(path):
+    photos.PICTURE.rotate(90).save(path)
+
+
+def become_a_fifo(path):
+    path.unlink()
+    os.mkfifo(path)
+
+
+CHANGES = {
+    "vanishes": Path.unlink,
+    "is cut short": lambda path: os.truncate(path, 99),
+    "becomes another": overwrite,
+    "becomes a FIFO": become_a_fifo,
+    "becomes a link to itself": lambda path: path.unlink() or path.symlink_to(path.name),
+    "gets a neighbour": lambda path: photos.PICTURE.save(path.with_name("new.png")),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("source", ["a folder", "a table"])
+def test_a_file_that_changes_while_it_is_read_ends_the_run(
+    call, places, monkeypatch, source, change
+):
+    folder, artifacts = places
+    overrides = (
+        path_tables.from_table(folder, path_tables.GOOD)
+        if source == "a table"
+        else photos.put(folder, "cat", "dog") or photos.from_folder(folder)
+    )
+    gather = inspecting.gather
+
+    def gather_late(*arguments):
+        CHANGES[change](folder / "cat" / "3.png")
+        return gather(*arguments)
+
+    monkeypatch.setattr(inspecting, "gather", gather_late)
+    ended = call([*SMOKE, "--to", "ingest", "--artifacts", str(artifacts), *overrides])
+    if (source, change) == ("a table", "gets a neighbour"):
+        assert ended.code == 0
+        return
+    check_refused(
+        ended, Hostile(None, "files changed while they were read", "Run again"), artifacts
+    )
 
 
 def test_a_byte_order_mark_and_an_odd_name_are_no_harm(call, places):

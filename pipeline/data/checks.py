@@ -1,15 +1,37 @@
 """What must hold for images from any source."""
 
 import unicodedata
+from collections.abc import Mapping
 
 import numpy as np
 
 from pipeline.data.gathering import Gathered
 from pipeline.errors import DataError
-from pipeline.sources import LabelledImages, Split
+from pipeline.sources import LabelledImages, SourceData, Split
 
 LONGEST_NAME = 255
 STEERING = ("Cc", "Zl", "Zp", "Cs")  # Unicode's control characters, line ends and halves
+WORDS = {"train": "training", "validation": "validation", "test": "test"}
+
+
+def check_source(source: SourceData) -> None:
+    """Refuses, before any file is decoded, what names and labels alone give away.
+
+    Raises:
+        DataError: what `check` says of classes and labels, or a class has too few images for the
+            splits that are drawn.
+    """
+    parts = {"train": source.train, "validation": source.validation, "test": source.test}
+    labels = {split: part.labels for split, part in parts.items() if part is not None}
+    _check_classes(source.origin, source.classes)
+    _check_labels(source.origin, labels, source.classes)
+    sizes = np.bincount(source.train.labels, minlength=len(source.classes))
+    _check_all_are_there(source.origin, source.classes, sizes)
+    if source.validation is None and (lonely := np.flatnonzero(sizes == 1)).size:
+        raise DataError(
+            f"{_class(source.origin, source.classes, lonely[0])} has one image beside those of "
+            "the test split, but training and validation need one each. Add images."
+        )
 
 
 def check(data: Gathered) -> None:
@@ -21,16 +43,49 @@ def check(data: Gathered) -> None:
             differ in image shape; a label has no class, or a class has no training image.
     """
     _check_classes(data.origin, data.classes)
+    labels = {split: part.labels for split, part in data.splits.items()}
+    _check_labels(data.origin, labels, data.classes)
     for split, part in data.splits.items():
-        word = "training" if split == "train" else split
-        _check_split(f"{data.origin}: {word} split", part, data.classes)
-        _check_shape(data, word, part)
+        _check_split(f"{data.origin}: {WORDS[split]} split", part)
+        _check_shape(data, WORDS[split], part)
     sizes = np.bincount(data.splits["train"].labels, minlength=len(data.classes))
+    _refuse_wholly_refused(data, sizes)
+    _check_all_are_there(data.origin, data.classes, sizes)
+
+
+def _check_labels(origin: str, labels: Mapping[str, np.ndarray], classes: tuple[str, ...]) -> None:
+    for split, part in labels.items():
+        where = f"{origin}: {WORDS[split]} split"
+        if not len(part):
+            raise DataError(f"{where} has no image. Add images to it.")
+        wrong = np.flatnonzero((part < 0) | (part >= len(classes)))
+        if wrong.size:
+            raise DataError(
+                f"{where}: label {part[wrong[0]]} at position {wrong[0]:,}, expected "
+                f"0..{len(classes) - 1}. Correct the label, or name its class in data.classes."
+            )
+
+
+def _check_all_are_there(origin: str, classes: tuple[str, ...], sizes: np.ndarray) -> None:
     if (missing := np.flatnonzero(sizes == 0)).size:
         raise DataError(
-            f"{data.origin}: class '{data.classes[missing[0]]}' (label {missing[0]}) has no "
-            "training image. Add some, or correct the labels and class names."
+            f"{_class(origin, classes, missing[0])} has no training image. Add some, or correct "
+            "the labels and class names."
         )
+
+
+def _refuse_wholly_refused(data: Gathered, sizes: np.ndarray) -> None:
+    """Names the class all of whose files were left out, and the first of them."""
+    for file in data.refused:
+        if file.split == "train" and not sizes[file.label]:
+            raise DataError(
+                f"{_class(data.origin, data.classes, file.label)} has no training image left: "
+                f"all are refused, such as {file.name}, which {file.reason}. Correct them."
+            )
+
+
+def _class(origin: str, classes: tuple[str, ...], label: int) -> str:
+    return f"{origin}: class {classes[label]!r} (label {label})"
 
 
 def _check_shape(data: Gathered, split: str, part: Split) -> None:
@@ -48,6 +103,7 @@ def _check_classes(origin: str, classes: tuple[str, ...]) -> None:
             f"{origin}: the number of classes is {len(classes)}, expected 2 or more. "
             "Add images of another class."
         )
+    firsts: dict[str, int] = {}
     for label, name in enumerate(classes):
         if not name.strip() or any(unicodedata.category(c) in STEERING for c in name):
             raise DataError(
@@ -59,15 +115,15 @@ def _check_classes(origin: str, classes: tuple[str, ...]) -> None:
                 f"{origin}: label {label} has a class name of {len(name):,} letters, expected at "
                 f"most {LONGEST_NAME}: {name[:20]!r}…. Rename the class."
             )
-        if (first := classes.index(name)) != label:
+        if (first := firsts.setdefault(name, label)) != label:
             raise DataError(
                 f"{origin}: labels {first} and {label} have one class name, {name!r}. "
                 "Rename one, or join their images."
             )
 
 
-def _check_split(where: str, data: Split, classes: tuple[str, ...]) -> None:
-    if not len(data) or 0 in data.image_shape:
+def _check_split(where: str, data: Split) -> None:
+    if 0 in data.image_shape:
         shape = (len(data), *data.image_shape)
         raise DataError(f"{where} has no pixels ({_times(shape)}). Add images to it.")
     if isinstance(data, LabelledImages) and data.images.dtype != np.uint8:
@@ -79,12 +135,6 @@ def _check_split(where: str, data: Split, classes: tuple[str, ...]) -> None:
         raise DataError(
             f"{where} has images of {_times(data.image_shape)}, expected height×width×1 "
             "or height×width×3. Convert them in the source."
-        )
-    wrong = np.flatnonzero((data.labels < 0) | (data.labels >= len(classes)))
-    if wrong.size:
-        raise DataError(
-            f"{where}: label {data.labels[wrong[0]]} at position {wrong[0]:,}, expected "
-            f"0..{len(classes) - 1}. Correct the label, or name its class in data.classes."
         )
 
 

@@ -49,7 +49,8 @@ class Description:
 
 def write(folder: Path, description: Description) -> None:
     text = json.dumps(asdict(description), indent=2, ensure_ascii=False)
-    (folder / FILE_NAME).write_text(text + "\n", encoding="utf-8")
+    # A file's name may be no text; JSON has an escape for that too.
+    (folder / FILE_NAME).write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
 
 
 def read(folder: Path) -> Description:

@@ -7,7 +7,7 @@ from pipeline import plugins
 from pipeline.config import PipelineConfig
 from pipeline.data.checking.examination import Examination, examine
 from pipeline.data.checking.finding import Material
-from pipeline.data.checks import check
+from pipeline.data.checks import check, check_source
 from pipeline.data.gathering import Gathered, gather
 from pipeline.data.preparing import Prepared, prepare, survey
 from pipeline.progress import Progress
@@ -30,9 +30,10 @@ def inspect(config: PipelineConfig, scratch: Path, progress: Progress) -> Inspec
     """
     section = config.data
     source = plugins.load(plugins.SOURCES, section.source).load(section)
+    check_source(source)
     gathered = gather(source, scratch, progress)
     check(gathered)
     surveyed = survey(gathered, section, config.seed)
-    prepared = prepare(surveyed, section, config.seed)
+    prepared = prepare(surveyed, section, config.seed, gathered.classes)
     material = Material(gathered, surveyed, prepared, section.checks)
     return Inspected(gathered, prepared, examine(material))

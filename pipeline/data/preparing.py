@@ -1,6 +1,6 @@
 """From what a source gave to the three splits that are written: limits, draws and cleaning."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,11 +80,14 @@ def survey(gathered: Gathered, section: DataSection, seed: int) -> dict[str, Pro
     return dict(zip(splits, (Profiled(*row) for row in rows), strict=True))
 
 
-def prepare(surveyed: Mapping[str, Profiled], section: DataSection, seed: int) -> Prepared:
+def prepare(
+    surveyed: Mapping[str, Profiled], section: DataSection, seed: int, classes: Sequence[str]
+) -> Prepared:
     """Draws and cleans. No test image is changed or dropped: none is, where models are used.
 
     Raises:
-        DataError: a class has too few images, or all of them are in other splits too.
+        DataError: a class has too few images; all of its training images, or all images of
+            validation, are in other splits too.
     """
     splits = dict(surveyed)
     dropped: dict[str, np.ndarray] = {}
@@ -97,7 +100,7 @@ def prepare(surveyed: Mapping[str, Profiled], section: DataSection, seed: int) -
     for split, other in BELONGS_TO_LATER if section.checks.drop_leaks else ():
         kept = cleaning.not_in(splits[split].alike, splits[other].alike)
         _keep(splits, split, kept, dropped, also_in(split, other))
-    _check_left(splits["train"], surveyed["train"])
+    _check_left(splits, surveyed["train"], classes)
     splits["train"] = _mixed(splits["train"], seed)
     counts = {reason: len(numbers) for reason, numbers in dropped.items()}
     if section.median_filter is not None:
@@ -129,13 +132,16 @@ def _keep(
         dropped[reason] = np.setdiff1d(before.numbers, splits[split].numbers)
 
 
-def _check_left(train: Profiled, surveyed: Profiled) -> None:
-    gone = np.setdiff1d(surveyed.profile.labels, train.profile.labels)
+def _check_left(splits: Mapping[str, Profiled], surveyed: Profiled, classes: Sequence[str]) -> None:
+    remedy = "equal or nearly so. Add other images, or keep these with data.checks.drop_leaks=false"
+    gone = np.setdiff1d(surveyed.profile.labels, splits["train"].profile.labels)
     if len(gone):
         raise DataError(
-            f"training split: every image of label {gone[0]} is in validation or test too, equal "
-            "or nearly so. Add other images, or keep these with data.checks.drop_leaks=false."
+            f"training split: every image of class {classes[gone[0]]!r} is in validation or test "
+            f"too, {remedy}."
         )
+    if not len(splits["validation"]):
+        raise DataError(f"validation split: every image is in the test split too, {remedy}.")
 
 
 def _mixed(train: Profiled, seed: int) -> Profiled:

@@ -88,8 +88,9 @@ def _apportion(sizes: np.ndarray, total: int, limits: np.ndarray) -> np.ndarray:
 
 def _draw(labels: np.ndarray, shares: np.ndarray, seed: int, purpose: str) -> np.ndarray:
     generator = np.random.default_rng([seed, zlib.crc32(purpose.encode())])
+    members = np.split(np.argsort(labels, kind="stable"), np.cumsum(np.bincount(labels))[:-1])
     drawn = [
-        generator.choice(np.flatnonzero(labels == label), share, replace=False)
-        for label, share in enumerate(shares)
+        generator.choice(of_class, share, replace=False)
+        for of_class, share in zip(members, shares, strict=True)
     ]
     return np.sort(np.concatenate(drawn))

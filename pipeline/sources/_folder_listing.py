@@ -1,6 +1,7 @@
 """Lists what lies in a folder of pictures, trusting no name and no link."""
 
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,7 +52,7 @@ def look_into(root: Path, name: str = "") -> Place:
 
     Raises:
         DataError: it cannot be read, or a folder in it is a link that leads out of the data, or
-            has a name that is no text.
+            has a name that is no text; a link in it leads nowhere.
     """
     folders, pictures = [], []
     for entry in _entries(root, name):
@@ -60,6 +61,10 @@ def look_into(root: Path, name: str = "") -> Place:
             folders.append(entry.name)
         elif entry.name.lower().endswith(LISTED):
             pictures.append(entry.name)
+        elif not _mode(entry.path):
+            raise DataError(
+                f"{printable(entry.path)}: is a link that leads nowhere. Mend it, or remove it."
+            )
     return Place(name, tuple(sorted(folders)), min(pictures, default=""))
 
 
@@ -110,12 +115,12 @@ class _Walk:
 
     def _add_link(self, path: str, target: str) -> None:
         """A folder that holds the class itself is no part of it."""
-        is_inside = _is_inside(self._root, target)
-        if is_inside and Path(target).is_dir():
+        is_inside, mode = _is_inside(self._root, target), _mode(target)
+        if is_inside and stat.S_ISDIR(mode):
             if not Path(self._base).is_relative_to(target):
                 self._links.append((path, target))
-        elif path.lower().endswith(LISTED) or not is_inside:
-            is_readable = Path(target).is_file() and os.access(target, os.R_OK)
+        elif path.lower().endswith(LISTED) or not is_inside or not mode:
+            is_readable = stat.S_ISREG(mode) and os.access(target, os.R_OK)
             self._add_picture(path, is_sound=is_inside and is_readable)
         else:
             self.listing.other = self.listing.other or path
@@ -135,6 +140,14 @@ def _entries(root: Path, name: str) -> "Iterator[os.DirEntry[str]]":
         raise DataError(
             f"{printable(str(place))}: cannot be read ({error.strerror}). Check the folder."
         ) from error
+
+
+def _mode(path: str) -> int:
+    """Of what the path leads to; 0 where that is nothing."""
+    try:
+        return Path(path).stat().st_mode
+    except OSError:
+        return 0
 
 
 def _is_folder(entry: "os.DirEntry[str]") -> bool:

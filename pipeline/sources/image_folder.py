@@ -1,6 +1,7 @@
 """Reads pictures from folders: `<class>/*`, or `<split>/<class>/*`."""
 
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
@@ -197,7 +198,30 @@ def _find_classes(root: Path, train: Place, given: tuple[str, ...] | None) -> tu
             f"{root / train.name}: has {_listed(train.folders)} for class folders, expected 2 or "
             "more with pictures in them. Put the pictures of each class into a folder of its name."
         )
+    if given is None:
+        _refuse_twins(root / train.name, classes)
+    elif len(set(given)) < len(given):
+        twice = next(name for name in given if given.count(name) > 1)
+        raise DataError(f"{root}: data.classes names {twice!r} twice. Remove one of the two.")
     return classes
+
+
+def _refuse_twins(folder: Path, classes: Sequence[str]) -> None:
+    """Two spellings of one name are most often one class, half of which would be another."""
+    known: dict[str, str] = {}
+    for name in classes:
+        plain = unicodedata.normalize("NFC", name).casefold().strip()
+        if (first := known.setdefault(plain, name)) != name:
+            raise DataError(
+                f"{folder}: the folders {_spelled(first, name)} differ in case, spaces or coding "
+                "alone. Join them; if each is a class, name all classes in data.classes."
+            )
+
+
+def _spelled(first: str, second: str) -> str:
+    """Both names so that their difference can be seen."""
+    are_seen = first.casefold().strip() != second.casefold().strip()
+    return f"{first!a} and {second!a}" if are_seen else f"{first!r} and {second!r}"
 
 
 def _refuse_loose(root: Path, place: Place) -> None:

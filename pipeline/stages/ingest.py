@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -29,8 +30,14 @@ def run(context: StageContext) -> StageResult:
     Raises:
         DataError: the images or labels are wrong, or a check of level `fail` found something.
     """
+    # Decoded pixels may be many gigabytes: none stay behind where the data are refused.
+    with TemporaryDirectory(dir=context.scratch) as scratch:
+        return _run(context, Path(scratch))
+
+
+def _run(context: StageContext, scratch: Path) -> StageResult:
     config = context.config
-    inspected = inspect(config, context.scratch, context.progress)
+    inspected = inspect(config, scratch, context.progress)
     gathered, prepared = inspected.gathered, inspected.prepared
     examination.refuse_failures(inspected.examination)
     for finding in inspected.examination.findings:

@@ -26,8 +26,8 @@ def test_sound_data_pass(channels):
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (source(part([]), part([0])), "somewhere: training split has no pixels"),
-        (source(part([0, 1]), part([])), "test split has no pixels"),
+        (source(part([]), part([0])), "somewhere: training split has no image"),
+        (source(part([0, 1]), part([])), "test split has no image"),
         (source(part([0, 1], (0, 4, 1)), part([0], (0, 4, 1))), "training split has no pixels"),
         (source(part([0, 1]), part([0, 2])), r"test split: label 2 at position 1, expected 0\.\.1"),
         (source(part([-1, 1]), part([0])), "training split: label -1 at position 0"),

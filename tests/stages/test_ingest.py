@@ -260,7 +260,7 @@ def test_a_class_that_is_wholly_in_test_too_ends_with_a_remedy(small, tmp_path):
     write_idx(small, "train-labels-idx1-ubyte", np.array([0, 0, 1, 1], np.uint8))
     write_idx(small, "t10k-images-idx3-ubyte", images[[1]])
     write_idx(small, "t10k-labels-idx1-ubyte", np.array([1], np.uint8))
-    with pytest.raises(DataError, match=r"every image of label . is in validation or test too"):
+    with pytest.raises(DataError, match=r"every image of class '.' is in validation or test too"):
         run(tmp_path / "out", idx.Options(folder=small))
     kept = idx.Options(folder=small, checks=ChecksSection(drop_leaks=False))
     run(tmp_path / "kept", kept)

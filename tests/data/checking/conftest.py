@@ -39,7 +39,7 @@ def examined():
         gathered = Gathered(splits, classes, "somewhere", refused)
         section = DataSection(source="idx", checks=checks)
         surveyed = survey(gathered, section, seed=0)
-        prepared = prepare(surveyed, section, seed=0)
+        prepared = prepare(surveyed, section, 0, classes)
         return examine(Material(gathered, surveyed, prepared, checks))
 
     return run
