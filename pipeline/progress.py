@@ -9,7 +9,7 @@ from typing import Protocol
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 from rich.progress import Task as Bar
 
@@ -52,7 +52,7 @@ class TerminalProgress:
         columns = (
             TextColumn("  {task.description:<12}"),
             BarColumn(bar_width=28),
-            MofNCompleteColumn(),
+            TextColumn("{task.completed:,}/{task.total:,}"),
             TimeElapsedColumn(),
             TextColumn("[dim]{task.fields[note]}"),
         )
@@ -76,7 +76,7 @@ class _LogTask:
         self._note = note or self._note
         if monotonic() - self._last >= self._progress.interval_seconds:
             self._last = monotonic()
-            text = f"{self._description} {self._done}/{self._total}  {self._note}"
+            text = f"{self._description} {self._done:,}/{self._total:,}  {self._note}"
             self._progress.line(text.rstrip())
 
 
