@@ -1,13 +1,13 @@
 """Renders report.html: one page that holds all it shows and opens without a network."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 import numpy as np
 
-from pipeline.evaluation import charts, pages, pictures, wording
+from pipeline.evaluation import charts, data_section, pages, pictures, wording
 from pipeline.evaluation.history import History
 from pipeline.evaluation.predictions import Predictions
 from pipeline.evaluation.provenance import Fact
@@ -32,6 +32,7 @@ class Dataset:
         origin: where the images come from, in words.
         preview: a PNG of augmented samples, or None.
         checks: what the checks of ingest found, as `checks.json` has it, or None.
+        alike: images that were found alike, uint8 (height, width, channels), by number.
     """
 
     classes: Sequence[str]
@@ -40,6 +41,7 @@ class Dataset:
     origin: str
     preview: bytes | None = None
     checks: Mapping[str, Any] | None = None
+    alike: Mapping[int, np.ndarray] = field(default_factory=dict)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -107,6 +109,8 @@ def render(evaluation: Evaluation, *, worst_mistakes: int, made: datetime) -> st
         "curves": _curves(evaluation.history),
         "reliability": charts.reliability_diagram(summary.bins),
         "mistakes": _mistakes(evaluation, worst_mistakes),
+        "pairs": data_section.pairs(dataset.checks, dataset.alike),
+        "class_pixels": data_section.class_pixels(dataset.checks, LARGEST_MATRIX),
         "levels": LEVELS,
         "dense": DENSE_MATRIX,
         "chart": charts,

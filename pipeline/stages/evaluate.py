@@ -10,6 +10,7 @@ import numpy as np
 from export.model_files import model_file
 from pipeline.config import AugmentationSection
 from pipeline.data import description
+from pipeline.data.checking import samples
 from pipeline.data.records import read_split
 from pipeline.errors import StageError
 from pipeline.evaluation import history, provenance, report
@@ -113,6 +114,7 @@ def _evaluation(
             origin=dataset.origin,
             preview=preview.read_bytes() if preview.is_file() else None,
             checks=_checks(ingest),
+            alike=samples.read(ingest),
         ),
         origin=report.Origin(config.name, _model(context), provenance.facts(context.inputs)),
     )

@@ -68,7 +68,7 @@ def test_the_lists_are_written_where_asked_for(data, tmp_path):
     done = call(*data, "--output", tmp_path / "new" / "folder")
     assert done.returncode == 0, done.stderr
     names = sorted(path.name for path in (tmp_path / "new" / "folder").iterdir())
-    assert names == ["checks.json", "duplicates.csv"]
+    assert names == ["alike.npz", "checks.json", "duplicates.csv"]
 
 
 @pytest.mark.parametrize(

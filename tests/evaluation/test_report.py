@@ -197,6 +197,28 @@ def test_findings_are_told_with_examples_and_never_as_markup():
     )
 
 
+def test_pairs_found_alike_are_shown_with_words_and_never_as_markup():
+    images = [{"name": f"<{n}>.png", "split": "test", "label": "a", "number": n} for n in (7, 8)]
+    finding = {"check": "leakage", "level": "warn", "message": "1 image", "examples": [images]}
+    shown = with_checks(finding)
+    alike = {number: np.full((8, 8, 1), number, np.uint8) for number in (7, 8)}
+    page = Page(render(replace(shown, dataset=replace(shown.dataset, alike=alike))))
+    assert "Found alike" in page.text
+    described = [image["alt"] for image in page.all("img")]
+    assert {"<7>.png, a in test", "<8>.png, a in test"} <= set(described)
+    assert "Found alike" not in render(shown)
+
+
+def test_pixels_of_each_class_are_folded_away():
+    shown = with_checks()
+    classes = {name: {"images": 3, "mean": [9.87], "deviation": [6.54]} for name in "ab"}
+    facts = {**shown.dataset.checks["statistics"]["train"], "classes": classes}
+    checks = {"findings": [], "statistics": {"train": facts, "test": facts}}
+    page = Page(render(replace(shown, dataset=replace(shown.dataset, checks=checks))))
+    assert len(page.all("details")) == 1
+    assert page.text.count("9.9 ± 6.5") == 4
+
+
 def test_without_findings_the_report_says_so():
     assert "before any training found nothing" in render(with_checks())
     assert "Data checks" not in render(evaluation())

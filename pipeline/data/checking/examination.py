@@ -10,7 +10,16 @@ from typing import Any
 import numpy as np
 
 from pipeline.config_checks import CHECKS, REFUSED
-from pipeline.data.checking import alike, balance, drift, files, pixels, statistics, suspects
+from pipeline.data.checking import (
+    alike,
+    balance,
+    drift,
+    files,
+    pixels,
+    samples,
+    statistics,
+    suspects,
+)
 from pipeline.data.checking.finding import Finding, Material, count_of
 from pipeline.data.preparing import BELONGS_TO_LATER, also_in
 from pipeline.errors import DataError
@@ -93,7 +102,7 @@ def refuse_failures(examination: Examination) -> None:
 
 
 def write(folder: Path, examination: Examination) -> None:
-    """Writes `checks.json`, and `quarantine.csv` and `duplicates.csv` where they have rows.
+    """Writes `checks.json`; `quarantine.csv`, `duplicates.csv` and `alike.npz` if they hold any.
 
     Those of an earlier examination are replaced.
     """
@@ -107,6 +116,7 @@ def write(folder: Path, examination: Examination) -> None:
     _write_rows(folder / QUARANTINE, ("split", "file", "class", "kind", "reason"), quarantine)
     heads = ("group", "split", "image", "class", "likeness", "outcome")
     _write_rows(folder / DUPLICATES, heads, list(_duplicate_rows(material)))
+    samples.write(folder, material, examination.findings)
 
 
 def _write_rows(path: Path, heads: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:

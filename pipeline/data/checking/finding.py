@@ -1,7 +1,7 @@
 """What checks look at, and what they say."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -23,11 +23,13 @@ class Example:
         split: where it stands.
         name: its file, or its place in the source.
         label: the name of its class.
+        number: by which its picture is found; None of a file that was left out.
     """
 
     split: str
     name: str
     label: str
+    number: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -92,10 +94,15 @@ class Material:
 
     def example(self, number: int) -> Example:
         """The image of this number."""
+        split, index = self.place(number)
+        name = printable(self.surveyed[split].images.name(index))
+        return Example(split, name, self.classes[self.labels[number]], number)
+
+    def place(self, number: int) -> tuple[str, int]:
+        """The split of the image of this number, and its index there."""
         for split, part in self.surveyed.items():
             if number <= part.numbers[-1]:
-                name = printable(part.images.name(number - int(part.numbers[0])))
-                return Example(split, name, self.classes[self.labels[number]])
+                return split, number - int(part.numbers[0])
         raise IndexError(number)
 
     def examples(self, groups: Iterable[np.ndarray]) -> tuple[tuple[Example, ...], ...]:

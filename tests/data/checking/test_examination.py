@@ -91,7 +91,9 @@ def test_what_was_found_is_written(examined, twice, tmp_path):
     ]
     leak = written["findings"][3]
     assert leak["count"] == 2
-    assert leak["examples"][0][1] == {"split": "test", "name": "image 2", "label": "a"}
+    assert leak["examples"][0][1] == {
+        "split": "test", "name": "image 2", "label": "a", "number": 2 * len(FOUR) + 2
+    }  # fmt: skip
     assert written["settings"]["leakage"] == "warn"
     assert rows(tmp_path / "quarantine.csv") == [
         ["split", "file", "class", "kind", "reason"],
