@@ -51,7 +51,7 @@ class DataSection(Section):
             raise ValueError(f"median_filter must be odd, not {self.median_filter}")
         return self
 
-    def outside_files(self) -> Mapping[str, Path]:
+    def outside_files(self) -> Mapping[str, Path | None]:
         """The files that the source reads: names and bytes, not places, are part of the key."""
         return {}
 

@@ -40,7 +40,7 @@ def ingredients(config: PipelineConfig, stage: Stage, inputs: Mapping[str, str])
         "libraries": {name: version(name) for name in stage.libraries},
     }
     if stage.outside_files:
-        result["outside"] = outside_version(_outside_files(stage, config))
+        result["outside"] = outside_version(outside_files(stage, config))
     return result
 
 
@@ -66,7 +66,12 @@ def _is_place(field: FieldInfo) -> bool:
     return any(isinstance(m, Location) for m in chain(field.metadata, *branches))
 
 
-def _outside_files(stage: Stage, config: PipelineConfig) -> Mapping[str, Path]:
+def outside_files(stage: Stage, config: PipelineConfig) -> Mapping[str, Path | None]:
+    """The files that a stage reads from outside of the project, by the names that count.
+
+    Raises:
+        DataError: they cannot be looked for.
+    """
     assert stage.outside_files is not None
     try:
         return stage.outside_files(config)
@@ -76,11 +81,12 @@ def _outside_files(stage: Stage, config: PipelineConfig) -> Mapping[str, Path]:
         ) from error
 
 
-def outside_version(files: Mapping[str, Path]) -> str:
+def outside_version(files: Mapping[str, Path | None]) -> str:
     """The fingerprint of files from outside of the project.
 
     Args:
-        files: by the names that count, unlike the files' places.
+        files: by the names that count, unlike the files' places; None for one that is known to
+            be unreadable.
 
     Raises:
         DataError: a file is missing or cannot be read.
@@ -88,7 +94,7 @@ def outside_version(files: Mapping[str, Path]) -> str:
     total = hashlib.sha256()
     for name, path in files.items():
         try:
-            digest = sha256(path)
+            digest = sha256(path) if path else "unreadable"
         except OSError as error:
             raise DataError(
                 f"{path}: cannot be read ({error.strerror}). Check the file."

@@ -32,11 +32,11 @@ def _nothing(config: PipelineConfig) -> tuple[str, ...]:
     return ()
 
 
-def _images(config: PipelineConfig) -> Mapping[str, Path]:
+def _images(config: PipelineConfig) -> Mapping[str, Path | None]:
     return config.data.outside_files()
 
 
-def _model_file(config: PipelineConfig) -> Mapping[str, Path]:
+def _model_file(config: PipelineConfig) -> Mapping[str, Path | None]:
     return config.train.outside_files()
 
 
@@ -58,7 +58,7 @@ class Stage:
     reads: tuple[str, ...]
     libraries: tuple[str, ...]
     plug_ins: Callable[[PipelineConfig], tuple[str, ...]] = _nothing
-    outside_files: Callable[[PipelineConfig], Mapping[str, Path]] | None = None
+    outside_files: Callable[[PipelineConfig], Mapping[str, Path | None]] | None = None
 
 
 KERAS = ("tensorflow", "keras")

@@ -19,7 +19,7 @@ from pipeline.errors import (
     PipelineError,
     StageError,
 )
-from pipeline.fingerprint import changes, ingredients, key_of, outside_version
+from pipeline.fingerprint import changes, ingredients, key_of, outside_files, outside_version
 from pipeline.graph import Stage
 from pipeline.progress import Progress, quiet_libraries
 from pipeline.selection import Selection
@@ -239,7 +239,7 @@ def _run(step: Step, context: StageContext) -> StageResult:
         module = importlib.import_module(f"pipeline.stages.{stage.name}")
     result: StageResult = module.run(context)
     if stage.outside_files:
-        now = outside_version(stage.outside_files(context.config))
+        now = outside_version(outside_files(stage, context.config))
         if now != step.ingredients["outside"]:
             raise DataError(
                 f"{stage.name}: files changed while they were read. Run again when they are "

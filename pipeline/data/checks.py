@@ -7,7 +7,7 @@ import numpy as np
 
 from pipeline.data.gathering import Gathered
 from pipeline.errors import DataError
-from pipeline.sources import LabelledImages, SourceData, Split
+from pipeline.sources import ImageFiles, LabelledImages, SourceData, Split
 
 LONGEST_NAME = 255
 STEERING = ("Cc", "Zl", "Zp", "Cs")  # Unicode's control characters, line ends and halves
@@ -22,15 +22,19 @@ def check_source(source: SourceData) -> None:
             splits that are drawn.
     """
     parts = {"train": source.train, "validation": source.validation, "test": source.test}
-    labels = {split: part.labels for split, part in parts.items() if part is not None}
+    given = {s: p for s, p in parts.items() if isinstance(p, LabelledImages | ImageFiles)}
+    labels = {split: part.labels for split, part in given.items()}
     _check_classes(source.origin, source.classes)
     _check_labels(source.origin, labels, source.classes)
     sizes = np.bincount(source.train.labels, minlength=len(source.classes))
     _check_all_are_there(source.origin, source.classes, sizes)
-    if source.validation is None and (lonely := np.flatnonzero(sizes == 1)).size:
+    needed = 1 + len(parts) - len(given)
+    if (short := np.flatnonzero(sizes < needed)).size:
+        count = "one image" if sizes[short[0]] == 1 else f"{sizes[short[0]]} images"
         raise DataError(
-            f"{_class(source.origin, source.classes, lonely[0])} has one image beside those of "
-            "the test split, but training and validation need one each. Add images."
+            f"{_class(source.origin, source.classes, short[0])} has {count} to train on, expected "
+            f"{needed} or more, as {' and '.join(WORDS[s] for s in parts if s not in given)} "
+            "take some of them. Add images."
         )
 
 

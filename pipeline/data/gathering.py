@@ -19,7 +19,7 @@ from pipeline.data.pictures.decoding import Decoded, Decoding, RefusedFileError,
 from pipeline.data.pictures.reading import read
 from pipeline.errors import DataError, StageError
 from pipeline.progress import Progress
-from pipeline.sources import ImageFiles, LabelledImages, SourceData, Split
+from pipeline.sources import DrawnTest, ImageFiles, LabelledImages, SourceData, Split
 
 FEW_FILES = 1000
 TASK_BYTES = 2**20
@@ -54,11 +54,12 @@ class Gathered:
     """What a source gave, all of it decoded.
 
     Attributes:
-        splits: `train` and `test`, and `validation` where the source has its own.
+        splits: `train`, and `test` and `validation` where the source has its own.
         classes: names, in label order.
         origin: where the images came from, for a person.
         refused: files that were left out.
         decoding: how files became pixels; None where there were no files.
+        drawn_test: how the test split is to be drawn, where the source has none.
     """
 
     splits: Mapping[str, Split]
@@ -66,6 +67,7 @@ class Gathered:
     origin: str
     refused: tuple[Refused, ...] = ()
     decoding: Decoding | None = None
+    drawn_test: DrawnTest | None = None
 
 
 @dataclass(frozen=True)
@@ -136,10 +138,11 @@ def gather(source: SourceData, scratch: Path, progress: Progress) -> Gathered:
             with progress.task(f"{name} files", len(part)) as task:
                 splits[name] = spool.fill(task.advance)
             refused += spool.refused
-        elif part is not None:
+        elif isinstance(part, LabelledImages):
             splits[name] = part
     decoding = source.train.decoding if isinstance(source.train, ImageFiles) else None
-    return Gathered(splits, source.classes, source.origin, tuple(refused), decoding)
+    drawn_test = source.test if isinstance(source.test, DrawnTest) else None
+    return Gathered(splits, source.classes, source.origin, tuple(refused), decoding, drawn_test)
 
 
 class _Spool:

@@ -1,7 +1,8 @@
 """From what a source gave to the three splits that are written: limits, draws and cleaning."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from pipeline.data.checking.likeness import alike_groups, equal_groups
 from pipeline.data.gathering import Gathered
 from pipeline.data.profile import Profile, profile
 from pipeline.data.sharding import count_shards
-from pipeline.data.splits import split_validation, stratified_sample
+from pipeline.data.splits import draw_test, split_validation, stratified_sample
 from pipeline.errors import DataError
 from pipeline.sources import Split
 
@@ -37,6 +38,11 @@ class Profiled:
     equal: np.ndarray
     alike: np.ndarray
 
+    @property
+    def labels(self) -> np.ndarray:
+        """int64 (count,), each an index into the classes."""
+        return self.images.labels
+
     def __len__(self) -> int:
         return len(self.images)
 
@@ -44,6 +50,10 @@ class Profiled:
         """Those at `indices`, int64 (selected,), in their order."""
         parts = (part[indices] for part in (self.numbers, self.equal, self.alike))
         return Profiled(self.images.select(indices), self.profile.select(indices), *parts)
+
+
+AnySplit = TypeVar("AnySplit", Split, Profiled)
+Draw = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -62,12 +72,29 @@ class Prepared:
 
 
 def survey(gathered: Gathered, section: DataSection, seed: int) -> dict[str, Profiled]:
-    """Draws what the limits leave of the source's splits, and finds images that are alike."""
-    splits = dict(gathered.splits)
-    for name, limit in (("train", section.train_limit), ("test", section.test_limit)):
-        if limit is not None:
-            chosen = stratified_sample(splits[name].labels, limit, seed, f"{name}_limit")
-            splits[name] = splits[name].select(chosen)
+    """Finds images that are alike, draws a test split if there is none, and obeys the limits."""
+    if gathered.drawn_test is None:
+        return _profiled(_limited(gathered.splits, section, seed), section)
+    asked, splits = gathered.drawn_test, _profiled(gathered.splits, section)
+    train, test = _draw_alike_together(
+        splits["train"], lambda labels: draw_test(labels, asked.fraction, asked.seed)
+    )
+    return _numbered(_limited({**splits, "train": train, "test": test}, section, seed))
+
+
+def _limited(
+    splits: Mapping[str, AnySplit], section: DataSection, seed: int
+) -> dict[str, AnySplit]:
+    limits = {"train": section.train_limit, "test": section.test_limit}
+    found = {}
+    for name, split in splits.items():
+        limit = limits.get(name) or len(split)
+        chosen = stratified_sample(split.labels, limit, seed, f"{name}_limit")
+        found[name] = split if len(chosen) == len(split) else split.select(chosen)
+    return found
+
+
+def _profiled(splits: Mapping[str, Split], section: DataSection) -> dict[str, Profiled]:
     profiles = [profile(split) for split in splits.values()]
     equal = equal_groups(np.concatenate([part.digests for part in profiles]))
     thumbnails = np.concatenate([part.thumbnails for part in profiles])
@@ -96,7 +123,10 @@ def prepare(
         kept = cleaning.unique_indices(train.equal, train.profile.labels)
         _keep(splits, "train", kept, dropped, "duplicates_dropped")
     if "validation" not in splits:
-        splits |= _drawn(splits["train"], section.validation_fraction, seed)
+        splits["train"], splits["validation"] = _draw_alike_together(
+            splits["train"],
+            lambda labels: split_validation(labels, section.validation_fraction, seed),
+        )
     for split, other in BELONGS_TO_LATER if section.checks.drop_leaks else ():
         kept = cleaning.not_in(splits[split].alike, splits[other].alike)
         _keep(splits, split, kept, dropped, also_in(split, other))
@@ -114,9 +144,37 @@ def also_in(split: str, other: str) -> str:
     return f"{split}_also_in_{other}_dropped"
 
 
-def _drawn(train: Profiled, fraction: float, seed: int) -> dict[str, Profiled]:
-    kept, drawn = split_validation(train.profile.labels, fraction, seed)
-    return {"train": train.select(kept), "validation": train.select(drawn)}
+def _draw_alike_together(train: Profiled, draw: Draw) -> tuple[Profiled, Profiled]:
+    """Keeps and draws whole groups of like images, so that none is near to one of the other part.
+
+    A class that is one group is drawn image by image; nothing else can be drawn of it.
+    """
+    firsts = np.unique(train.alike, return_index=True)[1]
+    is_single = np.bincount(train.labels[firsts], minlength=train.labels.max() + 1) == 1
+    names = np.where(is_single[train.labels], train.numbers, train.alike)
+    _, firsts, groups = np.unique(names, return_index=True, return_inverse=True)
+    is_drawn = np.isin(groups, draw(train.labels[firsts])[1])
+    return train.select(np.flatnonzero(~is_drawn)), train.select(np.flatnonzero(is_drawn))
+
+
+def _numbered(splits: Mapping[str, Profiled]) -> dict[str, Profiled]:
+    """Numbers the images of some splits anew, from 0 on."""
+    ends = np.cumsum([len(part) for part in splits.values()])[:-1]
+    columns = [np.arange(sum(map(len, splits.values())))]
+    for column in ("equal", "alike"):
+        old = np.concatenate([getattr(part, column) for part in splits.values()])
+        columns.append(_first_of_each(old))
+    parts = zip(*(np.split(column, ends) for column in columns), strict=True)
+    return {
+        name: replace(split, numbers=numbers, equal=equal, alike=alike)
+        for (name, split), (numbers, equal, alike) in zip(splits.items(), parts, strict=True)
+    }
+
+
+def _first_of_each(groups: np.ndarray) -> np.ndarray:
+    """For each member the first place of its group."""
+    _, firsts, inverse = np.unique(groups, return_index=True, return_inverse=True)
+    return firsts[inverse]
 
 
 def _keep(

@@ -93,6 +93,19 @@ class ImageFiles:
 
 
 @dataclass(frozen=True)
+class DrawnTest:
+    """A test split that is still to be drawn from the training images.
+
+    Attributes:
+        fraction: share of each class.
+        seed: decides which.
+    """
+
+    fraction: float
+    seed: int
+
+
+@dataclass(frozen=True)
 class SourceData:
     """What a source read.
 
@@ -103,7 +116,7 @@ class SourceData:
     """
 
     train: LabelledImages | ImageFiles
-    test: LabelledImages | ImageFiles
+    test: LabelledImages | ImageFiles | DrawnTest
     classes: tuple[str, ...]
     origin: str
     validation: LabelledImages | ImageFiles | None = None

@@ -38,14 +38,18 @@ class PictureOptions(DataSection):
         return Decoding(self.color_mode, self.image_size, self.fit, self.alpha)
 
 
-class PictureFiles(Mapping[str, Path]):
-    """Many files by the names that count; a `Path`, which is large, is made when asked for."""
+class PictureFiles(Mapping[str, Path | None]):
+    """Many files by the names that count; a `Path`, which is large, is made when asked for.
 
-    def __init__(self, paths: Mapping[str, str]) -> None:
+    Of those that cannot be read, the name alone counts.
+    """
+
+    def __init__(self, paths: Mapping[str, str | None]) -> None:
         self._paths = paths
 
-    def __getitem__(self, name: str) -> Path:
-        return Path(self._paths[name])
+    def __getitem__(self, name: str) -> Path | None:
+        path = self._paths[name]
+        return None if path is None else Path(path)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._paths)

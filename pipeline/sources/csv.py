@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from pipeline.config import OutsidePath
 from pipeline.errors import DataError
-from pipeline.sources import ImageFiles, LabelledImages, SourceData
+from pipeline.sources import DrawnTest, ImageFiles, LabelledImages, SourceData
 from pipeline.sources._csv_rows import (
     check_length,
     check_order,
@@ -86,7 +86,7 @@ class Options(PictureOptions):
                 raise DataError(f"{path}: no such file. Put it there, or set data.{option}.")
         return files
 
-    def outside_files(self) -> Mapping[str, Path]:
+    def outside_files(self) -> Mapping[str, Path | None]:
         tables = self.tables()
         if self.path_column is None:
             return tables
@@ -125,15 +125,12 @@ def load(options: Options) -> SourceData:
     origin = "CSV table " + " and ".join(table.path.name for table in tables)
     if options.test_fraction is None:
         return SourceData(train, rest[0], classes, origin)
-    kept, drawn = _draw_test(tables[0], train.labels, options.test_fraction, options.split_seed)
-    return SourceData(train.select(kept), train.select(drawn), classes, origin)
+    _refuse_lonely(tables[0], train.labels)
+    return SourceData(train, DrawnTest(options.test_fraction, options.split_seed), classes, origin)
 
 
-def _draw_test(
-    table: _Table, labels: "np.ndarray", fraction: float, split_seed: int
-) -> tuple["np.ndarray", "np.ndarray"]:
-    """Rows to train on and rows to test on, some of each class in both: int64, rising."""
-    from pipeline.data.splits import draw_test, find_lonely
+def _refuse_lonely(table: _Table, labels: "np.ndarray") -> None:
+    from pipeline.data.splits import find_lonely
 
     lonely = find_lonely(labels)
     if lonely is not None:
@@ -142,7 +139,6 @@ def _draw_test(
             f"{table.path}: line {table.first_lines[text]}: the only image of class "
             f"{shown(text)}, expected 2 or more to draw a test split. Add images."
         )
-    return draw_test(labels, fraction, split_seed)
 
 
 def _classes(

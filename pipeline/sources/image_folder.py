@@ -11,7 +11,7 @@ from pydantic import Field
 
 from pipeline.config import OutsidePath
 from pipeline.errors import DataError
-from pipeline.sources import ImageFiles, SourceData
+from pipeline.sources import DrawnTest, ImageFiles, SourceData
 from pipeline.sources._folder_listing import Listing, Place, list_pictures, look_into
 from pipeline.sources._picture_files import PictureFiles, PictureOptions
 
@@ -52,10 +52,15 @@ class Options(PictureOptions):
     split_seed: Annotated[int, Field(ge=0)] = 0
     classes: tuple[str, ...] | None = None
 
-    def outside_files(self) -> Mapping[str, Path]:
+    def outside_files(self) -> Mapping[str, Path | None]:
         listings = chain.from_iterable(found.values() for found in _list_all(self).values())
-        names = (name for part in listings for name in part.names if name not in part.unsound)
-        return PictureFiles({name: f"{self.folder}/{name}" for name in names})
+        return PictureFiles(
+            {
+                name: None if name in part.unsound else f"{self.folder}/{name}"
+                for part in listings
+                for name in part.names
+            }
+        )
 
 
 def load(options: Options) -> SourceData:
@@ -71,15 +76,13 @@ def load(options: Options) -> SourceData:
     train, validation = splits["train"], splits.get("validation")
     if "test" in splits:
         return SourceData(train, splits["test"], classes, origin, validation)
-    kept, drawn = _draw(options, train, classes)
-    return SourceData(kept, drawn, classes, origin, validation)
+    _refuse_lonely(options, train, classes)
+    drawn = DrawnTest(options.test_fraction or TEST_FRACTION, options.split_seed)
+    return SourceData(train, drawn, classes, origin, validation)
 
 
-def _draw(
-    options: Options, files: ImageFiles, classes: tuple[str, ...]
-) -> tuple[ImageFiles, ImageFiles]:
-    """Training and test images."""
-    from pipeline.data.splits import draw_test, find_lonely
+def _refuse_lonely(options: Options, files: ImageFiles, classes: tuple[str, ...]) -> None:
+    from pipeline.data.splits import find_lonely
 
     lonely = find_lonely(files.labels)
     if lonely is not None:
@@ -87,9 +90,6 @@ def _draw(
             f"{options.folder}: class {classes[files.labels[lonely]]!r} has one image, expected 2 "
             "or more to draw a test split. Add images."
         )
-    fraction = options.test_fraction or TEST_FRACTION
-    kept, drawn = draw_test(files.labels, fraction, options.split_seed)
-    return files.select(kept), files.select(drawn)
 
 
 def _files(options: Options, found: Mapping[str, Listing], classes: tuple[str, ...]) -> ImageFiles:

@@ -96,12 +96,12 @@ def _describe(
     )
 
 
-def _source_sha256(files: Mapping[str, Path]) -> dict[str, str]:
+def _source_sha256(files: Mapping[str, Path | None]) -> dict[str, str]:
     """Of each file; of many, the manifest has one fingerprint."""
     if len(files) > MOST_FILES_TOLD:
         return {}
     try:
-        return {name: sha256(path) for name, path in files.items()}
+        return {name: sha256(path) for name, path in files.items() if path}
     except OSError as error:
         raise DataError(
             f"{error.filename}: changed while it was read ({error.strerror}). Run again."

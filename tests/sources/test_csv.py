@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from pipeline.errors import DataError
 from pipeline.sources import csv
+from tests.sources.drawing import with_test_drawn
 
 TABLE = "label,p0,p1,p2,p3\n7,0,1,2,3\n9,4,5,6,255\n7,8,9,10,11\n9,12,13,14,15\n"
 
@@ -24,7 +25,7 @@ def write(folder, content, name="train.csv"):
 def load(path, **options):
     if "test_file" not in options:
         options.setdefault("test_fraction", 0.5)
-    return csv.load(csv.Options(train_file=path, **options))
+    return with_test_drawn(csv.load(csv.Options(train_file=path, **options)))
 
 
 def both(folder, content, **options):

@@ -64,7 +64,7 @@ def test_paths_may_start_from_another_folder_and_columns_stand_anywhere(photos, 
 
 
 def test_the_test_split_is_drawn_from_each_class(photos):
-    data = csv.load(options(write(photos / "all.csv", ROWS)))
+    data = with_test_drawn(csv.load(options(write(photos / "all.csv", ROWS))))
     assert (
         np.bincount(data.train.labels).tolist() == np.bincount(data.test.labels).tolist() == [1, 1]
     )
