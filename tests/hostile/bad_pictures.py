@@ -99,6 +99,13 @@ KINDS = {
     "a link to a device": link("/dev/zero", "leads out of the data folder"),
     "a link to nothing": link("nothing.png", "cannot be read (No such file"),
     "a link to itself": link("x.png", "cannot be read (Too many levels"),
+    "a link to too long a name": link("a" * 300, "cannot be read (File name too long"),
+    "a link to a folder that is gone": Refused(
+        "more",
+        lambda path: path.symlink_to("gone"),
+        "unreadable",
+        "cannot be read (No such file",
+    ),
     "a FIFO": Refused("x.png", os.mkfifo, "unreadable", "is no regular file"),
     "a name that is no text": Refused(
         "caf\udce9\x1b[2J.png", not_text, "unreadable", "has a name that is not UTF-8"
