@@ -26,9 +26,12 @@ def main() -> None:
     folder, count = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 200_000
     photos, artifacts = folder / "photos", folder / "artifacts"
     if not photos.exists():
-        generate(photos, count)
-    ingest = [str(ROOT / "run_pipeline.py"), "run", "--to", "ingest", "--artifacts", str(artifacts)]
-    ingest += ["-c", str(ROOT / "configs" / "photos.yaml"), f"data.folder={photos}"]
+        generate(folder / "photos.part", count)
+        (folder / "photos.part").rename(photos)
+    count = sum(1 for _ in photos.rglob("*.jpg"))
+    ingest = [str(ROOT / "run_pipeline.py"), "run", "--to", "ingest", "--force", "ingest"]
+    ingest += ["-c", str(ROOT / "configs" / "photos.yaml"), "--artifacts", str(artifacts)]
+    ingest += [f"data.folder={photos}"]
     measure("ingest", ingest, count)
     artifact = max((artifacts / "ingest").iterdir(), key=os.path.getmtime)
     measure("one epoch of batches", [__file__, "--draw", str(artifact)], count)

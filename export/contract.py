@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from export.formats import formats
 from export.interface import Interface, TensorType
+from pipeline.errors import DataError
 
 FILE_NAME = "contract.json"
 LABELS_FILE_NAME = "labels.txt"
@@ -177,6 +178,13 @@ def read(folder: Path) -> Contract:
 
     Raises:
         FileNotFoundError: the folder has none.
-        pydantic.ValidationError: the file is no contract.
+        DataError: the file is no contract, or that of another version of this program.
     """
-    return from_json((folder / FILE_NAME).read_text("utf-8"))
+    path = folder / FILE_NAME
+    try:
+        return from_json(path.read_text("utf-8"))
+    except ValidationError as error:
+        raise DataError(
+            f"{path}: is no contract as this version of the program writes it. "
+            "Export once more with it: run --force export."
+        ) from error

@@ -61,12 +61,13 @@ class Stage:
     outside_files: Callable[[PipelineConfig], Mapping[str, Path | None]] | None = None
 
 
+PIXELS = ("numpy", "pillow", "scipy")
 KERAS = ("tensorflow", "keras")
 RUNTIMES = ("tensorflow", "ai-edge-litert", "onnxruntime", "tflite-micro")
 TRAINING = ("model", "train", "augmentation")
 
 STAGES = (
-    Stage("ingest", (), ("data", "augmentation"), (), _source, _images),
+    Stage("ingest", (), ("data", "augmentation"), PIXELS, _source, _images),
     Stage("tune", ("ingest",), ("tune", *TRAINING), (*KERAS, "keras-tuner"), _preset),
     Stage("build", ("ingest", "tune"), ("model",), KERAS, _preset),
     Stage("train", ("ingest", "tune", "build"), TRAINING, KERAS, _preset, _model_file),

@@ -9,9 +9,15 @@ import typer
 from rich.console import Console
 
 from pipeline import tables
-from pipeline.commands.options import DEFAULT_CONFIG, ConfigOption, OverridesArgument, console
+from pipeline.commands.options import (
+    DEFAULT_ARTIFACTS,
+    DEFAULT_CONFIG,
+    ConfigOption,
+    OverridesArgument,
+    console,
+)
 from pipeline.config_loading import load_config
-from pipeline.errors import DataError
+from pipeline.errors import ConfigError, DataError
 from pipeline.progress import progress_on, quiet_libraries
 
 
@@ -26,14 +32,15 @@ def check_data(
 ) -> None:
     """Check the images as ingest would; train and publish nothing."""
     loaded = load_config(config, overrides or ())
+    place = _made(output or DEFAULT_ARTIFACTS)
     with quiet_libraries():
         from pipeline.data.checking import examination
         from pipeline.data.inspecting import inspect
     shown_on = Console(stderr=True, highlight=False) if as_json else console
-    with TemporaryDirectory(prefix="check-data-") as scratch:
+    # Not in the system's place for temporary files: that may be memory.
+    with TemporaryDirectory(prefix=".check-data-", dir=place) as scratch:
         found = inspect(loaded, Path(scratch), progress_on(shown_on)).examination
         if output:
-            output.mkdir(parents=True, exist_ok=True)
             examination.write(output, found)
     if as_json:
         print(json.dumps(found.as_json(), indent=2))  # noqa: T201
@@ -42,3 +49,13 @@ def check_data(
     if found.failures:
         names = ", ".join(dict.fromkeys(finding.check for finding in found.failures))
         raise DataError(f"{loaded.name}: {names}: a run would end here; set warn to go on")
+
+
+def _made(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"{folder}: cannot be used ({error.strerror}). Name another folder as --output."
+        ) from error
+    return folder

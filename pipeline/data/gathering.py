@@ -255,6 +255,11 @@ def _decode_all(folder: str, names: tuple[str, ...], decoding: Decoding) -> list
             results.append(read(folder, name, decoding))
         except RefusedFileError as refusal:
             results.append(refusal)
+        except MemoryError as error:
+            raise StageError(
+                f"{printable(name)}: too little memory to decode it. Close other programs, or "
+                "scale the picture down."
+            ) from error
     return results
 
 

@@ -21,8 +21,6 @@ class Profile:
         thumbnails: uint8 (count, 16, 16), grey.
         sums: uint64 (count, channels), of the pixel values.
         squares: uint64 (count, channels), sums of their squares.
-        lowest: uint8 (count,), the lowest value.
-        highest: uint8 (count,), the highest value.
     """
 
     labels: np.ndarray
@@ -30,8 +28,6 @@ class Profile:
     thumbnails: np.ndarray
     sums: np.ndarray
     squares: np.ndarray
-    lowest: np.ndarray
-    highest: np.ndarray
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -55,8 +51,6 @@ def _facts(images: np.ndarray) -> tuple[np.ndarray, ...]:
         np.array([hashlib.sha256(image.data).digest()[:16] for image in flat], "S16"),
         thumbnails(images),
         *_sums(images),
-        flat.min(axis=1),
-        flat.max(axis=1),
     )
 
 

@@ -54,8 +54,8 @@ def _run(context: StageContext, scratch: Path) -> StageResult:
 def _draw_preview(context: StageContext, prepared: Prepared, classes: tuple[str, ...]) -> None:
     """Shows the first image of each class, as training will see it."""
     config, train = context.config, prepared.splits["train"].images
-    firsts = np.unique(train.labels, return_index=True)[1][: preview.MOST_ROWS]
-    shown = next(train.select(firsts).batches(len(firsts)))
+    indices = preview.shown_indices(train.labels, train.image_shape)
+    shown = next(train.select(indices).batches(len(indices)))
     shown = replace(shown, images=_filter(config.data)(shown.images))
     path = context.output / "preview.png"
     preview.draw(path, shown, classes, config.augmentation, config.seed)

@@ -4,16 +4,12 @@ import csv
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pipeline.config import PipelineConfig
 from pipeline.config_loading import with_values
 from pipeline.data import description
-from pipeline.data.records import Shards
-from pipeline.data.splits import stratified_sample
-from pipeline.sources import LabelledImages
 from pipeline.stages import StageContext, StageResult
 from pipeline.training.callbacks import KeepBest, StopOnDivergence
 from pipeline.training.fitting import Splits, fit, open_splits
@@ -53,18 +49,15 @@ def _read(context: StageContext) -> tuple[Splits, tuple[int, int, int]]:
     """A stratified part of the training split, and the whole of validation."""
     config, folder = context.config, context.inputs["ingest"]
     dataset = description.read(folder)
-    splits, place = open_splits(folder, config.train.memory_limit_mib, dataset.num_classes)
+    splits, place = open_splits(
+        folder,
+        config.train.memory_limit_mib,
+        dataset.num_classes,
+        fraction=config.tune.data_fraction,
+        seed=config.seed,
+    )
     context.progress.line(place)
-    if (fraction := config.tune.data_fraction) < 1:
-        splits = replace(splits, train=_part(splits.train, fraction, config.seed))
     return splits, dataset.image_shape
-
-
-def _part(train: LabelledImages | Shards, fraction: float, seed: int) -> LabelledImages:
-    """Draws what is held in memory for the whole search, whatever its size."""
-    labels = train.labels() if isinstance(train, Shards) else train.labels
-    chosen = stratified_sample(labels, max(1, round(fraction * len(train))), seed)
-    return train.read(chosen) if isinstance(train, Shards) else train.select(chosen)
 
 
 def _train_once(

@@ -13,6 +13,8 @@ import tensorflow as tf
 from pipeline.config import PipelineConfig
 from pipeline.data.dataset import BatchPlan, evaluation_batches, steps_per_epoch, training_batches
 from pipeline.data.records import Shards, open_split
+from pipeline.data.splits import stratified_sample
+from pipeline.errors import ConfigError
 from pipeline.sources import LabelledImages
 from pipeline.training.optimizer import class_weights, compile_model, weigh
 from pipeline.training.precision import Execution
@@ -30,17 +32,36 @@ class Splits:
     num_classes: int
 
 
-def open_splits(folder: Path, memory_limit_mib: int, num_classes: int) -> tuple[Splits, str]:
+def open_splits(
+    folder: Path, memory_limit_mib: int, num_classes: int, *, fraction: float = 1, seed: int = 0
+) -> tuple[Splits, str]:
     """Reads the images of an ingest artifact into memory if they fit there.
+
+    Args:
+        folder: the artifact.
+        memory_limit_mib: what may be held in memory.
+        num_classes: how many there are.
+        fraction: share of each class of the training images to take.
+        seed: decides which.
 
     Returns:
         The splits, and in words where their images are.
+
+    Raises:
+        ConfigError: a part of the training images is too large for memory.
     """
     train, validation = (open_split(folder, split) for split in ("train", "validation"))
-    size_mib = (train.size_bytes + validation.size_bytes) / 2**20
+    size_mib = (fraction * train.size_bytes + validation.size_bytes) / 2**20
     size = f"{size_mib:,.{0 if size_mib >= 1 else 3}f} MiB of images"
     if size_mib <= memory_limit_mib:
-        return Splits(train.read(), validation.read(), num_classes), f"{size}, held in memory"
+        count = max(1, round(fraction * len(train)))
+        chosen = None if fraction == 1 else stratified_sample(train.labels(), count, seed)
+        return Splits(train.read(chosen), validation.read(), num_classes), f"{size}, held in memory"
+    if fraction < 1:
+        raise ConfigError(
+            f"tune.data_fraction {fraction:g} takes {size}, more than train.memory_limit_mib "
+            f"({memory_limit_mib:,}). Lower the fraction, or raise the limit."
+        )
     limit = f"train.memory_limit_mib is {memory_limit_mib:,}"
     return Splits(train, validation, num_classes), f"{size}, read from their shards: {limit}"
 

@@ -9,6 +9,7 @@ from export import contract
 from export.contract import Contract
 from export.formats import formats
 from export.interface import TensorType, contradiction
+from pipeline.errors import DataError
 
 LABELS = ("zero", "eins", "zwölf")
 PROMISED = formats()["tflite_int8"].interface((28, 28, 1), 10)
@@ -61,7 +62,7 @@ def test_labels_are_held_to_the_hash_of_their_file(tmp_path):
 
 def test_another_json_file_is_no_contract(tmp_path):
     (tmp_path / "contract.json").write_text("{}")
-    with pytest.raises(ValidationError):
+    with pytest.raises(DataError, match=r"contract.json: is no contract .* run --force export\.$"):
         contract.read(tmp_path)
 
 

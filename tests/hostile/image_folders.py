@@ -137,7 +137,9 @@ KINDS = {
         many(10_000, 1), "input: class '00000' has one image", "Add images"
     ),
     "10,000 classes of two pictures": Hostile(
-        many(10_000, 2), "input: class '00000' (label 0) has 2 images to train on, expected 3", "Add images"
+        many(10_000, 2),
+        "input: class '00000' (label 0) has 2 images to train on, expected 3",
+        "Add images",
     ),
     "a picture beside the classes": two(
         "input: the picture 'x.PNG' lies beside the class", "Move such pictures",

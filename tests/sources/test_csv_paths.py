@@ -12,6 +12,7 @@ from pipeline.data.pictures.decoding import Decoding
 from pipeline.errors import DataError
 from pipeline.fingerprint import outside_version
 from pipeline.sources import csv
+from tests.sources.drawing import with_test_drawn
 
 ROWS = [("a/1.png", "cat"), ("a/2.png", "dog"), ("b/1.png", "cat"), ("b/2.png", "dog")]
 

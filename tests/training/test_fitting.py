@@ -7,7 +7,7 @@ import pytest
 from pipeline.config import AugmentationSection
 from pipeline.data import description, records, sharding
 from pipeline.data.description import Description
-from pipeline.errors import StageError
+from pipeline.errors import ConfigError, StageError
 from pipeline.sources import LabelledImages
 from pipeline.training.callbacks import KeepBest, ShowProgress, StopOnDivergence
 from pipeline.training.fitting import Splits, _steps_at_once, fit, open_splits
@@ -70,6 +70,15 @@ def test_images_beyond_the_limit_stay_in_their_shards_and_are_learnt_all_the_sam
     logs = train(tiny_model, config, opened).logs
     assert len(logs) == 10
     assert logs[-1]["val_accuracy"] == 1.0
+
+
+def test_a_part_of_each_class_is_held_in_memory_or_refused(tmp_path, splits):
+    in_shards(tmp_path, splits)
+    opened, _ = open_splits(tmp_path, 1, splits.num_classes, fraction=0.5, seed=3)
+    assert np.bincount(opened.train.labels).tolist() == [10, 10, 10]
+    assert len(opened.validation) == 30
+    with pytest.raises(ConfigError, match=r"^tune.data_fraction 0.5 takes 0.002 MiB of images"):
+        open_splits(tmp_path, 0, splits.num_classes, fraction=0.5)
 
 
 def test_images_within_the_limit_are_held_in_memory(tmp_path, splits):

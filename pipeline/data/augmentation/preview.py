@@ -1,5 +1,6 @@
 """A picture of what augmentation makes of some training images."""
 
+import math
 import textwrap
 import warnings
 from pathlib import Path
@@ -15,10 +16,22 @@ from pipeline.sources import LabelledImages
 
 VARIANTS = 7
 MOST_ROWS = 10
+MOST_VALUES = 2**23
 CELL_INCHES = 0.72
 TITLE_INCHES, EDGE_INCHES, LETTER_INCHES = 0.4, 0.2, 0.1
 CAPTION_LETTERS, LINE_INCHES = 80, 0.16
 GREY = "#57606a"
+
+
+def shown_indices(labels: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Which training images to show: the first of each of the first classes, fewer if large.
+
+    Args:
+        labels: int64 (count,).
+        shape: height, width and channels.
+    """
+    rows = MOST_VALUES // (math.prod(shape) * (1 + VARIANTS))
+    return np.unique(labels, return_index=True)[1][: min(max(1, rows), MOST_ROWS)]
 
 
 def draw(
@@ -28,19 +41,17 @@ def draw(
     section: AugmentationSection,
     seed: int,
 ) -> None:
-    """Writes a PNG: a row for each of the first classes, the original first, then its variants.
+    """Writes a PNG: a row for each image, the original first, then its variants.
 
     Args:
         path: the file to write.
-        data: training images; the first of each class is shown.
+        data: the images to show.
         classes: names, in label order.
         section: the augmentation to show.
         seed: decides the variants.
     """
-    labels, firsts = np.unique(data.labels, return_index=True)
-    images = data.images[firsts[:MOST_ROWS]]
-    names = [classes[label] for label in labels[:MOST_ROWS]]
-    mosaic = _mosaic(_with_variants(images, section, seed))
+    names = [classes[label] for label in data.labels]
+    mosaic = _mosaic(_with_variants(data.images, section, seed))
     figure = _figure(mosaic, names, _caption(section))
     with warnings.catch_warnings():  # a name in letters that the font lacks is drawn as boxes
         warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)

@@ -31,6 +31,7 @@ LARGEST_COLOUR_SHIFT = 8.0
 """Grey levels by which the mean of a channel may shift further than that of all channels."""
 LARGEST_CONTRAST_RATIO = 1.12
 CONFIRMED_AT_ONCE = 2**13
+MOST_PARTS = 100
 
 
 def equal_groups(digests: np.ndarray) -> np.ndarray:
@@ -57,7 +58,7 @@ def equal_groups(digests: np.ndarray) -> np.ndarray:
 def alike_groups(
     equal: np.ndarray, thumbnails: np.ndarray, colours: np.ndarray, similarity: float
 ) -> np.ndarray:
-    """Which images are equal or near duplicates, directly or through others.
+    """Which images are equal or near duplicates.
 
     Args:
         equal: int64 (count,), what `equal_groups` gave.
@@ -66,7 +67,7 @@ def alike_groups(
         similarity: least correlation of the thumbnails of near duplicates; 1 for none.
 
     Returns:
-        int64 (count,): for each image the index of the first of its group.
+        int64 (count,): for each image the index of the first of its group, which it is like.
     """
     if similarity >= 1:
         return equal
@@ -92,7 +93,27 @@ def _near_groups(thumbnails: np.ndarray, colours: np.ndarray, similarity: float)
         pairs = pairs[distances <= 2 * _largest_difference(deviations, pairs, similarity)]
         pairs = pairs[_are_of_one_colour(colours, pairs)]
         groups = _join(groups, pairs[_confirmed(thumbnails, pairs, similarity)])
-    return groups
+    return _round_their_firsts(groups, thumbnails, colours, similarity)
+
+
+def _round_their_firsts(
+    groups: np.ndarray, thumbnails: np.ndarray, colours: np.ndarray, similarity: float
+) -> np.ndarray:
+    """Parts groups until each member is like the first of its own: chains lead from like to unlike.
+
+    What a group of too many kinds still holds in the end stands alone.
+    """
+    parted = np.arange(len(groups))
+    left = np.flatnonzero(np.bincount(groups, minlength=len(groups))[groups] > 1)
+    for _ in range(MOST_PARTS):
+        if not len(left):
+            break
+        _, firsts, of = np.unique(groups[left], return_index=True, return_inverse=True)
+        pairs = np.stack([left[firsts][of], left], axis=1)
+        is_like = _are_of_one_colour(colours, pairs) & _confirmed(thumbnails, pairs, similarity)
+        parted[left[is_like]] = pairs[is_like, 0]
+        left = left[~is_like]
+    return parted
 
 
 def _join(groups: np.ndarray, pairs: np.ndarray) -> np.ndarray:

@@ -56,7 +56,7 @@ def open_upright(content: bytes, suffix: str = "") -> Image.Image:
             _check(image)
             image.load()
             turn = TURNS.get(image.getexif().get(ORIENTATION, 1))
-    except RefusedFileError:
+    except (RefusedFileError, MemoryError):
         raise
     except Exception as error:  # Pillow has no list of what damaged bytes raise
         raise _refusal(content, found, error) from error

@@ -31,10 +31,19 @@ def draw(folder, data, section, classes=CLASSES):
 
 
 @pytest.mark.parametrize("section", [ON, OFF])
-def test_the_picture_has_a_row_for_each_of_at_most_ten_classes(tmp_path, data, section):
-    twelve = draw(tmp_path, data, section)
+def test_the_picture_has_a_row_for_each_image(tmp_path, data, section):
+    ten = draw(tmp_path, data.select(np.arange(10)), section)
     four = draw(tmp_path, data.select(np.arange(4)), section)
-    assert len(twelve) - len(four) == pytest.approx(6 * 0.72 * 144, abs=2)
+    assert len(ten) - len(four) == pytest.approx(6 * 0.72 * 144, abs=2)
+
+
+def test_the_first_image_of_each_of_ten_classes_is_shown_and_of_fewer_if_they_are_large():
+    labels = np.array([3, 3, 0, 1, 0, 2, *range(4, 14)])
+    shown = preview.shown_indices(labels, (28, 28, 1))
+    assert labels[shown].tolist() == list(range(10))
+    assert shown[:4].tolist() == [2, 3, 5, 0]
+    assert len(preview.shown_indices(labels, (512, 512, 3))) == 1
+    assert len(preview.shown_indices(labels, (4096, 4096, 3))) == 1
 
 
 def test_originals_stay_and_variants_change(tmp_path, data):
