@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from export.recommendation import Recommendation
     from export.verdict import FormatVerdict, Micro, Verdict
     from pipeline.data.checking.examination import Examination
-    from pipeline.data.checking.finding import Example
     from pipeline.prediction import Prediction
 
 EXACT = 0.005
@@ -144,7 +143,7 @@ def show_findings(console: Console, examination: "Examination") -> None:
             level = f"[{'red' if finding.level == 'fail' else 'yellow'}]{finding.level}[/]"
             message = escape(finding.message)
             if finding.examples:
-                groups = "; ".join(map(_group, finding.examples[:MOST_GROUPS]))
+                groups = "; ".join(finding.groups[:MOST_GROUPS])
                 message += f"\n[dim]{escape(groups)}[/]"
             table.add_row(level, finding.check, message)
         console.print(table)
@@ -155,11 +154,6 @@ def show_findings(console: Console, examination: "Examination") -> None:
         f"{found}To work with: {train:,} training, {validation:,} validation, {test:,} test images",
         soft_wrap=True,
     )
-
-
-def _group(examples: Sequence["Example"]) -> str:
-    """`a.png (train) = b.png (test)`: images that belong together."""
-    return " = ".join(f"{example.name} ({example.split})" for example in examples)
 
 
 def show_recommendation(console: Console, result: "Recommendation") -> None:

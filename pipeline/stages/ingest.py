@@ -41,7 +41,7 @@ def _run(context: StageContext, scratch: Path) -> StageResult:
     gathered, prepared = inspected.gathered, inspected.prepared
     examination.refuse_failures(inspected.examination)
     for finding in inspected.examination.findings:
-        context.progress.line(f"{finding.check}: {finding.message}")
+        context.progress.line(finding.line)
     described = _describe(gathered, prepared, config.data)
     _write(context, prepared)
     description.write(context.output, described)

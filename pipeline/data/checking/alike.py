@@ -50,7 +50,7 @@ def label_conflicts(material: Material) -> Iterator[Finding]:
             "label_conflicts",
             len(groups),
             f"{count_of(len(groups), 'image')} in more than one class, equal or nearly so; "
-            "correct the labels",
+            "none is left out of training for that; correct the labels",
             material.examples(_one_of_each_label(material, group) for group in groups.tolist()),
         )
 

@@ -96,8 +96,8 @@ def refuse_failures(examination: Examination) -> None:
         first, others = failures[0], len(failures) - 1
         more = f" {count_of(others, 'more finding')} of level fail." if others else ""
         raise DataError(
-            f"{examination.material.gathered.origin}: {first.check}: {first.message}.{more} "
-            f"`python run_pipeline.py check-data` lists all; data.checks.{first.check}=warn goes on"
+            f"{examination.material.gathered.origin}: {first.line}.{more} check-data with the same "
+            f"-c and settings lists all; data.checks.{first.check}=warn goes on"
         )
 
 

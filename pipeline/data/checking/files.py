@@ -1,6 +1,6 @@
 """Files that were left out, and files of odd sizes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -15,16 +15,7 @@ from pipeline.data.checking.finding import (
 )
 from pipeline.data.gathering import Refused, SpooledImages
 
-WHAT_AND_REMEDY = {
-    "unreadable": ("that cannot be opened", "mend their permissions or links"),
-    "empty": ("without a byte", "fetch them again"),
-    "truncated": ("cut short", "fetch them again"),
-    "undecodable": ("that are no pictures", "replace or remove them"),
-    "animated": ("with more than one frame", "save one frame of each"),
-    "wrong_extension": ("of another format than their names say", "rename them"),
-    "too_large": ("too large to open", "scale them down"),
-    "unsupported": ("whose pixels would have to be guessed at", "convert them to 8 bits, RGB"),
-}
+MOST_REASONS = 3
 
 
 def refused(material: Material) -> Iterator[Finding]:
@@ -32,14 +23,22 @@ def refused(material: Material) -> Iterator[Finding]:
     files = material.gathered.refused
     for kind in REFUSED:
         if found := [file for file in files if file.kind == kind]:
-            what, remedy = WHAT_AND_REMEDY[kind]
             yield Finding(
                 kind,
                 len(found),
-                f"{count_of(len(found), 'file')} {what} left out: {printable(found[0].name)} "
-                f"{found[0].reason}; {remedy}",
+                f"{count_of(len(found), 'file')} left out: {_reasons(found)}",
                 tuple((_example(file, material),) for file in found[:MOST_EXAMPLES]),
             )
+
+
+def _reasons(files: Sequence[Refused]) -> str:
+    """The first file of each of the first reasons, and how many files there are besides."""
+    firsts = {file.reason: file for file in reversed(files)}
+    told = [file for file in files if firsts[file.reason] is file][:MOST_REASONS]
+    parts = [f"{printable(file.name)} {file.reason}" for file in told]
+    if others := len(files) - len(told):
+        parts.append(f"and {others:,} more")
+    return "; ".join(parts)
 
 
 def _example(file: Refused, material: Material) -> Example:

@@ -1,6 +1,6 @@
 """What checks look at, and what they say."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -49,6 +49,26 @@ class Finding:
     message: str
     examples: tuple[tuple[Example, ...], ...] = ()
     level: Level = "warn"
+
+    @property
+    def line(self) -> str:
+        """The check and its message, with the first example unless the message names it."""
+        if not self.examples or self.examples[0][0].name in self.message:
+            return f"{self.check}: {self.message}"
+        first = "it is" if len(self.examples) == 1 else "the first is"
+        return f"{self.check}: {self.message}; {first} {self.groups[0]}"
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Of each group of examples: `a.png (train) = b.png (test)`, with classes that differ."""
+        return tuple(" = ".join(_shown(group)) for group in self.examples)
+
+
+def _shown(group: tuple[Example, ...]) -> Iterator[str]:
+    differ = len({example.label for example in group}) > 1
+    for example in group:
+        label = f", class {example.label!r}" if differ else ""
+        yield f"{example.name} ({example.split}{label})"
 
 
 @dataclass(frozen=True)

@@ -70,8 +70,9 @@ def test_a_run_ends_with_the_first_failure_and_the_number_of_others(examined, tw
     (line,) = str(caught.value).splitlines()
     assert line == (
         "somewhere: duplicates: 1 image equal to another of the same class and split; "
-        "data.drop_duplicates=true keeps one of them in training. 2 more findings of level fail. "
-        "`python run_pipeline.py check-data` lists all; data.checks.duplicates=warn goes on"
+        "data.drop_duplicates=true keeps one of them in training; it is image 0 (train) = "
+        "image 1 (train). 2 more findings of level fail. check-data with the same -c and settings "
+        "lists all; data.checks.duplicates=warn goes on"
     )
 
 

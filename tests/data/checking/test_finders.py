@@ -27,10 +27,23 @@ def test_each_kind_of_refused_files_is_told_with_its_first(found, labelled, kind
     )
     (finding,) = found(train=labelled(FOUR), test=labelled(FOUR), refused=refused)[kind]
     assert finding.count == 2
-    assert finding.message.startswith("2 files ")
-    assert r"left out: b/0\n.png is not what it seems; " in finding.message
+    expected = r"2 files left out: b/0\n.png is not what it seems; and 1 more"
+    assert finding.message == expected
     assert names(finding) == [("train b/0\\n.png",), ("train b/1\\n.png",)]
     assert finding.examples[0][0].label == "b"
+
+
+def test_each_reason_for_leaving_files_out_is_told_once_with_its_own_remedy(found, labelled):
+    reasons = ("is a GIF; convert it", "is a GIF; convert it", "is transparent", "is CMYK", "is 1")
+    refused = [Refused("train", f"{n}", 0, "unsupported", r) for n, r in enumerate(reasons)]
+    given = {"train": labelled(FOUR), "test": labelled(FOUR)}
+    (finding,) = found(**given, refused=tuple(refused))["unsupported"]
+    assert finding.line == (
+        "unsupported: 5 files left out: 0 is a GIF; convert it; 2 is transparent; 3 is CMYK; "
+        "and 2 more"
+    )
+    (finding,) = found(**given, refused=tuple(refused[:1]))["unsupported"]
+    assert finding.message == "1 file left out: 0 is a GIF; convert it"
 
 
 def test_a_kind_of_refused_files_is_ignored_by_itself(found, labelled):
@@ -118,6 +131,10 @@ def test_images_under_two_classes_conflict_whatever_their_split(found, labelled)
     test.images[7] = train.images[0]
     (finding,) = found(train=train, test=test)["label_conflicts"]
     assert finding.count == 3
+    assert finding.line.endswith(
+        "; none is left out of training for that; correct the labels; the first is "
+        "image 0 (train, class 'a') = image 7 (test, class 'b')"
+    )
     assert names(finding) == [
         ("train image 0", "test image 7"),
         ("train image 1", "train image 5"),
@@ -155,6 +172,7 @@ def test_leaks_can_be_kept(examined, labelled):
     checks = ChecksSection(drop_leaks=False, least_images=1)
     result = examined(checks=checks, train=train, validation=labelled(FOUR), test=test)
     (finding,) = result.findings
+    assert finding.line.endswith("; it is image 0 (train) = image 1 (test)")
     assert finding.message.endswith("; data.checks.drop_leaks=true leaves them out")
     assert len(result.material.prepared.splits["train"]) == 8
 
