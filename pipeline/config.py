@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from pipeline.config_augmentation import AugmentationSection as AugmentationSection
+from pipeline.config_base import ClassNames as ClassNames
 from pipeline.config_base import CountOrAll
 from pipeline.config_base import Fraction as Fraction
 from pipeline.config_base import Location as Location

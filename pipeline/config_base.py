@@ -29,4 +29,11 @@ def _count_or_all(value: Any) -> int | Literal["all"]:
     return value
 
 
+def _two_or_more(names: tuple[str, ...]) -> tuple[str, ...]:
+    if len(names) < 2:
+        raise ValueError(f"names {len(names)} class{'' if names else 'es'}; 2 or more are needed")
+    return names
+
+
+ClassNames = Annotated[tuple[str, ...], AfterValidator(_two_or_more)]
 CountOrAll = Annotated[int | Literal["all"], PlainValidator(_count_or_all)]

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from pydantic import BaseModel, ValidationError, create_model
 
@@ -22,6 +22,7 @@ from pipeline.config import (
     PipelineConfig,
     VerifySection,
 )
+from pipeline.config_hints import elsewhere, field_type, such_as
 from pipeline.config_layers import (
     PLUG_INS,
     Layer,
@@ -150,15 +151,19 @@ def _describe(error: Any, config_type: type[BaseModel], layers: Sequence[Layer])
         return f"{where} is missing"
     if kind == "extra_forbidden":
         known = _siblings(error, config_type)
-        return f"{where} is no known key. {suggest(str(location[-1]), known)}"
+        hint = suggest(str(location[-1]), known)
+        if places := elsewhere(str(location[-1]), config_type):
+            hint = f"Did you mean {places}? {hint[hint.index('Available') :]}"
+        return f"{where} is no known key. {hint}"
     if kind == "literal_error":
         expected = re.split(", | or ", error["ctx"]["expected"].replace("'", ""))
         return f"{where} is {found}. {suggest(str(error['input']), expected)}"
     if kind == "value_error":
         return f"{where}: {error['ctx']['error']}"
     if kind in EXPECTED:
-        return f"{where} is {found}; it should be {EXPECTED[kind]}"
-    return f"{where} is {found}; it {error['msg'].removeprefix('Input ')}"
+        example = such_as(error["input"], field_type(error["loc"], config_type))
+        return f"{where} is {found}; it should be {EXPECTED[kind]}{example}"
+    return f"{where} is {found}; it {re.sub('^(Input|Tuple) ', '', error['msg'])}"
 
 
 def _shown(value: Any) -> str:
@@ -172,13 +177,7 @@ def _is_branch(part: str | int) -> bool:
 
 
 def _siblings(error: Any, config_type: type[BaseModel]) -> list[str]:
-    model: Any = config_type
-    for part in error["loc"][:-1]:
-        if hasattr(model, "model_fields"):
-            field = model.model_fields.get(part)
-            model = field.annotation if field else None
-        else:  # a mapping: its keys are free, its values of one type
-            *_, model = get_args(model) or (None,)
+    model = field_type(error["loc"][:-1], config_type)
     return sorted(set(getattr(model, "model_fields", {})) - {"name"})
 
 

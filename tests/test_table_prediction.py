@@ -109,15 +109,19 @@ def test_a_table_is_never_in_memory_as_a_whole(artifact, tables, monkeypatch):
 BAD_TABLES = {
     "five columns": (
         HEADER.replace("p0", "label,p0") + ROWS,
-        "line 1: 5 columns, expected the 4 pixels of 2×2×1 that the model takes. Keep the pixel",
+        "line 1: 5 columns, expected the 4 pixels of 2×2×1 that the model takes; not named as "
+        "pixels: 'label'. Keep the pixel",
     ),
-    "three columns": ("p0,p1,p2\n1,2,3\n", "line 1: 3 columns, expected the 4 pixels of 2×2×1"),
+    "three columns": (
+        "p0,p1,p2\n1,2,3\n",
+        "line 1: 3 columns, expected the 4 pixels of 2×2×1 that the model takes. K",
+    ),
     "a ragged row": (HEADER + ROWS + "1,2,3\n", "line 5: 3 values, expected 4 as in the header"),
     "no pixel": (HEADER + ROWS + "1,2,x,3\n", "line 5: 'x' in column 'p2', expected a whole"),
     "no row": (HEADER, "has no row after its header"),
     "nothing": ("", "is empty. Expected a header"),
     "columns in another order": ("p1,p0,p2,p3\n1,2,3,4\n", "line 1: pixel column 'p0' stands out"),
-    "no header": (ROWS, "line 1: two columns named '0'"),
+    "no header": (ROWS, "line 1: holds values, expected a header: the names of"),
 }
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from pipeline.errors import DataError
 
 LONGEST_ROW_BYTES = 2**20
+MOST_SHOWN = 3
 PIXELS = {str(value): value for value in range(256)}
 Rows = Iterator[tuple[int, list[str]]]
 
@@ -68,6 +69,11 @@ def read_header(path: Path, rows: Rows, delimiter: str, remedy: str) -> list[str
         )
     twice = next((name for name, count in Counter(header).items() if count > 1), None)
     if twice is not None:
+        if sum(name in PIXELS for name in header) >= len(header) - 1:
+            raise DataError(
+                f"{path}: line 1: holds values, expected a header: the names of the columns. "
+                "Write one above the rows."
+            )
         raise DataError(f"{path}: line 1: two columns named {shown(twice)}. Rename or drop one.")
     return header
 
@@ -128,7 +134,8 @@ def read_unlabelled(path: Path, delimiter: str, shape: tuple[int, int, int]) -> 
     if len(names) != math.prod(shape):
         raise DataError(
             f"{path}: line 1: {len(names):,} columns, expected the {math.prod(shape):,} pixels of "
-            f"{'×'.join(map(str, shape))} that the model takes. Keep the pixel columns alone."
+            f"{'×'.join(map(str, shape))} that the model takes{_no_pixels(names)}. "
+            "Keep the pixel columns alone."
         )
     check_order(path, names)
     line = 0
@@ -136,3 +143,13 @@ def read_unlabelled(path: Path, delimiter: str, shape: tuple[int, int, int]) -> 
         yield parse_pixels(f"{path}: line {line}", row, names)
     if not line:
         raise no_row(path)
+
+
+def _no_pixels(names: list[str]) -> str:
+    """Names the columns that are called otherwise than most."""
+    stems = [name.rstrip("0123456789") for name in names]
+    usual, count = Counter(stems).most_common(1)[0]
+    others = [name for name, stem in zip(names, stems, strict=True) if stem != usual]
+    if not others or count <= len(names) // 2:
+        return ""
+    return f"; not named as pixels: {', '.join(map(shown, others[:MOST_SHOWN]))}"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from pipeline.config import OutsidePath
+from pipeline.config import ClassNames, OutsidePath
 from pipeline.errors import DataError
 from pipeline.sources import DrawnTest, ImageFiles, LabelledImages, SourceData
 from pipeline.sources._csv_rows import (
@@ -58,7 +58,7 @@ class Options(PictureOptions):
     image_folder: OutsidePath | None = None
     delimiter: Literal[",", ";", "\t", "|"] = ","
     image_shape: tuple[Size, Size, Literal[1, 3]] | None = None
-    classes: tuple[str, ...] | None = None
+    classes: ClassNames | None = None
 
     @model_validator(mode="after")
     def _test_images_come_from_one_place(self) -> "Options":

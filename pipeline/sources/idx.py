@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO, Literal
 
 from pydantic import Field
 
-from pipeline.config import DataSection, OutsidePath
+from pipeline.config import ClassNames, DataSection, OutsidePath
 from pipeline.errors import DataError
 from pipeline.sources import LabelledImages, SourceData
 
@@ -43,7 +43,7 @@ class Options(DataSection):
     test_labels: str = "t10k-labels-idx1-ubyte.gz"
     transpose: bool = False
     first_label: Annotated[int, Field(ge=0, le=255)] = 0
-    classes: tuple[str, ...] | None = None
+    classes: ClassNames | None = None
     size_limit_bytes: Annotated[int, Field(ge=1)] = 2**32
 
     def outside_files(self) -> dict[str, Path]:
@@ -72,8 +72,14 @@ def _find(folder: Path, name: str) -> Path:
             return path
     raise DataError(
         f"{folder / name}: no such file, with or without .gz. "
-        "Put it there, or name its folder as data.folder."
+        f"Put it there, or name its folder as data.folder.{_if_photos(folder)}"
     )
+
+
+def _if_photos(folder: Path) -> str:
+    if not any(path.is_dir() and not path.name.startswith(".") for path in folder.glob("*")):
+        return ""
+    return " It holds folders: for photos use -c configs/photos.yaml."
 
 
 def _label_texts(data: LabelledImages, first: int) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pipeline.config import OutsidePath
+from pipeline.config import ClassNames, OutsidePath
 from pipeline.errors import DataError
 from pipeline.sources import DrawnTest, ImageFiles, SourceData
 from pipeline.sources._folder_listing import Listing, Place, list_pictures, look_into
@@ -50,7 +50,7 @@ class Options(PictureOptions):
     test_split: str | None = None
     test_fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
     split_seed: Annotated[int, Field(ge=0)] = 0
-    classes: tuple[str, ...] | None = None
+    classes: ClassNames | None = None
 
     def outside_files(self) -> Mapping[str, Path | None]:
         listings = chain.from_iterable(found.values() for found in _list_all(self).values())
@@ -194,9 +194,10 @@ def _find_classes(root: Path, train: Place, given: tuple[str, ...] | None) -> tu
             f"{_listed(train.folders)}. Correct data.classes."
         )
     if len(classes) < 2:
+        found = f"one class folder ({classes[0]!r})" if classes else "no class folders"
         raise DataError(
-            f"{root / train.name}: has {_listed(train.folders)} for class folders, expected 2 or "
-            "more with pictures in them. Put the pictures of each class into a folder of its name."
+            f"{root / train.name}: holds {found}, expected 2 or more with pictures in them. "
+            "Put the pictures of each class into a folder of its name."
         )
     if given is None:
         _refuse_twins(root / train.name, classes)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from pipeline.config import DataSection, OutsidePath, Section
+from pipeline.config import ClassNames, DataSection, OutsidePath, Section
 from pipeline.errors import DataError
 from pipeline.sources import LabelledImages, SourceData
 from pipeline.sources._npy import read_array
@@ -84,7 +84,7 @@ class Options(DataSection):
     source: Literal["npz"] = "npz"
     file: OutsidePath
     arrays: Arrays | None = None
-    classes: tuple[str, ...] | None = None
+    classes: ClassNames | None = None
     size_limit_bytes: Annotated[int, Field(ge=1)] = 2**32
 
     def outside_files(self) -> dict[str, Path]:

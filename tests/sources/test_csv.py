@@ -172,6 +172,7 @@ def test_a_value_that_is_no_pixel_is_named_with_its_line_and_column(tmp_path, va
         (b"label,p\n\xe9t\xe9,1\n", "line 2: is no UTF-8 text"),
         (TABLE.encode("utf-16"), "line 1: holds a NUL byte"),
         ("label,p,p\na,1,2\n", "line 1: two columns named 'p'"),
+        ("a,0,0,7,0\nb,1,2,3,4\n", "line 1: holds values, expected a header: the names of"),
         (",label,p\n0,a,1\n", "line 1: column 1 has no name"),
         ("label,p,q\na,1,2\n", "line 1: 2 pixel columns, expected a square of 1 or 3"),
         ("label,p1,p2,p10,p3\na,1,2,3,4\n", "line 1: pixel column 'p3' stands out of order"),

@@ -87,6 +87,14 @@ def test_a_missing_file_is_named_with_the_remedy(folder):
         idx.Options(folder=folder).outside_files()
 
 
+@pytest.mark.parametrize(("inside", "is_told"), [("cats", True), (".hidden", False)])
+def test_a_folder_of_folders_leads_to_the_config_for_photos(tmp_path, inside, is_told):
+    (tmp_path / inside).mkdir()
+    with pytest.raises(DataError) as caught:
+        idx.Options(folder=tmp_path).outside_files()
+    assert ("It holds folders: for photos use -c configs/photos" in str(caught.value)) is is_told
+
+
 def test_a_truncated_archive_is_refused(folder):
     whole = (folder / f"{NAMES[0]}.gz").read_bytes()
     rewrite(folder, NAMES[0], whole[:-12])

@@ -147,12 +147,12 @@ def test_a_missing_folder_is_named_with_the_remedy(tmp_path):
 
 
 def test_an_empty_folder_is_told(tmp_path):
-    assert ": has none for class folders, expected 2 or more" in refusal(tmp_path)
+    assert ": holds no class folders, expected 2 or more" in refusal(tmp_path)
 
 
 def test_one_class_is_told(tmp_path):
     put(tmp_path, "cat/1.png")
-    assert ": has 'cat' for class folders, expected 2 or more" in refusal(tmp_path)
+    assert ": holds one class folder ('cat'), expected 2 or more" in refusal(tmp_path)
 
 
 def test_pictures_beside_the_classes_are_refused(classes):

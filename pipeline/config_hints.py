@@ -1,0 +1,60 @@
+"""What may have been meant by a key that is unknown, or by a value that should be a list."""
+
+from collections.abc import Sequence
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+
+SIDE = 64
+
+
+def field_type(location: Sequence[str | int], config_type: type[BaseModel]) -> Any:
+    """The type of what stands at this place of the config; None where that is free."""
+    model: Any = config_type
+    for part in location:
+        if hasattr(model, "model_fields"):
+            field = model.model_fields.get(part)
+            model = field.annotation if field else None
+        else:  # a mapping: its keys are free, its values of one type
+            *_, model = get_args(model) or (None,)
+    return model
+
+
+def elsewhere(key: str, config_type: type[BaseModel]) -> str:
+    """The places of other sections that have this very key: `train.epochs or tune.epochs`."""
+    sections = {name: field.annotation for name, field in config_type.model_fields.items()}
+    places = [n for n, section in sections.items() if key in getattr(section, "model_fields", {})]
+    return " or ".join(f"{name}.{key}" for name in places)
+
+
+def such_as(value: Any, annotation: Any) -> str:
+    """An example for a value that should be a list: `, such as [96, 96]`; empty if none is known.
+
+    Args:
+        value: what stands there; it is repeated where the list may hold it.
+        annotation: the type of the setting.
+    """
+    branches = (
+        get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+    )
+    for branch in map(_bare, branches):
+        if get_origin(branch) is tuple:
+            items = [_item(value, item) for item in get_args(branch) if item is not Ellipsis]
+            if None not in items:
+                return f", such as [{', '.join(map(str, items))}]"
+    return ""
+
+
+def _item(value: Any, annotation: Any) -> Any:
+    annotation = _bare(annotation)
+    if get_origin(annotation) is Literal:
+        options = get_args(annotation)
+        return value if value in options else options[0]
+    if annotation in (int, str) and type(value) is annotation:
+        return value
+    return SIDE if annotation is int else None
+
+
+def _bare(annotation: Any) -> Any:
+    return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
