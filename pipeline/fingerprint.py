@@ -113,7 +113,8 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 def _change(key: str, before: Any, after: Any) -> str:
     kind, _, rest = key.partition(".")
     if kind in ("config", "libraries"):
-        return f"{rest} {_short(before)} → {_short(after)}"
+        digits = next((n for n in (3, 6, 9) if _short(before, n) != _short(after, n)), 15)
+        return f"{rest} {_short(before, digits)} → {_short(after, digits)}"
     return {
         "inputs": f"{rest} is new" if after else f"{rest} is gone",
         "outside": "the files that it reads changed",
@@ -122,7 +123,9 @@ def _change(key: str, before: Any, after: Any) -> str:
     }.get(kind, key)
 
 
-def _short(value: Any) -> str:
+def _short(value: Any, digits: int) -> str:
+    if isinstance(value, float):
+        return f"{value:.{digits}g}"
     return "unset" if value is None else str(value)
 
 

@@ -1,7 +1,7 @@
 """Classifies picture files with an exported format, in that format's own runtime."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -47,7 +47,11 @@ class Prediction:
 
 
 def predict(
-    files: Sequence[Path], export_folder: Path, format_name: str, polarity: Polarity = "auto"
+    files: Sequence[Path],
+    export_folder: Path,
+    format_name: str,
+    polarity: Polarity = "auto",
+    refuse: Callable[[DataError], None] | None = None,
 ) -> list[Prediction]:
     """Classifies pictures.
 
@@ -56,6 +60,10 @@ def predict(
         export_folder: an export artifact.
         format_name: which of its formats answers.
         polarity: how the pictures are drawn; `auto` looks at each picture's border.
+        refuse: is told of each file that cannot be answered; without it the first is raised.
+
+    Returns:
+        The answers, in the order of the files that have one.
 
     Raises:
         ConfigError: the artifact lacks the format, or the model knows no polarity.
@@ -68,11 +76,20 @@ def predict(
             f"--polarity {polarity}: the training images have no common background to turn "
             "the picture to; leave --polarity out"
         )
-    prepared = [_read(file, promised.input, polarity) for file in files]
-    probabilities = answers(format_name, path, np.stack([image for image, _ in prepared]))
+    prepared = []
+    for file in files:
+        try:
+            prepared.append((file, *_read(file, promised.input, polarity)))
+        except DataError as error:
+            if refuse is None:
+                raise
+            refuse(error)
+    if not prepared:
+        return []
+    probabilities = answers(format_name, path, np.stack([image for _, image, _ in prepared]))
     return [
         _answer(file, row, promised.output.labels, read_as)
-        for file, row, (_, read_as) in zip(files, probabilities, prepared, strict=True)
+        for row, (file, _, read_as) in zip(probabilities, prepared, strict=True)
     ]
 
 
@@ -103,7 +120,7 @@ def _read(file: Path, wanted: ImageInput, polarity: Polarity) -> tuple[np.ndarra
         options = Decoding(mode, wanted.shape[:2], fit, alpha)
         return reading.read(str(place.parent), place.name, options).pixels, "as it is"
     except RefusedFileError as refused:
-        raise DataError(f"{file}: {refused.reason}") from refused
+        raise DataError(f"{file}: {refused.about_file}") from refused
 
 
 def _open(file: Path) -> Image.Image:

@@ -79,7 +79,7 @@ def plan(config: PipelineConfig, store: ArtifactStore, selection: Selection) -> 
             break
         inputs = {name: steps[name] for name in stage.inputs if name in steps}
         values = ingredients(config, stage, {name: step.key for name, step in inputs.items()})
-        steps[stage.name] = _step(store, stage, values, inputs, selection)
+        steps[stage.name] = _step(store, stage, values, inputs, selection, config.name)
     if selection.first != graph.NAMES[0]:
         _require_inputs(steps, selection)
         steps = {name: step for name, step in steps.items() if _matters(name, steps, selection)}
@@ -98,6 +98,7 @@ def _step(
     values: Mapping[str, Any],
     inputs: Mapping[str, Step],
     selection: Selection,
+    config_name: str,
 ) -> Step:
     key = key_of(values)
     try:
@@ -107,7 +108,7 @@ def _step(
     if stage.name in selection.forced:
         return Step(stage, values, key, None, FORCED)
     if artifact is None:
-        return Step(stage, values, key, None, _why(store.latest(stage.name), values))
+        return Step(stage, values, key, None, _why(store.latest(stage.name, config_name), values))
     if artifact.manifest["metrics"].get("failed"):
         return Step(stage, values, key, None, AGAIN)
     made = {name: step.artifact for name, step in inputs.items() if step.artifact}

@@ -13,6 +13,7 @@ from pipeline.runner import Step
 from pipeline.store import ArtifactStore, open_artifact, write_synced
 
 RECORD = "run.json"
+MOST_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,14 @@ class Run:
     @property
     def name(self) -> str:
         return self.path.name
+
+    @property
+    def images(self) -> str:
+        """Which images, in a few words: their source, and their file, folder or set."""
+        data = self.record["config"]["data"]
+        places = (data.get(key) for key in ("folder", "train_file", "file", "dataset"))
+        place = next(filter(None, places), "")
+        return f"{data['source']} {Path(place).name}".rstrip()
 
     def artifact(self, stage: str) -> Path | None:
         """The artifact's folder, if the run used one of this stage and it is still there."""
@@ -99,18 +108,36 @@ def list_runs(store: ArtifactStore) -> list[Run]:
 
 
 def find_run(store: ArtifactStore, name: str | None, stage: str | None = None) -> Run:
-    """The run of this name, or the latest; one that has an artifact of the stage.
+    """The latest run that has an artifact of the stage and goes by this name.
+
+    Args:
+        store: where the runs are.
+        stage: whose artifact it must have; None for any.
+        name: of a run or of its config, or a part of a run's name that no other has; None for any.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: there is none, or the part stands in several.
     """
-    named = [run for run in list_runs(store) if name in (None, run.name)]
-    runs = [run for run in named if stage is None or run.artifact(stage)]
-    if not runs:
-        wanted = f"no run {name!r}" if name else "no run yet"
-        wanted += f" with an artifact of {stage}" if stage else ""
+    runs = [run for run in list_runs(store) if stage is None or run.artifact(stage)]
+    found = _named(runs, name) if name else runs
+    if found:
+        return found[-1]
+    wanted = f"no run {name!r}" if name else "no run yet"
+    wanted += f" with an artifact of {stage}" if stage else ""
+    lists = "`python run_pipeline.py runs` lists them, " if runs else ""
+    raise ConfigError(
+        f"{store.root}: {wanted}; {lists}`python run_pipeline.py run` makes one of MNIST, "
+        "`run -c CONFIG` one of your own images (for photos -c configs/photos.yaml)"
+    )
+
+
+def _named(runs: Sequence[Run], name: str) -> list[Run]:
+    if whole := [run for run in runs if name in (run.name, run.record["config_name"])]:
+        return whole
+    parts = [run for run in runs if name in run.name]
+    if len(parts) > 1:
+        latest = ", ".join(run.name for run in parts[-MOST_NAMED:])
         raise ConfigError(
-            f"{store.root}: {wanted}; `python run_pipeline.py runs` lists them, "
-            "`python run_pipeline.py run` makes one"
+            f"run {name!r} is a part of {len(parts)} names, the latest {latest}; say more of one"
         )
-    return runs[-1]
+    return parts

@@ -110,15 +110,20 @@ class ArtifactStore:
                 raise DamagedArtifactError(f"{file}: missing or not of its published size")
         return artifact
 
-    def latest(self, stage: str) -> Artifact | None:
-        """The newest readable artifact of a stage."""
+    def latest(self, stage: str, config_name: str = "") -> Artifact | None:
+        """The newest readable artifact of a stage, made by a config of this name if one is."""
         found = []
         for path in (self.root / stage).glob("*/"):
             try:
                 found.append(open_artifact(path))
             except DamagedArtifactError:
                 continue
-        return max(found, key=lambda a: str(a.manifest["created"]), default=None)
+
+        def rank(artifact: Artifact) -> tuple[bool, str]:
+            made_by = artifact.manifest.get("config", {}).get("name")
+            return made_by == config_name, str(artifact.manifest["created"])
+
+        return max(found, key=rank, default=None)
 
     @contextmanager
     def lock(

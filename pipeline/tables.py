@@ -39,7 +39,7 @@ def show_runs(console: Console, runs: Sequence[Run]) -> None:
     if not runs:
         console.print("No runs yet. `python run_pipeline.py` makes the first one.", markup=False)
         return
-    table = _table("run", "seconds", "stages run", "last stage says", right=(1,))
+    table = _table("run", "seconds", "images", "stages run", "last stage says", right=(1,))
     for run in runs:
         made = [s["stage"] for s in run.record["stages"] if s["reason"] != UNCHANGED]
         last = run.record["stages"][-1]
@@ -47,6 +47,7 @@ def show_runs(console: Console, runs: Sequence[Run]) -> None:
         table.add_row(
             escape(run.name),
             f"{run.record['seconds']:.0f}",
+            escape(run.images),
             ", ".join(made) or "none",
             escape(says),
         )

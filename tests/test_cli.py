@@ -197,6 +197,8 @@ def test_on_an_empty_folder_runs_says_how_to_make_one_and_show_is_an_error(call)
         ended = call(*arguments)
         assert ended.code == 2
         assert "no run yet" in ended.err
+        assert "run` makes one of MNIST, `run -c CONFIG` one of your own images" in ended.err
+        assert "lists them" not in ended.err
         assert not ended.folder.exists()
 
 
@@ -229,6 +231,24 @@ def test_runs_of_one_second_have_folders_of_their_own(call, stages):
         assert call("run", "--to", "ingest").code == 0
     runs = call("runs").out.splitlines()[1:]
     assert len({line.split()[0] for line in runs}) == 3
+
+
+def test_a_run_is_found_by_its_config_or_by_a_part_of_its_name(call, stages):
+    for config in ("mnist", "smoke", "smoke"):
+        ended = call("run", "--to", "ingest", "-c", str(ROOT / "configs" / f"{config}.yaml"))
+    names = [line.split()[0] for line in call("runs").out.splitlines()[1:]]
+    smoke = sorted(name for name in names if "smoke" in name)
+    assert f"runs/{smoke[-1]}\n" in call("show", "smoke").out
+    assert f"runs/{smoke[0]}\n" in call("show", smoke[0]).out
+    assert call("show", "mni").code == 0
+    ended = call("show", "20")
+    assert ended.code == 2
+    assert ended.err.startswith("error  run '20' is a part of 3 names, the latest ")
+
+
+def test_runs_tell_whose_images_they_used(call, stages):
+    call("run", "--to", "ingest")
+    assert " idx mnist  ingest " in call("runs").out
 
 
 def test_an_unknown_run_is_an_error_that_says_how_to_list_them(call, stages):

@@ -162,6 +162,21 @@ def test_a_file_that_is_no_picture_is_named(export_folder, tmp_path, content):
         predict([tmp_path / "bad.png"], export_folder, "onnx")
 
 
+def test_files_that_are_refused_leave_the_others_their_answers(export_folder, tmp_path):
+    first = save(tmp_path / "a.png", drawing())
+    second = save(tmp_path / "c.png", drawing()[::-1])
+    (tmp_path / "b.png").write_bytes(b"plain text")
+    files = [first, tmp_path / "b.png", second, tmp_path / "none.png"]
+    refused = []
+    answers = predict(files, export_folder, "onnx", refuse=refused.append)
+    assert [(answer.file, answer.label) for answer in answers] == [
+        (str(first), "top right"),
+        (str(second), "bottom right"),
+    ]
+    assert [str(error).partition(": ")[0] for error in refused] == [str(files[1]), str(files[3])]
+    assert predict(files[1:2], export_folder, "onnx", refuse=refused.append) == []
+
+
 def test_half_a_picture_is_named(export_folder, tmp_path):
     whole = save(tmp_path / "a.png", np.random.default_rng(0).integers(0, 255, (90, 90), np.uint8))
     (tmp_path / "half.png").write_bytes(whole.read_bytes()[:3000])
@@ -218,3 +233,10 @@ def test_what_training_would_have_refused_is_refused(photo_model, export_folder,
 def test_other_formats_are_read_too(export_folder, tmp_path, suffix):
     file = save(tmp_path / f"a.{suffix}", drawing())
     assert predict([file], export_folder, "onnx")[0].label == "top right"
+
+
+def test_a_remedy_is_none_that_only_a_config_has(photo_model, export_folder, tmp_path):
+    Image.new("RGBA", (28, 28), (9, 9, 9, 80)).save(tmp_path / "a.png")
+    with pytest.raises(DataError) as caught:
+        predict([tmp_path / "a.png"], export_folder, "onnx")
+    assert str(caught.value).endswith("a.png: has transparent parts; save it without them")

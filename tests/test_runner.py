@@ -112,6 +112,14 @@ def test_a_changed_value_runs_what_depends_on_it_and_says_so(project):
     assert project.reasons["verify"] == "evaluate is new, export is new"
 
 
+def test_a_reason_compares_with_the_latest_of_the_same_config(project):
+    project.run("train.epochs=5", "tune.enabled=false")
+    other = load_config(ROOT / "configs" / "classic" / "two_conv.yaml")
+    watcher = Watcher(None, lambda *a: None, lambda *a: None, lambda *a: None)
+    execute(other, project.store, Selection(), watcher)
+    assert project.plan("train.epochs=6", "tune.enabled=false")["train"] == "train.epochs 5 → 6"
+
+
 def test_going_back_to_an_earlier_value_runs_nothing(project):
     project.run("train.epochs=5")
     project.run("train.epochs=10")

@@ -19,7 +19,7 @@ def store(tmp_path):
     return ArtifactStore(tmp_path / "artifacts")
 
 
-def manifest(stage="train", key=KEY, created="2026-01-01T00:00:00.000000+00:00"):
+def manifest(stage="train", key=KEY, created="2026-01-01T00:00:00.000000+00:00", **more):
     return {
         "stage": stage,
         "key": key,
@@ -28,6 +28,7 @@ def manifest(stage="train", key=KEY, created="2026-01-01T00:00:00.000000+00:00")
         "inputs": {},
         "ingredients": {},
         "metrics": {},
+        **more,
     }
 
 
@@ -152,6 +153,14 @@ def test_the_latest_artifact_of_a_stage_is_the_one_created_last(store):
     publish(store, key="c" * 16, created="2026-01-01T00:00:00.000000+00:00")
     assert store.latest("train").key == "a" * 16
     assert store.latest("export") is None
+
+
+def test_the_latest_of_a_config_goes_before_a_later_one_of_another(store):
+    for day, (key, name) in enumerate([("a", "mnist"), ("b", "mnist"), ("c", "photos")], 1):
+        created = f"2026-01-0{day}T00:00:00.000000+00:00"
+        publish(store, key=key * 16, created=created, config={"name": name})
+    assert store.latest("train", "mnist").key == "b" * 16
+    assert store.latest("train", "unknown").key == "c" * 16
 
 
 def test_a_staging_folder_is_gone_after_an_exception(store):

@@ -10,7 +10,7 @@ import typer
 
 from pipeline import runs, tables
 from pipeline.commands.options import DEFAULT_ARTIFACTS, ArtifactsOption, RunOption, console
-from pipeline.errors import ConfigError, GateError
+from pipeline.errors import ConfigError, DataError, GateError
 from pipeline.interruption import Interrupted
 from pipeline.progress import progress_on, quiet_libraries
 from pipeline.store import ArtifactStore
@@ -50,18 +50,28 @@ def predict(
     table = asked(files, output, columns)
     if table and (as_json or polarity is not Polarity.AUTO):
         raise ConfigError("--json and --polarity are for pictures; leave them out with a table")
-    folder = runs.find_run(ArtifactStore(artifacts), run_name, "export").intact_artifact("export")
+    run = runs.find_run(ArtifactStore(artifacts), run_name, "export")
+    folder = run.intact_artifact("export")
     if table:
         _predict_table(table, folder, format_name)
+        _say_who_answered(format_name, run)
         return
+    refused: list[DataError] = []
     with quiet_libraries():
         from pipeline.prediction import predict as classify
 
-        answers = classify(files, folder, format_name, polarity.value)
+        answers = classify(files, folder, format_name, polarity.value, refused.append)
     if as_json:
         print(json.dumps([answer.as_json() for answer in answers], indent=2))  # noqa: T201
-    else:
+    elif answers:
         tables.show_predictions(console, answers)
+        _say_who_answered(format_name, run)
+    if refused:
+        raise DataError(*map(str, refused))
+
+
+def _say_who_answered(format_name: str, run: runs.Run) -> None:
+    console.print(f"answered by {format_name} of run {run.name}", markup=False, soft_wrap=True)
 
 
 def _predict_table(table: Tables, folder: Path, format_name: str) -> None:

@@ -26,6 +26,11 @@ def call(*arguments):
     )
 
 
+def run_of(artifacts):
+    (run,) = (artifacts / "runs").iterdir()
+    return run.name
+
+
 @pytest.fixture
 def golden(smoke_run):
     (folder,) = smoke_run.glob("verify/*/golden")
@@ -48,7 +53,9 @@ def test_the_rows_of_a_table_are_answered_as_the_pictures_were(smoke_run, golden
     output = tmp_path / "submission.csv"
     done = call("predict", tmp_path / "test.csv", "--output", output, "--artifacts", smoke_run)
     assert (done.returncode, done.stderr) == (0, "")
-    assert f"{len(rows)} images answered in {output}" in done.stdout
+    told, who = done.stdout.splitlines()[-2:]
+    assert told == f"{len(rows)} images answered in {output}"
+    assert who == f"answered by tflite_float32 of run {run_of(smoke_run)}"
     answers = [line.split(",") for line in output.read_text().splitlines()]
     assert answers[0] == ["ImageId", "Label"]
     (predictions,) = smoke_run.glob("evaluate/*/predictions.csv")
@@ -56,6 +63,22 @@ def test_the_rows_of_a_table_are_answered_as_the_pictures_were(smoke_run, golden
         by_index = {row["index"]: row["prediction"] for row in csv.DictReader(file)}
     expected = [by_index[str(image["test_index"])] for image in recorded]
     assert answers[1:] == [[str(number), label] for number, label in enumerate(expected, 1)]
+
+
+def test_a_bad_file_among_others_ends_with_2_after_their_answers(smoke_run, golden, tmp_path):
+    (tmp_path / "bad.png").write_bytes(b"")
+    files = [golden / "images" / "00.png", tmp_path / "bad.png", tmp_path / "none.png"]
+    done = call("predict", *files, "--run", "smoke", "--artifacts", smoke_run)
+    assert done.returncode == 2
+    assert "00.png" in done.stdout
+    assert done.stdout.splitlines()[-1] == (
+        f"answered by tflite_float32 of run {run_of(smoke_run)}"
+    )
+    assert [line.split()[:2] for line in done.stderr.splitlines()] == [
+        ["error", f"{file}:"] for file in files[1:]
+    ]
+    done = call("predict", *files, "--json", "--artifacts", smoke_run)
+    assert (done.returncode, len(json.loads(done.stdout))) == (2, 1)
 
 
 def test_a_file_that_answers_otherwise_ends_with_exit_code_3(smoke_run, golden):

@@ -62,12 +62,14 @@ class RefusedFileError(Exception):
 
     Attributes:
         kind: which of the checks of `data.checks` it falls under.
-        reason: why, in words that go on after the file's name.
+        reason: why, in words that go on after the file's name, and what to do.
+        about_file: the same without the setting that would let the file in.
     """
 
-    def __init__(self, kind: Kind, reason: str) -> None:
-        super().__init__(kind, reason)
-        self.kind, self.reason = kind, reason
+    def __init__(self, kind: Kind, about_file: str, setting: str = "") -> None:
+        super().__init__(kind, about_file, setting)
+        self.kind, self.about_file = kind, about_file
+        self.reason = f"{about_file}, or {setting}" if setting else about_file
 
 
 def printable(name: str) -> str:

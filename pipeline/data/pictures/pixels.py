@@ -137,7 +137,8 @@ def _opaque(image: Image.Image, alpha: Alpha) -> Image.Image:
     if alpha == "refuse":
         raise RefusedFileError(
             "unsupported",
-            "has transparent parts; save it without them, or set data.alpha to white or black",
+            "has transparent parts; save it without them",
+            "set data.alpha to white or black",
         )
     paper = Image.new("RGB", image.size, alpha)
     paper.paste(rgba.convert("RGB"), mask=cover)
