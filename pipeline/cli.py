@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from pipeline import graph
-from pipeline.commands import checking, looking, making, using
+from pipeline.commands import checking, help_page, looking, making, using
 from pipeline.config_loading import suggest
 from pipeline.errors import ConfigError, PipelineError, StageError
 from pipeline.interruption import Interrupted, interruptible
@@ -37,12 +37,14 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Takes labelled images to a trained Keras CNN and to SavedModel, TFLite and ONNX "
     "files that proved on the whole test set that they answer as the model does.\n\n"
-    "Without a command it runs the whole pipeline on configs/mnist.yaml.",
+    "Without a command it runs the whole pipeline on configs/mnist.yaml; -c names another config. "
+    "For photos in a folder for each class:\n\n"
+    "  python run_pipeline.py -c configs/photos.yaml data.folder=my_photos",
 )
+app.callback()(help_page.main_options)
 for _name, _command in COMMANDS.items():
-    app.command(_name, epilog=f"Stages: {', '.join(graph.NAMES)}." if _name == "run" else None)(
-        _command
-    )
+    _epilog = f"Stages: {', '.join(graph.NAMES)}." if _name == "run" else None
+    app.command(_name, cls=help_page.PlainCommand, epilog=_epilog)(_command)
 
 
 def main() -> None:
@@ -86,7 +88,7 @@ def _one_line(message: str) -> str:
 def _with_command(arguments: list[str]) -> list[str]:
     """Puts `run` first where no command is named."""
     first = arguments[0] if arguments else ""
-    if first in (*COMMANDS, "--help", "-h"):
+    if first in (*COMMANDS, "--help", "-h", "--version"):
         return arguments
     if first.endswith((".yaml", ".yml")):
         raise ConfigError(f"{first} is a config file; name it with -c {first}")

@@ -4,11 +4,13 @@ import json
 import shlex
 import subprocess
 import sys
+from importlib.metadata import version
 from types import SimpleNamespace
 
 import pytest
 
-from pipeline import cli, graph, runner
+from export.formats import formats
+from pipeline import cli, environment, graph, runner
 from pipeline.commands import making
 from pipeline.errors import ExportError, StageError
 from pipeline.plugins import ROOT
@@ -301,3 +303,28 @@ def test_help_names_every_command_and_every_stage(call):
         cli.COMMANDS
     )
     assert f"Stages: {', '.join(graph.NAMES)}." in call("run", "--help", artifacts=None).out
+
+
+@pytest.mark.parametrize("command", [[], *([name] for name in cli.COMMANDS)])
+def test_help_shows_no_type_of_python(call, command):
+    text = call(*command, "--help", artifacts=None).out
+    words = ("list[", "<str", "<int", "<path", "<float", "Path", "range>")
+    assert [word for word in words if word in text] == []
+
+
+def test_the_first_help_page_shows_how_photos_are_run(call):
+    lines = call("--help", artifacts=None).out.splitlines()
+    shown = "python run_pipeline.py -c configs/photos.yaml data.folder=my_photos"
+    assert shown in map(str.strip, lines)
+
+
+def test_help_of_predict_names_every_format(call):
+    text = " ".join(call("predict", "--help", artifacts=None).out.split())
+    assert f"What answers: {', '.join(formats())}." in text
+
+
+def test_the_version_is_that_of_the_code_and_its_libraries(call):
+    ended = call("--version", artifacts=None)
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.startswith(f"Evenkeel, commit {environment.git_commit() or 'unknown'}; ")
+    assert ended.out.endswith(f"tensorflow {version('tensorflow')}, keras {version('keras')}\n")

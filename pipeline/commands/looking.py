@@ -10,6 +10,7 @@ from pipeline import runs, tables
 from pipeline.commands.options import (
     DEFAULT_ARTIFACTS,
     DEFAULT_CONFIG,
+    WHICH_RUN,
     ArtifactsOption,
     ConfigOption,
     OverridesArgument,
@@ -39,9 +40,7 @@ def list_runs(artifacts: ArtifactsOption = DEFAULT_ARTIFACTS) -> None:
 
 
 def show(
-    name: Annotated[
-        str | None, typer.Argument(metavar="RUN", help="A run; the latest if none.")
-    ] = None,
+    name: Annotated[str | None, typer.Argument(metavar="RUN", help=WHICH_RUN)] = None,
     artifacts: ArtifactsOption = DEFAULT_ARTIFACTS,
 ) -> None:
     """Show a run: its stages, its formats and where its report is."""

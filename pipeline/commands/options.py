@@ -12,19 +12,26 @@ from pipeline.plugins import ROOT
 
 DEFAULT_CONFIG = ROOT / "configs" / "mnist.yaml"
 DEFAULT_ARTIFACTS = ROOT / "artifacts"
+WHICH_RUN = "A run, a part of its name, or its config's; the latest if none."
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 
 ConfigOption = Annotated[
-    Path, typer.Option("--config", "-c", help="The config file.", show_default=False)
+    Path,
+    typer.Option(
+        "--config",
+        "-c",
+        metavar="FILE",
+        help="The config file; configs/mnist.yaml if none.",
+        show_default=False,
+    ),
 ]
 ArtifactsOption = Annotated[
-    Path, typer.Option("--artifacts", help="The artifacts folder.", show_default=False)
+    Path,
+    typer.Option("--artifacts", metavar="FOLDER", help="The artifacts folder.", show_default=False),
 ]
 OverridesArgument = Annotated[
     list[str] | None,
     typer.Argument(metavar="KEY=VALUE", help="Overrides, such as train.epochs=5."),
 ]
 StageOption = partial(typer.Option, metavar="STAGE")
-RunOption = Annotated[
-    str | None, typer.Option("--run", metavar="RUN", help="A run; the latest if none.")
-]
+RunOption = Annotated[str | None, typer.Option("--run", metavar="RUN", help=WHICH_RUN)]

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from export.formats import formats
 from pipeline import runs, tables
 from pipeline.commands.options import DEFAULT_ARTIFACTS, ArtifactsOption, RunOption, console
 from pipeline.errors import ConfigError, DataError, GateError
@@ -31,7 +32,8 @@ def predict(
         typer.Argument(metavar="FILE", help="PNG, JPEG, BMP or WebP files, or a CSV pixel table."),
     ],
     format_name: Annotated[
-        str, typer.Option("--format", help="The exported format that answers.")
+        str,
+        typer.Option("--format", metavar="FORMAT", help=f"What answers: {', '.join(formats())}."),
     ] = "tflite_float32",
     run_name: RunOption = None,
     polarity: Annotated[
@@ -110,7 +112,10 @@ def check_golden(
 def demo(
     run_name: RunOption = None,
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Where it listens; 0 is any that is free.")
+        int,
+        typer.Option(
+            min=0, max=65535, metavar="NUMBER", help="Where it listens; 0 is any that is free."
+        ),
     ] = 8000,
     artifacts: ArtifactsOption = DEFAULT_ARTIFACTS,
 ) -> None:
