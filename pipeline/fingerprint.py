@@ -113,7 +113,7 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 def _change(key: str, before: Any, after: Any) -> str:
     kind, _, rest = key.partition(".")
     if kind in ("config", "libraries"):
-        digits = next((n for n in (3, 6, 9) if _short(before, n) != _short(after, n)), 15)
+        digits = 3 if _short(before, 3) != _short(after, 3) else 15
         return f"{rest} {_short(before, digits)} → {_short(after, digits)}"
     return {
         "inputs": f"{rest} is new" if after else f"{rest} is gone",
