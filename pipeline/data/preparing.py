@@ -16,6 +16,7 @@ from pipeline.data.splits import draw_test, split_validation, stratified_sample
 from pipeline.errors import DataError
 from pipeline.sources import Split
 
+SPLITS = ("train", "validation", "test")
 BELONGS_TO_LATER = (("train", "test"), ("validation", "test"), ("train", "validation"))
 """An image of both stays in the second: what is measured on is not learned from."""
 
@@ -61,7 +62,7 @@ class Prepared:
     """The splits as they will be written.
 
     Attributes:
-        splits: `train`, `validation` and `test`.
+        splits: `train`, `validation` and `test`, in this order.
         cleaning: numbers of images changed or dropped, by reason.
         dropped: int64 numbers of the images that were dropped, by reason.
     """
@@ -136,7 +137,7 @@ def prepare(
     if section.median_filter is not None:
         filtered = len(splits["train"]) + len(splits["validation"])
         counts["training_and_validation_median_filtered"] = filtered
-    return Prepared(splits, counts, dropped)
+    return Prepared({split: splits[split] for split in SPLITS}, counts, dropped)
 
 
 def also_in(split: str, other: str) -> str:

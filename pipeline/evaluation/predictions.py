@@ -58,16 +58,28 @@ class Predictions:
         return wrong[np.argsort(-self.losses[wrong], kind="stable")][:count]
 
 
-def write_csv(predictions: Predictions, classes: Sequence[str], path: Path) -> None:
-    """Writes one row an image, in the order of the test split, with names of classes."""
-    rows = zip(
+def write_csv(
+    predictions: Predictions,
+    classes: Sequence[str],
+    path: Path,
+    files: Sequence[str] | None = None,
+) -> None:
+    """Writes one row an image, in the order of the test split, with names of classes.
+
+    Args:
+        predictions: what to write.
+        classes: names, in label order.
+        path: where to.
+        files: names of the images' files, which go into a last column `file`.
+    """
+    columns = (
         (classes[label] for label in predictions.labels),
         (classes[label] for label in predictions.predicted),
         (f"{value:.6f}" for value in predictions.confidences),
         (f"{value:.6f}" for value in predictions.losses),
-        strict=True,
+        *([files] if files else []),
     )
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows((index, *row) for index, row in enumerate(rows))
+        writer.writerow((*COLUMNS, "file") if files else COLUMNS)
+        writer.writerows(zip(range(len(predictions)), *columns, strict=True))

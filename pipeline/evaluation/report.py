@@ -30,6 +30,7 @@ class Dataset:
         counts: images of each class, by split.
         images: uint8 (count, height, width, channels), the test split.
         origin: where the images come from, in words.
+        files: names of the test images' files, or None where they came from none.
         preview: a PNG of augmented samples, or None.
         checks: what the checks of ingest found, as `checks.json` has it, or None.
         alike: images that were found alike, uint8 (height, width, channels), by number.
@@ -39,6 +40,7 @@ class Dataset:
     counts: Mapping[str, Sequence[int]]
     images: np.ndarray
     origin: str
+    files: Sequence[str] | None = None
     preview: bytes | None = None
     checks: Mapping[str, Any] | None = None
     alike: Mapping[int, np.ndarray] = field(default_factory=dict)
@@ -69,13 +71,14 @@ class Confusion:
 
 @dataclass(frozen=True)
 class Mistake:
-    """A wrong answer: the image as a `data:` URL, and what was said of it."""
+    """A wrong answer: the image as a `data:` URL, what was said of it, its file if it has one."""
 
     index: int
     url: str
     truth: str
     prediction: str
     probability: float
+    file: str | None
 
 
 @dataclass(frozen=True)
@@ -164,6 +167,7 @@ def _mistakes(evaluation: Evaluation, count: int) -> list[Mistake]:
             truth=dataset.classes[predictions.labels[i]],
             prediction=dataset.classes[predictions.predicted[i]],
             probability=float(predictions.confidences[i]),
+            file=dataset.files[i] if dataset.files else None,
         )
         for i in predictions.worst_mistakes(count)
     ]

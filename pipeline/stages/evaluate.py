@@ -9,7 +9,7 @@ import numpy as np
 
 from export.model_files import model_file
 from pipeline.config import AugmentationSection
-from pipeline.data import description
+from pipeline.data import description, file_names
 from pipeline.data.checking import samples
 from pipeline.data.records import read_split
 from pipeline.errors import StageError
@@ -40,7 +40,8 @@ def run(context: StageContext) -> StageResult:
     averaged = _averaged(context, model, test, predictions)
     summary = summarize(predictions, config.evaluate.calibration_bins, averaged)
     np.save(output / "probabilities.npy", predictions.probabilities)
-    write_csv(predictions, dataset.classes, output / "predictions.csv")
+    files = file_names.read(ingest, "test")
+    write_csv(predictions, dataset.classes, output / "predictions.csv", files)
     _write_json(output / "metrics.json", summary.as_json(dataset.classes))
     page = report.render(
         _evaluation(context, summary, predictions, test.images),
@@ -111,6 +112,7 @@ def _evaluation(
             classes=dataset.classes,
             counts=dataset.counts,
             images=images,
+            files=file_names.read(ingest, "test"),
             origin=dataset.origin,
             preview=preview.read_bytes() if preview.is_file() else None,
             checks=_checks(ingest),

@@ -9,10 +9,10 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from pipeline.config import DataSection
-from pipeline.data import cleaning, description
+from pipeline.data import cleaning, description, file_names
 from pipeline.data.augmentation import preview
 from pipeline.data.checking import examination
-from pipeline.data.gathering import Gathered
+from pipeline.data.gathering import Gathered, SpooledImages
 from pipeline.data.inspecting import inspect
 from pipeline.data.preparing import Prepared
 from pipeline.data.profile import Profile
@@ -26,6 +26,8 @@ MOST_FILES_TOLD = 16
 
 def run(context: StageContext) -> StageResult:
     """Fills the output with shards, `dataset.json`, `checks.json` and `preview.png`.
+
+    Of images from files, `files.csv` tells which they were.
 
     Raises:
         DataError: the images or labels are wrong, or a check of level `fail` found something.
@@ -44,6 +46,7 @@ def _run(context: StageContext, scratch: Path) -> StageResult:
         context.progress.line(finding.line)
     described = _describe(gathered, prepared, config.data)
     _write(context, prepared)
+    _list_files(context.output, prepared)
     description.write(context.output, described)
     examination.write(context.output, inspected.examination)
     _draw_preview(context, prepared, gathered.classes)
@@ -65,6 +68,12 @@ def _write(context: StageContext, prepared: Prepared) -> None:
     for split, data in prepared.splits.items():
         change = np.asarray if split == "test" else _filter(context.config.data)
         write_split(context.output, split, data.images, change)
+
+
+def _list_files(folder: Path, prepared: Prepared) -> None:
+    images = {split: data.images for split, data in prepared.splits.items()}
+    names = {split: part.names for split, part in images.items() if isinstance(part, SpooledImages)}
+    file_names.write(folder, names)
 
 
 def _filter(section: DataSection) -> Callable[[np.ndarray], np.ndarray]:

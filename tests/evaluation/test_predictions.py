@@ -33,8 +33,24 @@ def test_the_csv_names_classes_and_keeps_awkward_ones_whole(tmp_path):
     write_csv(PREDICTIONS, ('a, "b"', "ä"), path)
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["index", "label", "prediction", "probability", "loss"]
     assert [row["index"] for row in rows] == ["0", "1", "2", "3"]
     assert [row["label"] for row in rows] == ['a, "b"', "ä", 'a, "b"', "ä"]
     assert rows[2]["prediction"] == "ä"
     assert float(rows[2]["probability"]) == pytest.approx(0.8)
     assert float(rows[2]["loss"]) == pytest.approx(-math.log(0.2), abs=1e-6)
+
+
+def test_the_csv_names_files_in_the_order_of_the_split(tmp_path):
+    path = tmp_path / "predictions.csv"
+    files = ("b.png", 'a, "1".png', "ä.png", "d.png")
+    write_csv(PREDICTIONS, ("no", "yes"), path, files)
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["file"] for row in rows] == list(files)
+    assert [row["index"] for row in rows] == ["0", "1", "2", "3"]
+
+
+def test_files_of_another_number_are_no_files_of_these_images(tmp_path):
+    with pytest.raises(ValueError, match="argument"):
+        write_csv(PREDICTIONS, ("no", "yes"), tmp_path / "predictions.csv", ("b.png",))

@@ -14,7 +14,7 @@ from pipeline.config import (
     ModelSection,
     PipelineConfig,
 )
-from pipeline.data import description, records
+from pipeline.data import description, file_names, records
 from pipeline.errors import StageError
 from pipeline.sources import LabelledImages
 from pipeline.stages import StageContext, evaluate
@@ -131,6 +131,22 @@ def test_predictions_name_their_classes(evaluated):
     with (evaluated[0].output / "predictions.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [row["label"] for row in rows] == [CLASSES[label] for label in split().labels]
+
+
+def test_files_are_named_with_their_answers(tmp_path):
+    context = context_of(tmp_path)
+    files = [f"{number % 3}/{number}.png" for number in range(30)]
+    others = {"train": ["x.png"] * 9, "test": files, "validation": ["y.png"]}
+    file_names.write(context.inputs["ingest"], others)
+    evaluate.run(context)
+    with (context.output / "predictions.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["file"] for row in rows] == files
+    wrong = [row for row in rows if row["label"] != row["prediction"]]
+    worst = max(wrong, key=lambda row: float(row["loss"]))["file"]
+    page = (context.output / "report.html").read_text(encoding="utf-8")
+    assert f"{worst}</span>" in page.partition("<h2>Worst mistakes</h2>")[2]
+    assert "x.png" not in page
 
 
 def test_the_report_is_of_this_config(evaluated):

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from pipeline.config import AugmentationSection, ExportSection, ModelSection, PipelineConfig
 from pipeline.config_checks import ChecksSection
-from pipeline.data import description
+from pipeline.data import description, file_names
 from pipeline.data.pictures import reading
 from pipeline.data.records import read_split
 from pipeline.errors import DataError
@@ -225,8 +225,33 @@ def test_a_folder_of_photos_is_read(photos, tmp_path):
     assert str(tmp_path) not in (tmp_path / "out" / "dataset.json").read_text()
 
 
-def test_arrays_have_no_fit(mnist):
+def test_each_image_is_listed_with_its_file(photos, tmp_path):
+    options = image_folder.Options(
+        folder=photos, image_size=(16, 12), test_fraction=0.3, validation_fraction=0.2
+    )
+    out = tmp_path / "out"
+    run(out, options)
+    for split in ("train", "validation", "test"):
+        images, names = read_split(out, split).images, file_names.read(out, split)
+        assert len(names) == len(set(names)) == len(images) > 0
+        for image, name in zip(images, names, strict=True):
+            decoded = reading.read(str(photos), name, options.decoding()).pixels
+            np.testing.assert_array_equal(image, decoded)
+    lines = (out / "files.csv").read_text(encoding="utf-8").splitlines()
+    assert lines[0] == "split,index,file"
+    assert len(lines) == 1 + 30
+    assert lines[1].startswith("train,0,")
+    assert lines[-1].startswith("test,")
+
+
+def test_splits_are_described_in_their_order(small, tmp_path):
+    run(tmp_path, idx.Options(folder=small))
+    assert list(description.read(tmp_path).counts) == ["train", "validation", "test"]
+
+
+def test_arrays_have_no_fit_and_no_files(mnist):
     assert description.read(mnist[0]).fit is None
+    assert file_names.read(mnist[0], "test") is None
 
 
 def test_what_the_checks_found_is_published_and_said(small, tmp_path, capsys):
