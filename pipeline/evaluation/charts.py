@@ -41,11 +41,15 @@ class Tick:
 
 @dataclass(frozen=True)
 class Line:
-    """One curve: its name, its places, and the value of its last point."""
+    """One curve: its name and places, and the place and value at the epoch that was kept.
+
+    Where that is not known, `mark` and `value` are of the last point.
+    """
 
     name: str
     points: tuple[Point, ...]
-    last: float
+    mark: Point
+    value: float
 
     @property
     def path(self) -> str:
@@ -54,12 +58,13 @@ class Line:
 
 @dataclass(frozen=True)
 class Curves:
-    """The curves of one quantity over the epochs."""
+    """The curves of one quantity over the epochs; `kept` is the place of the one that was kept."""
 
     title: str
     x_ticks: tuple[Tick, ...]
     y_ticks: tuple[Tick, ...]
     lines: tuple[Line, ...]
+    kept: float | None
 
 
 @dataclass(frozen=True)
@@ -99,11 +104,15 @@ def learning_curves(history: History, title: str, column: str) -> Curves | None:
     epochs, values = zip(*(point for points in series.values() for point in points), strict=True)
     x, x_ticks = _epoch_axis(epochs)
     y, y_ticks = _value_axis(values)
-    lines = tuple(
-        Line(name, tuple((x.place(epoch), y.place(v)) for epoch, v in points), points[-1][1])
-        for name, points in series.items()
-    )
-    return Curves(title, x_ticks, y_ticks, lines)
+    kept = history.kept.epoch if history.kept else None
+    lines = tuple(_line(name, points, x, y, kept) for name, points in series.items())
+    return Curves(title, x_ticks, y_ticks, lines, None if kept is None else x.place(kept))
+
+
+def _line(name: str, points: Sequence[Point], x: Axis, y: Axis, kept: int | None) -> Line:
+    epoch, value = next((point for point in points if point[0] == kept), points[-1])
+    places = tuple((x.place(at), y.place(v)) for at, v in points)
+    return Line(name, places, (x.place(epoch), y.place(value)), value)
 
 
 def reliability_diagram(bins: Sequence[Bin]) -> Reliability:

@@ -10,16 +10,32 @@ from pipeline.errors import DataError
 
 
 @dataclass(frozen=True)
+class Kept:
+    """The epoch whose weights were kept, and the value by which it was the best."""
+
+    epoch: int
+    monitor: str
+
+    @property
+    def why(self) -> str:
+        """`lowest validation loss`."""
+        lowest = "lowest" if self.monitor == "val_loss" else "highest"
+        return f"{lowest} {self.monitor.replace('val_', 'validation ')}"
+
+
+@dataclass(frozen=True)
 class History:
     """Columns of history.csv; nan where a value is missing.
 
     Attributes:
         epochs: number of each epoch, in order.
         columns: values by name, each as long as `epochs`.
+        kept: which epoch was kept, where that is known.
     """
 
     epochs: tuple[float, ...]
     columns: Mapping[str, tuple[float, ...]]
+    kept: Kept | None = None
 
     def points(self, name: str) -> list[tuple[float, float]]:
         """(epoch, value) wherever the column has a finite value; empty without the column."""
@@ -31,7 +47,7 @@ class History:
         return math.fsum(seconds for _, seconds in self.points("seconds"))
 
 
-def read(path: Path) -> History:
+def read(path: Path, kept: Kept | None = None) -> History:
     """Reads the file; without the column `epoch`, epochs count from 1.
 
     Raises:
@@ -47,7 +63,7 @@ def read(path: Path) -> History:
             f"{path}: no readable training history ({error}); make it again with --force train"
         ) from error
     epochs = columns.pop("epoch", tuple(map(float, range(1, len(rows) + 1))))
-    return History(epochs, columns)
+    return History(epochs, columns, kept)
 
 
 def _number(text: str | None) -> float:

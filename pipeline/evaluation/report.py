@@ -110,6 +110,7 @@ def render(evaluation: Evaluation, *, worst_mistakes: int, made: datetime) -> st
         "matrix": matrix_cells(summary.confusion),
         "confusions": most_confused(summary.confusion, dataset.classes),
         "curves": _curves(evaluation.history),
+        "kept": evaluation.history.kept,
         "reliability": charts.reliability_diagram(summary.bins),
         "mistakes": _mistakes(evaluation, worst_mistakes),
         "pairs": data_section.pairs(dataset.checks, dataset.alike),

@@ -132,7 +132,15 @@ def _history(context: StageContext) -> history.History:
     """How training went; of a model that was brought along, nothing is known."""
     if context.config.train.model_file:
         return history.History((), {})
-    return history.read(context.inputs["train"] / "history.csv")
+    return history.read(context.inputs["train"] / "history.csv", _kept(context.inputs["train"]))
+
+
+def _kept(train: Path) -> history.Kept | None:
+    """Which epoch's weights the artifact holds, by its manifest."""
+    manifest = provenance.read_manifest(train)
+    epoch = manifest.get("metrics", {}).get("best_epoch")
+    monitor = manifest.get("config", {}).get("train", {}).get("monitor", "val_loss")
+    return None if epoch is None else history.Kept(epoch, monitor)
 
 
 def _model(context: StageContext) -> str:

@@ -66,9 +66,10 @@ def _save_float32(untrained: Any, best: KeepBest, path: Path) -> None:
 
 
 def _result(config: PipelineConfig, execution: Execution, best: KeepBest) -> StageResult:
-    accuracy = best.logs["val_accuracy"]
+    accuracy, monitor = best.logs["val_accuracy"], config.train.monitor
+    kept = f"{'lowest' if monitor == 'val_loss' else 'highest'} {monitor}"
     return StageResult(
-        f"validation accuracy {accuracy:.2%}, best in epoch {best.epoch + 1} of "
+        f"validation accuracy {accuracy:.2%}, {kept} in epoch {best.epoch + 1} of "
         f"{config.train.epochs}",
         {
             "val_accuracy": accuracy,

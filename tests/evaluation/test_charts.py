@@ -2,7 +2,7 @@ import pytest
 
 from pipeline.evaluation import charts
 from pipeline.evaluation.calibration import Bin
-from pipeline.evaluation.history import History
+from pipeline.evaluation.history import History, Kept
 from pipeline.evaluation.metrics import Interval
 
 BOTTOM = charts.HEIGHT - charts.BOTTOM
@@ -30,7 +30,18 @@ def test_curves_span_the_width_and_stay_within_the_height():
     for line in found.lines:
         assert (line.points[0][0], line.points[-1][0]) == (charts.LEFT, RIGHT)
         assert all(charts.TOP <= y <= BOTTOM for _, y in line.points)
-    assert found.lines[0].last == 0.3
+    assert [line.value for line in found.lines] == [0.3, 0.5]
+    assert [line.mark for line in found.lines] == [line.points[-1] for line in found.lines]
+    assert found.kept is None
+
+
+def test_the_epoch_that_was_kept_is_marked_and_gives_the_figures():
+    columns = {"loss": (0.9, 0.5, 0.3), "val_loss": (0.8, 0.4, 0.5)}
+    went = History((1.0, 2.0, 3.0), columns, Kept(2, "val_loss"))
+    found = charts.learning_curves(went, "Loss", "loss")
+    assert [line.value for line in found.lines] == [0.5, 0.4]
+    assert [line.mark for line in found.lines] == [line.points[1] for line in found.lines]
+    assert found.kept == (charts.LEFT + RIGHT) / 2
 
 
 def test_better_losses_lie_lower():

@@ -44,3 +44,8 @@ def test_a_value_that_is_no_number_is_refused_with_the_file(tmp_path):
 def test_a_missing_file_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"history\.csv"):
         history.read(tmp_path / "history.csv")
+
+
+def test_the_epoch_that_was_kept_says_by_what():
+    assert history.Kept(3, "val_loss").why == "lowest validation loss"
+    assert history.Kept(3, "val_accuracy").why == "highest validation accuracy"

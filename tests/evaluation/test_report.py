@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pipeline.evaluation import report
-from pipeline.evaluation.history import History
+from pipeline.evaluation.history import History, Kept
 from pipeline.evaluation.predictions import Predictions
 from pipeline.evaluation.provenance import Fact
 from pipeline.evaluation.summary import summarize
@@ -134,6 +134,16 @@ def test_without_mistakes_there_is_no_such_part():
 
 def test_without_a_history_there_are_no_curves():
     assert "<h2>Training</h2>" not in render(replace(evaluation(), history=History((), {})))
+
+
+def test_the_report_names_the_epoch_that_was_kept_and_gives_its_figures():
+    went = replace(HISTORY, kept=Kept(1, "val_loss"))
+    html = render(replace(evaluation(), history=went))
+    text = Page(html).text
+    assert "of epoch 1, which was kept for its lowest validation loss" in text
+    assert "validation 0.400" in text
+    assert html.count('class="kept"') == 2
+    assert "The figures are of the last epoch." in Page(render(evaluation())).text
 
 
 def test_a_class_without_test_images_has_no_scores():

@@ -78,7 +78,10 @@ def write_inputs(folder, bias=BIAS, kernel=KERNEL, augmentation=None):
     dense.set_weights([kernel, bias])
     model.save(train / "model.keras")
     (train / "history.csv").write_text("epoch,loss\n1,0.5\n", encoding="utf-8")
-    manifest = {"config": {"augmentation": augmentation or {}}}
+    manifest = {
+        "config": {"augmentation": augmentation or {}, "train": {"monitor": "val_accuracy"}},
+        "metrics": {"best_epoch": 1},
+    }
     (train / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     return {"ingest": ingest, "train": train}
 
@@ -154,6 +157,7 @@ def test_the_report_is_of_this_config(evaluated):
     assert "<h1>three_greys</h1>" in page
     assert "Made up." in page
     assert "It drifts." in page
+    assert "of epoch 1, which was kept for its highest validation accuracy" in page
 
 
 def test_progress_counts_every_image_in_batches(evaluated):

@@ -85,6 +85,7 @@ def test_train_publishes_a_float32_model_whatever_it_trained_in(run_stage, preci
         rows = list(csv.DictReader(file))
     best = min(rows, key=lambda row: float(row["val_loss"]))
     assert result.metrics["best_epoch"] == int(best["epoch"])
+    assert f", lowest val_loss in epoch {best['epoch']} of " in result.summary
     assert result.metrics["val_accuracy"] == pytest.approx(float(best["val_accuracy"]), abs=1e-5)
     assert len(list((folder / "tensorboard").rglob("events.out.tfevents.*"))) == 2
 
