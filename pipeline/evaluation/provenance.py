@@ -5,9 +5,19 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipeline.evaluation.wording import duration
+from pipeline.config import AugmentationSection, TrainSection
+from pipeline.evaluation.wording import duration, percent
 
 SETTINGS = ("model", "train", "augmentation")
+DEFAULTS = {"train": TrainSection(), "augmentation": AugmentationSection()}
+SPOKEN = {
+    "val_accuracy": "validation accuracy",
+    "val_loss": "validation loss",
+    "best_epoch": "kept epoch",
+    "jit_compile": "compiled with XLA",
+    "python": "Python",
+    "git_commit": "Git commit",
+}
 OF_BROUGHT_MODELS = ("model_file", "model_code", "trust_model_file", "pixel_range", "gives")
 
 
@@ -42,11 +52,29 @@ def facts(inputs: Mapping[str, Path]) -> dict[str, list[Fact]]:
 
 def _settings(config: Mapping[str, Any]) -> Iterator[Fact]:
     """Those that made the model; of one that was brought, how it was taken."""
-    is_brought = config.get("train", {}).get("model_file")
-    for section in ("train",) if is_brought else SETTINGS:
-        for name, value in _plain(config.get(section, {})):
-            if not is_brought or name in OF_BROUGHT_MODELS:
-                yield Fact(f"{section}.{name}", value)
+    if config.get("train", {}).get("model_file"):
+        brought = {n: v for n, v in config["train"].items() if n in OF_BROUGHT_MODELS}
+        yield from _named("train", brought)
+        return
+    for section in SETTINGS:
+        yield from _named(section, _telling(section, config.get(section, {})))
+
+
+def _named(section: str, values: Mapping[str, Any]) -> Iterator[Fact]:
+    return (Fact(f"{section}.{name}", value) for name, value in _plain(values))
+
+
+def _telling(section: str, values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Without what is as it is by default: all of `augmentation`, what is off of `train`."""
+    if section not in DEFAULTS:
+        return values
+    defaults = DEFAULTS[section].model_dump(mode="json")
+    told = {
+        name: value
+        for name, value in values.items()
+        if value != defaults.get(name) or (section == "train" and value and value != "none")
+    }
+    return {name: value for name, value in told.items() if name not in OF_BROUGHT_MODELS}
 
 
 def _seconds(manifest: Mapping[str, Any]) -> Iterator[Fact]:
@@ -55,7 +83,13 @@ def _seconds(manifest: Mapping[str, Any]) -> Iterator[Fact]:
 
 
 def _spoken(values: Mapping[str, Any]) -> list[Fact]:
-    return [Fact(name.replace("_", " "), value) for name, value in _plain(values)]
+    """Names as words, shares of validation images as percentages."""
+    facts = dict(_plain(values))
+    if "val_accuracy" in facts:
+        facts["val_accuracy"] = percent(values["val_accuracy"], 2)
+    if "jit_compile" in facts:
+        facts["jit_compile"] = _text(bool(values["jit_compile"]))
+    return [Fact(SPOKEN.get(name, name.replace("_", " ")), fact) for name, fact in facts.items()]
 
 
 def _plain(values: Mapping[str, Any]) -> list[Fact]:
@@ -65,4 +99,6 @@ def _plain(values: Mapping[str, Any]) -> list[Fact]:
 def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return " to ".join(map(_text, value)) if len(value) == 2 else ", ".join(map(_text, value))
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -101,13 +101,15 @@ def render(evaluation: Evaluation, *, worst_mistakes: int, made: datetime) -> st
         made: the moment to print as the report's date, in UTC.
     """
     summary, dataset = evaluation.summary, evaluation.dataset
+    matrix = matrix_cells(summary.confusion)
     variables = {
         "summary": summary,
         "dataset": dataset,
         "origin": evaluation.origin,
         "made": made,
         "decimals": 2 if summary.test_images >= 1000 else 1,
-        "matrix": matrix_cells(summary.confusion),
+        "matrix": matrix,
+        "colour_key": colour_key(matrix),
         "confusions": most_confused(summary.confusion, dataset.classes),
         "curves": _curves(evaluation.history),
         "kept": evaluation.history.kept,
@@ -115,7 +117,6 @@ def render(evaluation: Evaluation, *, worst_mistakes: int, made: datetime) -> st
         "mistakes": _mistakes(evaluation, worst_mistakes),
         "pairs": data_section.pairs(dataset.checks, dataset.alike),
         "class_pixels": data_section.class_pixels(dataset.checks, LARGEST_MATRIX),
-        "levels": LEVELS,
         "dense": DENSE_MATRIX,
         "chart": charts,
         "tick_number": "{:g}".format,
@@ -151,6 +152,27 @@ def matrix_cells(confusion: np.ndarray) -> list[list[tuple[int, int]]] | None:
         list(zip(*rows, strict=True))
         for rows in zip(confusion.tolist(), levels.tolist(), strict=True)
     ]
+
+
+def colour_key(matrix: list[list[tuple[int, int]]] | None) -> list[tuple[int, str]]:
+    """The levels of colour that the matrix shows beside its diagonal, with what they stand for."""
+    shown = {
+        level
+        for truth, row in enumerate(matrix or ())
+        for prediction, (count, level) in enumerate(row)
+        if count and truth != prediction
+    }
+    return [(level, _share_words(level)) for level in sorted(shown)]
+
+
+def _share_words(level: int) -> str:
+    """`under 0.5 %`, `2 to 5 %`, `10 % and more`."""
+    if level == 1:
+        return f"under {wording.tick_percent(LEVELS[0])}"
+    low = LEVELS[level - 2]
+    if level > len(LEVELS):
+        return f"{wording.tick_percent(low)} and more"
+    return f"{100 * low:g} to {wording.tick_percent(LEVELS[level - 1])}"
 
 
 def _curves(history: History) -> list[charts.Curves]:

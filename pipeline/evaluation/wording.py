@@ -2,6 +2,8 @@
 
 from datetime import datetime
 
+from markupsafe import Markup, escape
+
 THIN_SPACE = "\N{NARROW NO-BREAK SPACE}"
 
 
@@ -28,6 +30,12 @@ def whole(value: int) -> str:
     return f"{value:,}"
 
 
+def breakable(name: str) -> Markup:
+    """A dotted name that may go on in a new line after each of its words."""
+    text = str(escape(name))
+    return Markup(text.replace(".", ".<wbr>").replace("_", "_<wbr>"))
+
+
 def duration(seconds: float) -> str:
     """`48 s`, `3 min 20 s`, `2 h 5 min`."""
     minutes, rest = divmod(round(seconds), 60)
@@ -47,5 +55,6 @@ FILTERS = {
     "figure": figure,
     "whole": whole,
     "duration": duration,
+    "breakable": breakable,
     "moment": moment,
 }

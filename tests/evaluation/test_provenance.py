@@ -3,12 +3,28 @@ import json
 import pytest
 
 from pipeline.evaluation.provenance import facts
+from pipeline.evaluation.wording import THIN_SPACE
 
 MANIFEST = {
     "seconds": 200.0,
-    "metrics": {"precision": "mixed_bfloat16", "best_epoch": 11, "val_accuracy": 0.994830},
+    "metrics": {
+        "precision": "mixed_bfloat16",
+        "jit_compile": 0,
+        "best_epoch": 11,
+        "val_accuracy": 0.994830,
+    },
     "config": {
-        "train": {"learning_rate": 0.001, "nesterov": False, "ema_momentum": None},
+        "model": {"l2": 0.0},
+        "train": {
+            "learning_rate": 0.001,
+            "momentum": 0.0,
+            "nesterov": False,
+            "ema_momentum": None,
+            "class_weights": "none",
+            "pixel_range": [0.0, 255.0],
+            "gives": "probabilities",
+        },
+        "augmentation": {"rotation_degrees": 8.0, "shift_fraction": 0.0, "elastic_sigma": 4.0},
         "verify": {"threads": 1},
     },
     "environment": {"git_commit": "05f0aef", "libraries": {"keras": "3.15.1", "onnx": None}},
@@ -31,14 +47,30 @@ def test_a_manifest_becomes_facts_by_heading(inputs):
         "Training": {
             "time": "3 min 20 s",
             "precision": "mixed_bfloat16",
-            "best epoch": "11",
-            "val accuracy": "0.9948",
+            "compiled with XLA": "no",
+            "kept epoch": "11",
+            "validation accuracy": f"99.48{THIN_SPACE}%",
         },
-        "Settings": {"train.learning_rate": "0.001", "train.nesterov": "no"},
-        "Machine": {"git commit": "05f0aef"},
+        "Settings": {
+            "model.l2": "0",
+            "train.learning_rate": "0.001",
+            "train.momentum": "0",
+            "augmentation.rotation_degrees": "8",
+        },
+        "Machine": {"Git commit": "05f0aef"},
         "Versions": {"keras": "3.15.1"},
     }
 
 
 def test_without_a_manifest_the_keys_remain(inputs):
     assert list(facts(inputs)) == ["Artifacts"]
+
+
+def test_of_a_brought_model_the_settings_tell_how_it_was_taken(inputs):
+    train = {"model_file": "mine.keras", "pixel_range": [0.0, 1.0], "epochs": 10}
+    manifest = json.dumps({"config": {"train": train, "model": {"l2": 0.1}}})
+    (inputs["train"] / "manifest.json").write_text(manifest, encoding="utf-8")
+    assert dict(facts(inputs)["Settings"]) == {
+        "train.model_file": "mine.keras",
+        "train.pixel_range": "0 to 1",
+    }

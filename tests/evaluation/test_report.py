@@ -11,10 +11,11 @@ from pipeline.evaluation.history import History, Kept
 from pipeline.evaluation.predictions import Predictions
 from pipeline.evaluation.provenance import Fact
 from pipeline.evaluation.summary import summarize
+from pipeline.evaluation.wording import THIN_SPACE
 
 MADE = datetime(2026, 3, 3, 14, 2, tzinfo=UTC)
 HISTORY = History((1.0, 2.0), {"loss": (0.5, 0.25), "val_loss": (0.4, 0.3), "accuracy": (0.8, 0.9)})
-VOID = {"meta", "link", "img", "br"}
+VOID = {"meta", "link", "img", "br", "wbr"}
 
 
 class Page(HTMLParser):
@@ -83,6 +84,7 @@ def test_the_page_has_every_part_in_order():
     ]
     assert "3 March 2026, 14:02 UTC" in page.text
     assert "compact_cnn" in page.text
+    assert "images of 8 × 8 pixels in grey. Source: Made up." in page.text
 
 
 def test_the_page_asks_for_nothing_from_outside():
@@ -179,6 +181,24 @@ def test_the_colour_of_a_cell_grows_with_its_share_of_the_true_class():
     confusion = np.array([[991, 4, 5], [1, 9, 0], [0, 0, 0]])
     levels = [[level for _, level in row] for row in report.matrix_cells(confusion)]
     assert levels == [[6, 1, 2], [6, 6, 0], [0, 0, 0]]
+
+
+def test_the_colours_that_the_matrix_shows_are_explained_and_no_others():
+    # 4 of 1,000 are under 0.5 %; 6 of 100 lie between 5 and 10 %; the diagonal does not count.
+    confusion = np.array([[996, 4, 0], [6, 94, 0], [0, 0, 0]])
+    key = report.colour_key(report.matrix_cells(confusion))
+    assert key == [(1, f"under 0.5{THIN_SPACE}%"), (5, f"5 to 10{THIN_SPACE}%")]
+    half = report.colour_key(report.matrix_cells(np.array([[1, 1], [0, 2]])))
+    assert half == [(6, f"10{THIN_SPACE}% and more")]
+    assert report.colour_key(None) == []
+
+
+def test_long_names_of_settings_may_break_and_short_values_may_not():
+    facts = {"Settings": [Fact("augmentation.a_<b>", "0.5"), Fact("device", "x" * 60)]}
+    shown = replace(evaluation(), origin=report.Origin("mnist", "compact_cnn", facts))
+    html = render(shown)
+    assert '<dt>augmentation.<wbr>a_<wbr>&lt;b&gt;</dt><dd class="short">0.5</dd>' in html
+    assert f"<dd>{'x' * 60}</dd>" in html
 
 
 def with_checks(*findings):
