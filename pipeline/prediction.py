@@ -17,6 +17,12 @@ from pipeline.data.pictures.decoding import ColorMode, Decoding, RefusedFileErro
 from pipeline.errors import ConfigError, DataError
 
 Polarity = Literal["auto", "light_on_dark", "dark_on_light"]
+BROUGHT = {
+    "crop": "cropped to",
+    "letterbox": "with black bars to",
+    "stretch": "stretched to",
+    "pad": "with its border's colour to",
+}
 BACKGROUND = {"light_on_dark": "dark", "dark_on_light": "light"}
 TOP = 3
 MID_GREY = 127.5
@@ -118,9 +124,19 @@ def _read(file: Path, wanted: ImageInput, polarity: Polarity) -> tuple[np.ndarra
     place = file.resolve()
     try:
         options = Decoding(mode, wanted.shape[:2], fit, alpha)
-        return reading.read(str(place.parent), place.name, options).pixels, "as it is"
+        decoded = reading.read(str(place.parent), place.name, options)
+        return decoded.pixels, _brought(decoded.file_size, wanted.shape, fit)
     except RefusedFileError as refused:
         raise DataError(f"{file}: {refused.about_file}") from refused
+
+
+def _brought(size: tuple[int, int], shape: tuple[int, int, int], fit: str) -> str:
+    """How a picture of `size`, height and width, came to the model's; `cropped to 64×48`."""
+    height, width, _ = shape
+    if size == (height, width):
+        return "as it is"
+    is_alike = size[0] * width == size[1] * height
+    return f"{'scaled to' if is_alike else BROUGHT[fit]} {width}×{height}"
 
 
 def _open(file: Path) -> Image.Image:
@@ -153,7 +169,7 @@ def prepare(image: Image.Image, wanted: ImageInput, polarity: Polarity) -> tuple
     background = BACKGROUND.get(polarity) or ("light" if border.mean() > MID_GREY else "dark")
     pixels = np.asarray(_fit(opaque, wanted.shape, border)).reshape(wanted.shape)
     if wanted.background == "mixed":
-        return pixels, "as it is"
+        return pixels, _brought((image.height, image.width), wanted.shape, wanted.resize.fit)
     read_as = "dark on light" if background == "light" else "light on dark"
     if background == wanted.background:
         return pixels, read_as

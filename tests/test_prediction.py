@@ -218,7 +218,32 @@ def test_a_photo_is_prepared_as_for_training(photo_model, export_folder, tmp_pat
     file = save(tmp_path / f"a.{suffix}", wide, **options)
     (answer,) = predict([file], export_folder, "onnx")
     np.testing.assert_array_equal(photo_model[0][0, :, :, 0], wide[:, 6:34])
-    assert answer.polarity == "as it is"
+    assert answer.polarity == "cropped to 28×28"
+
+
+@pytest.mark.parametrize(
+    ("shape", "fit", "words"),
+    [
+        ((28, 28), "crop", "as it is"),
+        ((56, 56), "crop", "scaled to 28×28"),
+        ((28, 40), "letterbox", "with black bars to 28×28"),
+        ((20, 40), "stretch", "stretched to 28×28"),
+    ],
+)
+def test_it_is_told_how_a_photo_came_to_its_size(
+    photo_model, export_folder, tmp_path, monkeypatch, shape, fit, words
+):
+    wanted = contract.image_input((28, 28, 1), "mixed", fit, "refuse")
+    known = contract.read(export_folder)
+    monkeypatch.setattr(contract, "read", lambda _: replace(known, input=wanted))
+    file = save(tmp_path / "a.png", np.full(shape, 9, np.uint8))
+    assert predict([file], export_folder, "onnx")[0].polarity == words
+
+
+def test_a_size_is_told_as_width_times_height(monkeypatch):
+    wide = ImageInput((20, 30, 1), "grey", "mixed")
+    said = prepare(Image.fromarray(np.zeros((50, 50), np.uint8)), wide, "auto")[1]
+    assert said == "with its border's colour to 30×20"
 
 
 def test_what_training_would_have_refused_is_refused(photo_model, export_folder, tmp_path):
