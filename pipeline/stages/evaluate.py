@@ -158,7 +158,7 @@ def _write_json(path: Path, values: object) -> None:
 def _words(summary: Summary) -> str:
     low, high = summary.interval
     words = (
-        f"accuracy {summary.accuracy:.2%} ({100 * low:.2f} to {100 * high:.2f}) "
+        f"accuracy {summary.accuracy:.2%} (95 % interval {100 * low:.2f} to {100 * high:.2f}) "
         f"on {summary.test_images:,} test images"
     )
     if averaged := summary.test_time:
