@@ -89,7 +89,13 @@ STAGES = (
         ),
         _exporters,
     ),
-    Stage("verify", ("ingest", "evaluate", "export"), ("export", "verify"), RUNTIMES, _exporters),
+    Stage(
+        "verify",
+        ("ingest", "evaluate", "export"),
+        ("export", "verify", "name"),
+        RUNTIMES,
+        _exporters,
+    ),
 )
 
 NAMES = tuple(stage.name for stage in STAGES)

@@ -32,12 +32,14 @@ class Subject:
         verdict: the figures.
         quantization: `quantization.json`: how each quantised format was made.
         golden: the images that were written to `golden/`.
+        config: name of the config.
         model_key: of the model that was exported.
     """
 
     verdict: Verdict
     quantization: Mapping[str, Mapping[str, Any]]
     golden: Sequence[GoldenImage]
+    config: str
     model_key: str
 
 
@@ -51,6 +53,7 @@ def render(subject: Subject, made: datetime) -> str:
     rows = subject.verdict.formats
     variables = {
         "verdict": subject.verdict,
+        "config": subject.config,
         "model_key": subject.model_key,
         "made": made,
         "passed": sum(row.passed for row in rows),

@@ -64,7 +64,8 @@ def _write_page(
         for choice in choices
     ]
     records = record.read(export)
-    subject = verdict_page.Subject(result, records, pictures, promised.model_key)
+    name, key = context.config.name, promised.model_key
+    subject = verdict_page.Subject(result, records, pictures, name, key)
     page = verdict_page.render(subject, datetime.now(UTC))
     (context.output / PAGE).write_text(page, "utf-8")
 

@@ -21,7 +21,7 @@ def layer(output_error):
 
 def page(record):
     verdict = Verdict(60, 0.9, threads=1, warmup_runs=1, timed_runs=1, formats=())
-    subject = verdict_page.Subject(verdict, {"tflite_int8": record}, (), "0" * 16)
+    subject = verdict_page.Subject(verdict, {"tflite_int8": record}, (), "photos", "0" * 16)
     return verdict_page.render(subject, MADE)
 
 
@@ -35,3 +35,10 @@ def test_a_layer_without_an_output_error_has_a_dash():
 def test_pixels_that_the_input_clips_are_told():
     shown = page({"layers": [layer(0.25)], "tries": [], "input_pixels_clipped": 0.0325})
     assert "cannot hold as they are: 3.25" in shown
+
+
+def test_the_page_is_named_after_the_config():
+    shown = page({"layers": [], "tries": [], "input_pixels_clipped": 0})
+    assert "<h1>Exported files of photos</h1>" in shown
+    assert "<title>photos: 0 of 0 exported files pass</title>" in shown
+    assert f"model {'0' * 16}, verified" in shown

@@ -280,4 +280,6 @@ def test_the_page_holds_every_format_and_opens_without_a_network(run, tmp_path):
     page = (tmp_path / "output" / "verdict.html").read_text("utf-8")
     assert "2 of 2" in page
     assert all(f">{name}</th>" in page for name in WRITTEN)
+    assert "tflite float32" not in page
+    assert "<h1>Exported files of test</h1>" in page
     assert not re.search(r"(src|href)=\"(?!data:)", page)
