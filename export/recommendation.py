@@ -11,6 +11,10 @@ if TYPE_CHECKING:
 
 # Accuracies this near to each other are as good as equal: 10 of MNIST's 10,000 test images.
 AS_ACCURATE_POINTS = 0.1
+# Times within this factor of each other may change places when they are taken again.
+AS_FAST = 1.3
+# Where most formats have a p95 of more than so many times their p50, other work ran beside them.
+BUSY = 3
 
 
 @dataclass(frozen=True)
@@ -72,11 +76,19 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Recommendation:
-    """All candidates, the one to take, if there is one, and why in a sentence."""
+    """What to ship.
+
+    Attributes:
+        candidates: all formats.
+        pick: the one to take, if there is one.
+        reason: why, in a sentence.
+        was_busy: whether the times spread as on a machine that does other work too.
+    """
 
     candidates: tuple[Candidate, ...]
     pick: str | None
     reason: str
+    was_busy: bool
 
 
 def recommend(rows: "Sequence[FormatVerdict]", target: str, limits: Limits) -> Recommendation:
@@ -84,7 +96,8 @@ def recommend(rows: "Sequence[FormatVerdict]", target: str, limits: Limits) -> R
 
     Those that failed, that have no runtime on the target or that break a limit are out. Of the
     others, all within 0.1 points of the most accurate are as good; the smallest of them is the
-    pick for a microcontroller and a browser, the fastest elsewhere.
+    pick for a microcontroller and a browser. Elsewhere it is the fastest, or the smallest of
+    those that take at most 1.3 times as long.
 
     Args:
         rows: a verdict's.
@@ -97,8 +110,14 @@ def recommend(rows: "Sequence[FormatVerdict]", target: str, limits: Limits) -> R
         Candidate(row, obstacles[row.name], row in fit and not _is_beaten(row, fit)) for row in rows
     )
     if not fit:
-        return Recommendation(candidates, None, _none_fits(candidates, target))
-    return Recommendation(candidates, *_pick(fit, target))
+        return Recommendation(candidates, None, _none_fits(candidates, target), _was_busy(rows))
+    return Recommendation(candidates, *_pick(fit, target), _was_busy(rows))
+
+
+def _was_busy(rows: "Sequence[FormatVerdict]") -> bool:
+    times = [(row.latency_p50_ms, row.latency_p95_ms) for row in rows]
+    spread = [p95 > BUSY * p50 for p50, p95 in times if p50 is not None and p95 is not None]
+    return 2 * sum(spread) > len(spread)
 
 
 def _obstacle(row: "FormatVerdict", target: str, limits: Limits) -> str:
@@ -146,12 +165,23 @@ def _pick(fit: "Sequence[FormatVerdict]", target: str) -> tuple[str, str]:
     best = max(_accuracy(row) for row in fit)
     margin = AS_ACCURATE_POINTS / 100 + 1e-9  # accuracies are ratios of counts
     as_good = [row for row in fit if best - _accuracy(row) <= margin]
-    rule = TARGETS[target]
-    pick = min(as_good, key=lambda row: (rule.cost(row), _costs(row)))
+    pick, what = _cheapest(as_good, TARGETS[target])
     figures = f"{_accuracy(pick):.2%}, {readable_size(int(_size(pick)))}, {_latency(pick):.3f} ms"
     if len(fit) == 1:
         return pick.name, f"{pick.name} is the only one that fits: {figures}"
     return pick.name, (
-        f"{pick.name} is the {rule.wants} of the {len(as_good)} within {AS_ACCURATE_POINTS} "
+        f"{pick.name} is {what} of the {len(as_good)} within {AS_ACCURATE_POINTS} "
         f"points of the most accurate ({best:.2%}): {figures}"
     )
+
+
+def _cheapest(rows: "Sequence[FormatVerdict]", rule: Target) -> "tuple[FormatVerdict, str]":
+    """The one that costs least, and what it is; of those nearly as fast, the smallest."""
+    least = min(rows, key=lambda row: (rule.cost(row), _costs(row)))
+    if rule is not FASTEST:
+        return least, f"the {rule.wants}"
+    as_fast = [row for row in rows if _latency(row) <= AS_FAST * _latency(least)]
+    smallest = min(as_fast, key=lambda row: (_size(row), _costs(row)))
+    if smallest is least:
+        return least, f"the {rule.wants}"
+    return smallest, f"nearly as fast as {least.name}, the {rule.wants}, and smaller,"

@@ -172,6 +172,8 @@ def show_recommendation(console: Console, result: "Recommendation") -> None:
         )
     console.print(table)
     note = "p50 of one image on the machine that verified"
+    if result.was_busy:
+        note = "p50 of one image, timed on a busy machine: p95 is far above it"
     if any(c.is_unbeaten and c.row.name != result.pick for c in result.candidates):
         note += "; unbeaten: no other is as good in accuracy, size and time and better in one"
     console.print(f"[dim]{note}", soft_wrap=True)

@@ -5,6 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
+from export.recommendation import Recommendation
 from export.verdict import Check, FormatVerdict, Verdict
 from pipeline import tables
 
@@ -52,3 +53,10 @@ def test_a_narrow_terminal_folds_nothing(width):
     header, *rows = shown(width)
     assert header.split()[-1] == "verdict"
     assert [row.split()[0] for row in rows[:3]] == ["onnx", "tflite_int8", "saved_model"]
+
+
+@pytest.mark.parametrize("was_busy", [True, False])
+def test_times_of_a_busy_machine_are_called_so(was_busy):
+    console = Console(file=io.StringIO(), width=120)
+    tables.show_recommendation(console, Recommendation((), None, "", was_busy))
+    assert ("timed on a busy machine" in console.file.getvalue()) is was_busy

@@ -74,6 +74,35 @@ def test_a_server_takes_the_fastest_of_the_accurate():
     assert recommend(ROWS, "server", Limits(min_accuracy=0.9955)).pick == "tflite_float32"
 
 
+def test_of_times_that_are_nearly_equal_the_smaller_file_wins():
+    fast, small, slow = (
+        row("saved_model", 0.99, 389, 1.0),
+        row("tflite_float32", 0.99, 314, 1.29),
+        row("onnx", 0.99, 310, 1.31),
+    )
+    result = recommend([fast, small, slow], "server", Limits())
+    assert result.pick == "tflite_float32"
+    assert result.reason == (
+        "tflite_float32 is nearly as fast as saved_model, the fastest, and smaller, of the 3 "
+        "within 0.1 points of the most accurate (99.00%): 99.00%, 314 kB, 1.290 ms"
+    )
+    result = recommend([replace(fast, size_bytes=1000), small, slow], "server", Limits())
+    assert result.reason.startswith("saved_model is the fastest of the 3 within")
+
+
+@pytest.mark.parametrize(
+    ("tails", "is_busy"), [((3.1, 3.1, 1), True), ((3.1, 1, 1), False), ((3, 3, 3), False)]
+)
+def test_times_that_spread_on_most_formats_tell_of_a_busy_machine(tails, is_busy):
+    rows = [
+        replace(row, latency_p50_ms=1.0, latency_p95_ms=t)
+        for row, t in zip(ROWS, tails, strict=False)
+    ]
+    untimed = replace(ROWS[0], name="onnx", latency_p50_ms=None)
+    assert recommend([*rows, untimed], "server", Limits()).was_busy is is_busy
+    assert not recommend([untimed], "server", Limits()).was_busy
+
+
 def test_the_front_holds_those_that_no_other_beats():
     result = recommend(ROWS, "server", Limits())
     unbeaten = {candidate.row.name for candidate in result.candidates if candidate.is_unbeaten}
