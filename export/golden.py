@@ -28,10 +28,11 @@ LEAST = 32
 
 @dataclass(frozen=True)
 class Choice:
-    """One image of the test split, by its index there, and why it was taken."""
+    """One image of the test split, by its index there, why it was taken, and its file if known."""
 
     index: int
     why: str
+    file: str | None = None
 
 
 @dataclass(frozen=True)
@@ -143,6 +144,7 @@ def _write_images(
             "label": label,
             "test_index": choice.index,
             "why": choice.why,
+            **({"test_file": choice.file} if choice.file else {}),
         }
 
 

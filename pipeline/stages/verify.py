@@ -1,7 +1,7 @@
 """verify: looks into every file, and asks it about every test image in its user's runtime."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from export.comparison import Comparison
 from export.formats import chosen_gate, chosen_options, formats, size_bytes
 from export.quantizing import record
 from export.verdict import Check, FormatVerdict, Micro, Verdict
+from pipeline.data import file_names
 from pipeline.data.records import read_split
 from pipeline.errors import ExportError, StageError
 from pipeline.evaluation import verdict_page
@@ -42,12 +43,19 @@ def run(context: StageContext) -> StageResult:
             task.advance(1, name)
     result = judge.verdict(tuple(rows))
     verdict.write(result, context.output / verdict.FILE_NAME)
-    choices = golden.choose(keras, test.labels) if judge.answers else []
+    chosen = golden.choose(keras, test.labels) if judge.answers else []
+    choices = _with_files(chosen, context.inputs["ingest"])
     if choices:
         promised = contract.read(context.inputs["export"])
         golden.write(context.output / golden.FOLDER, test, judge.answers, promised, choices)
     _write_page(context, result, test, choices)
     return _stage_result(result)
+
+
+def _with_files(choices: Sequence[golden.Choice], ingest: Path) -> list[golden.Choice]:
+    """Each with the file that it came from, where images came from files."""
+    files = file_names.read(ingest, "test")
+    return [replace(choice, file=files[choice.index]) if files else choice for choice in choices]
 
 
 def _write_page(

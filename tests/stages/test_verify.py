@@ -1,3 +1,4 @@
+import json
 import re
 import shutil
 from dataclasses import replace
@@ -12,7 +13,7 @@ from export import formats as formats_module
 from export.formats import ExportRequest, Materials, exporter, formats
 from export.micro_interpreter import MicroAnswers
 from pipeline.config import ExportSection, Gate, PipelineConfig, VerifySection
-from pipeline.data import description, records
+from pipeline.data import description, file_names, records
 from pipeline.data.description import Description
 from pipeline.errors import ExportError, StageError
 from pipeline.progress import LogProgress
@@ -273,6 +274,18 @@ def test_a_refusal_of_tflite_micro_is_told_and_fails_nothing(run, monkeypatch):
 def test_tflite_micro_is_not_asked_about_0_images(run):
     _, written = run("tflite_float32", microcontroller_images=0)
     assert written.formats[0].micro is None
+
+
+def test_golden_images_name_their_files(run, root, tmp_path):
+    files = [f"{number}.jpg" for number in range(40)]
+    file_names.write(root / "ingest", {"test": files})
+    try:
+        run("onnx")
+    finally:
+        (root / "ingest" / file_names.FILE_NAME).unlink()
+    record = json.loads((tmp_path / "output" / "golden" / "golden.json").read_text("utf-8"))
+    assert len(record["images"]) == 32
+    assert all(image["test_file"] == files[image["test_index"]] for image in record["images"])
 
 
 def test_the_page_holds_every_format_and_opens_without_a_network(run, tmp_path):
