@@ -132,7 +132,7 @@ def test_images_are_no_constant_of_a_graph(data):
             assert graph.ByteSize() < large.images.nbytes / 2
 
 
-def test_batches_come_from_one_thread_in_order(anywhere):
+def test_batches_come_from_threads_of_their_own_in_order(anywhere):
     options = training_batches(anywhere, OFF, plan()).options()
-    assert options.threading.private_threadpool_size == 1
+    assert options.threading.private_threadpool_size == 2
     assert options.deterministic is True

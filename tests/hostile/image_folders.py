@@ -125,13 +125,13 @@ KINDS = {
     "a name with a line break": Hostile(
         named("a\nb\x1b[31m"), r"a\nb\x1b[31m: no such folder", "set data.folder"
     ),
-    "an empty folder": folders("input: has none for class folders", "expected 2 or more"),
+    "an empty folder": folders("input: holds no class folders", "expected 2 or more"),
     "pictures without a class": folders(
         "input: the picture '0.png' lies beside", "into the folders of their classes", "."
     ),
-    "one class": folders("input: has 'cat' for class folders", "Put the pictures of each", "cat"),
+    "one class": folders("input: holds one class folder ('cat')", "Put the pictures of each", "cat"),
     "one class in 'train'": folders(
-        "input/train: has 'cat' for class", "Put the pictures", "train/cat", "test/cat"
+        "input/train: holds one class folder ('cat')", "Put the pictures", "train/cat", "test/cat"
     ),
     "10,000 classes of one picture": Hostile(
         many(10_000, 1), "input: class '00000' has one image", "Add images"
@@ -164,7 +164,7 @@ KINDS = {
         "input: class 'cat' has no picture", "Put some into its folder", emptied("train")
     ),
     "a training split without a class": splits(
-        "input/train: has none for class folders", "Put the pictures",
+        "input/train: holds no class folders", "Put the pictures",
         lambda folder: shutil.rmtree(folder / "train") or (folder / "train").mkdir(),
     ),
     "a validation split without pictures": splits(
