@@ -129,7 +129,9 @@ KINDS = {
     "pictures without a class": folders(
         "input: the picture '0.png' lies beside", "into the folders of their classes", "."
     ),
-    "one class": folders("input: holds one class folder ('cat')", "Put the pictures of each", "cat"),
+    "one class": folders(
+        "input: holds one class folder ('cat')", "Put the pictures of each", "cat"
+    ),
     "one class in 'train'": folders(
         "input/train: holds one class folder ('cat')", "Put the pictures", "train/cat", "test/cat"
     ),
