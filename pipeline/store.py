@@ -6,7 +6,6 @@ published lives in folders whose names begin with a dot.
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -19,6 +18,7 @@ from uuid import uuid4
 
 from filelock import FileLock, Timeout
 
+from pipeline.durable import sync
 from pipeline.errors import ConfigError, DamagedArtifactError
 from pipeline.plugins import ROOT
 
@@ -179,15 +179,15 @@ class ArtifactStore:
         target = self.root / stage / key
         full = {**manifest, "files": _describe_files(folder)}
         for path in sorted(folder.rglob("*")):
-            _sync(path)
+            sync(path)
         write_synced(folder / MANIFEST, full)
-        _sync(folder)
+        sync(folder)
         target.parent.mkdir(parents=True, exist_ok=True)
         replaced = folder.with_name(f"{folder.name}-replaced")
         if target.exists():
             target.rename(replaced)
         folder.rename(target)
-        _sync(target.parent)
+        sync(target.parent)
         shutil.rmtree(replaced, ignore_errors=True)
         shutil.rmtree(self._scratch(stage, key), ignore_errors=True)
         return Artifact(target, full)
@@ -216,15 +216,7 @@ def sha256(path: Path) -> str:
 def write_synced(path: Path, values: Mapping[str, Any]) -> None:
     """Writes JSON and waits until the disk has it."""
     path.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    _sync(path)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(path)
 
 
 def _describe_files(folder: Path) -> dict[str, dict[str, Any]]:

@@ -209,7 +209,7 @@ def test_publishing_clears_the_scratch_folder_of_the_key_alone(store):
 
 def test_files_reach_the_disk_before_the_manifest_and_that_before_the_rename(store, monkeypatch):
     events = []
-    sync, rename = store_module._sync, Path.rename
+    sync, rename = store_module.sync, Path.rename
 
     def noted_sync(path):
         events.append(path.name)
@@ -219,7 +219,7 @@ def test_files_reach_the_disk_before_the_manifest_and_that_before_the_rename(sto
         events.append("rename")
         return rename(path, target)
 
-    monkeypatch.setattr(store_module, "_sync", noted_sync)
+    monkeypatch.setattr(store_module, "sync", noted_sync)
     monkeypatch.setattr(Path, "rename", noted_rename)
     publish(store)
     files, after = events[:3], events[3:]
