@@ -25,6 +25,7 @@ class BatchPlan:
         seed: decides order and augmentation, together with epoch and position.
         epochs: number of the epoch to stop before.
         first_epoch: epoch to begin with, for a run that goes on.
+        first_step: batch of that epoch to begin with.
     """
 
     num_classes: int
@@ -32,6 +33,11 @@ class BatchPlan:
     seed: int
     epochs: int
     first_epoch: int = 0
+    first_step: int = 0
+
+    def first_step_of(self, epoch: tf.Tensor) -> tf.Tensor:
+        """Which batch of this epoch comes first."""
+        return tf.where(epoch == self.first_epoch, tf.constant(self.first_step, tf.int64), 0)
 
 
 def steps_per_epoch(count: int, batch_size: int) -> int:
@@ -70,7 +76,8 @@ def _from_memory(data: LabelledImages, plan: BatchPlan) -> tf.data.Dataset:
         order = tf.random.experimental.stateless_shuffle(
             tf.range(len(data)), seed=[plan.seed, epoch], alg="philox"
         )
-        starts = tf.data.Dataset.range(0, len(data), plan.batch_size)
+        first = plan.first_step_of(epoch) * plan.batch_size
+        starts = tf.data.Dataset.range(first, len(data), plan.batch_size)
         return starts.map(lambda start: (epoch, start, order[start : start + plan.batch_size]))
 
     def gather(epoch: tf.Tensor, start: tf.Tensor, indices: tf.Tensor) -> tuple[tf.Tensor, ...]:
@@ -95,7 +102,8 @@ def _from_shards(data: Shards, plan: BatchPlan) -> tf.data.Dataset:
         mixed = blocks.enumerate().map(lambda number, block: shuffled(epoch, block, number))
         starts = tf.data.Dataset.range(0, len(data), plan.batch_size)
         batches = mixed.unbatch().batch(plan.batch_size)
-        return tf.data.Dataset.zip(starts, batches).map(lambda start, found: (epoch, start, found))
+        placed = tf.data.Dataset.zip(starts, batches).skip(plan.first_step_of(epoch))
+        return placed.map(lambda start, found: (epoch, start, found))
 
     def parse(epoch: tf.Tensor, start: tf.Tensor, found: tf.Tensor) -> tuple[tf.Tensor, ...]:
         return epoch, start, *data.parse(found)
