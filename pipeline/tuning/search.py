@@ -13,6 +13,7 @@ import keras_tuner
 from keras_tuner.engine.base_tuner import BaseTuner
 
 from pipeline.config import Choice, Dimension, LogRange, TuneSection
+from pipeline.durable import sync
 from pipeline.errors import ConfigError, DataError, StageError
 
 TrialValues = Mapping[str, Any]
@@ -98,6 +99,7 @@ class FinishedTrials:
             self._scores[trial] = compute()
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(f"\n{json.dumps({trial: self._scores[trial]})}")
+            sync(self._path)
         return self._scores[trial]
 
 
