@@ -20,7 +20,7 @@ from pydantic import (
 
 from pipeline.config_augmentation import AugmentationSection as AugmentationSection
 from pipeline.config_base import ClassNames as ClassNames
-from pipeline.config_base import CountOrAll
+from pipeline.config_base import CountOrAll, Undeciding
 from pipeline.config_base import Fraction as Fraction
 from pipeline.config_base import Location as Location
 from pipeline.config_base import OutsidePath as OutsidePath
@@ -69,6 +69,9 @@ class TrainSection(ModelFile):
     Attributes:
         memory_limit_mib: training and validation images that take more are read from their
             shards again in each epoch, and shuffled only as far as a buffer reaches.
+        deterministic: the same bits each time on the same device with as many threads, also after
+            a kill. Precision and XLA are then not chosen by timing.
+        checkpoint_every_steps: how many steps a kill may cost at most; an epoch where None.
     """
 
     epochs: Annotated[int, Field(ge=1)] = 10
@@ -89,6 +92,8 @@ class TrainSection(ModelFile):
     precision: Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"] = "auto"
     jit_compile: Literal["auto", True, False] = "auto"
     memory_limit_mib: Annotated[int, Field(ge=0)] = 512
+    deterministic: bool = False
+    checkpoint_every_steps: Annotated[int, Field(ge=1), Undeciding()] | None = None
 
     @model_validator(mode="after")
     def _nesterov_needs_sgd(self) -> "TrainSection":

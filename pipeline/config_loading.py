@@ -39,6 +39,8 @@ SET_BY_TUNE = {
     "train.epochs": "tune.epochs",
     "train.precision": "the machine",
     "train.jit_compile": "the machine",
+    "train.deterministic": "the config",
+    "train.checkpoint_every_steps": "the config",
 }
 LONGEST_SHOWN = 80
 EXPECTED = {

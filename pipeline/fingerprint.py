@@ -11,7 +11,8 @@ from typing import Any, get_args
 from pydantic.fields import FieldInfo
 
 from pipeline.code_version import code_version
-from pipeline.config import Location, PipelineConfig, Section
+from pipeline.config import PipelineConfig, Section
+from pipeline.config_base import Undeciding
 from pipeline.environment import version
 from pipeline.errors import DataError
 from pipeline.graph import Stage
@@ -51,19 +52,19 @@ def key_of(values: Mapping[str, Any]) -> str:
 
 
 def _values(section: Section | Mapping[str, Section] | str) -> dict[str, Any] | str:
-    """A part of the config as plain data without the places of outside files."""
+    """A part of the config as plain data without what decides nothing, such as places of files."""
     if isinstance(section, str):
         return section
     if isinstance(section, Mapping):
         return {name: _values(part) for name, part in section.items()}
-    places = {name for name, field in type(section).model_fields.items() if _is_place(field)}
-    return section.model_dump(mode="json", exclude=places)
+    left_out = {name for name, field in type(section).model_fields.items() if _is_undeciding(field)}
+    return section.model_dump(mode="json", exclude=left_out)
 
 
-def _is_place(field: FieldInfo) -> bool:
-    """Whether the field, or a branch of its union, is annotated as a Location."""
+def _is_undeciding(field: FieldInfo) -> bool:
+    """Whether the field, or a branch of its union, is annotated as Undeciding."""
     branches = (getattr(b, "__metadata__", ()) for b in get_args(field.annotation))
-    return any(isinstance(m, Location) for m in chain(field.metadata, *branches))
+    return any(isinstance(m, Undeciding) for m in chain(field.metadata, *branches))
 
 
 def outside_files(stage: Stage, config: PipelineConfig) -> Mapping[str, Path | None]:

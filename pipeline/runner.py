@@ -220,6 +220,7 @@ def _make(
                 output=folder,
                 scratch=store.scratch(name, step.key),
                 progress=watcher.progress,
+                identity=key_of({"key": step.key, **{n: a.identity for n, a in inputs.items()}}),
             )
             result = _run(step, context)
             seconds = monotonic() - start

@@ -204,6 +204,11 @@ def test_the_place_of_outside_files_does_not_count_but_their_bytes_do(idx_folder
     assert key("ingest", f"data.folder={second}") != before
 
 
+def test_how_often_checkpoints_are_saved_does_not_count_but_determinism_does():
+    assert key("train", "train.checkpoint_every_steps=5") == key("train")
+    assert key("train", "train.deterministic=true") != key("train")
+
+
 def test_the_place_of_an_optional_folder_does_not_count_either(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()

@@ -18,6 +18,8 @@ class StageContext:
         output: an empty folder to fill; it is published when `run` returns.
         scratch: a folder that outlives a killed run of the same key.
         progress: where to show long work.
+        identity: differs where the key or the content of an input does, since the same key can be
+            made anew; what lies in `scratch` may be of another.
     """
 
     config: PipelineConfig
@@ -25,6 +27,7 @@ class StageContext:
     output: Path
     scratch: Path
     progress: Progress
+    identity: str = ""
 
 
 @dataclass(frozen=True)

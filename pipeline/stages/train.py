@@ -6,18 +6,25 @@ With `train.model_file` it takes that model as it is instead.
 from pathlib import Path
 from typing import Any
 
-import keras
-
 from export.model_files import model_file
 from pipeline.config import PipelineConfig
 from pipeline.data import description
 from pipeline.data.dataset import steps_per_epoch
 from pipeline.stages import StageContext, StageResult
-from pipeline.training.callbacks import KeepBest, ShowProgress, StopOnDivergence, WriteHistory
+from pipeline.training.callbacks import (
+    KeepBest,
+    ShowProgress,
+    StopOnDivergence,
+    WriteHistory,
+    WriteTensorBoard,
+)
+from pipeline.training.checkpoint import CheckpointFile
+from pipeline.training.determinism import deterministic, machine
 from pipeline.training.fitting import Splits, fit, open_splits
 from pipeline.training.model_creation import create_model
 from pipeline.training.model_import import import_model
 from pipeline.training.precision import Execution, decide_execution
+from pipeline.training.resuming import Resume, describe
 
 
 def run(context: StageContext) -> StageResult:
@@ -38,7 +45,8 @@ def _train(context: StageContext) -> StageResult:
     model.set_weights(untrained.get_weights())
     context.progress.line(f"{execution.policy} on {execution.reason}")
     context.progress.line(place)
-    best = _fit(model, context, splits, execution)
+    with deterministic(config.train.deterministic):
+        best = _fit(model, context, splits, execution)
     _save_float32(untrained, best, context.output / model_file.MODEL)
     return _result(config, execution, best)
 
@@ -47,16 +55,28 @@ def _fit(model: Any, context: StageContext, splits: Splits, execution: Execution
     section = context.config.train
     best = KeepBest(section.monitor)
     total = section.epochs * steps_per_epoch(len(splits.train), section.batch_size)
+    resume = _resume(context, execution)
     with context.progress.task("training", total) as task:
         callbacks = [
             StopOnDivergence(),
             best,
             WriteHistory(context.output / "history.csv"),
-            keras.callbacks.TensorBoard(context.output / "tensorboard", write_graph=False),
+            WriteTensorBoard(context.output / "tensorboard"),
             ShowProgress(task),
         ]
-        fit(model, context.config, splits, execution, callbacks)
+        fit(model, context.config, splits, execution, callbacks, resume)
     return best
+
+
+def _resume(context: StageContext, execution: Execution) -> Resume:
+    """Where a killed training of the same left off, which is said, or the beginning."""
+    section, say = context.config.train, context.progress.line
+    fingerprint = f"{context.identity} {execution.policy}"
+    file = CheckpointFile(context.scratch)
+    resume = Resume(file, fingerprint, machine(), file.read(fingerprint, say))
+    if words := describe(resume, section.deterministic, section.epochs):
+        say(words)
+    return resume
 
 
 def _save_float32(untrained: Any, best: KeepBest, path: Path) -> None:

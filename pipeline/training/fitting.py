@@ -1,5 +1,6 @@
 """Trains a network on the training split; `tune` and `train` both do it here."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,8 +17,10 @@ from pipeline.data.records import Shards, open_split
 from pipeline.data.splits import stratified_sample
 from pipeline.errors import ConfigError
 from pipeline.sources import LabelledImages
+from pipeline.training.callbacks import AverageWeights, StopEarly
 from pipeline.training.optimizer import class_weights, compile_model, weigh
 from pipeline.training.precision import Execution
+from pipeline.training.resuming import Resume, SaveCheckpoints
 
 LONGEST_EXECUTION = 32
 VALIDATION_BATCH_SIZE = 500
@@ -72,8 +75,9 @@ def fit(
     splits: Splits,
     execution: Execution,
     callbacks: Sequence[Any],
+    resume: Resume | None = None,
 ) -> None:
-    """Trains for `config.train.epochs` epochs.
+    """Trains for `config.train.epochs` epochs, or what is left of them.
 
     Args:
         model: the network with the weights to start from.
@@ -81,39 +85,53 @@ def fit(
         splits: the images.
         execution: precision is the model's own; `jit_compile` is taken from here.
         callbacks: run after those that the config asks for.
+        resume: where to begin, and where to save checkpoints; without it none are saved.
     """
     section = config.train
     steps = steps_per_epoch(len(splits.train), section.batch_size)
+    epoch, step = resume.place if resume else (0, 0)
+    at_once = _steps_at_once(math.gcd(steps, step), section.checkpoint_every_steps)
     compile_model(
         model,
         section,
         steps * section.epochs,
-        {"jit_compile": execution.jit_compile, "steps_per_execution": _steps_at_once(steps)},
+        {"jit_compile": execution.jit_compile, "steps_per_execution": at_once},
     )
-    plan = BatchPlan(splits.num_classes, section.batch_size, config.seed, section.epochs)
-    batches = training_batches(splits.train, config.augmentation, plan)
-    if section.class_weights == "balanced":
-        batches = batches.map(partial(weigh, weights=_class_weights(splits))).prefetch(2)
     model.fit(
-        batches,
+        _batches(config, splits, epoch, step),
         epochs=section.epochs,
+        initial_epoch=epoch,
         steps_per_epoch=steps,
         validation_data=evaluation_batches(
             splits.validation, splits.num_classes, VALIDATION_BATCH_SIZE
         ),
-        callbacks=[*_configured(config), *callbacks],
+        callbacks=_all_callbacks(config, callbacks, resume),
         shuffle=False,
         verbose=0,
     )
 
 
-def _steps_at_once(steps: int) -> int:
-    """The most steps in one call of the graph that divide an epoch evenly.
+def _steps_at_once(steps: int, limit: int | None) -> int:
+    """The most steps in one call of the graph, up to a limit, that divide these evenly.
 
     Keras draws whole executions from a dataset that goes on over epochs, so an uneven one would
     shift every later epoch.
     """
-    return max(n for n in range(1, LONGEST_EXECUTION + 1) if steps % n == 0)
+    longest = min(LONGEST_EXECUTION, limit or LONGEST_EXECUTION)
+    return max(n for n in range(1, longest + 1) if steps % n == 0)
+
+
+def _batches(config: PipelineConfig, splits: Splits, epoch: int, step: int) -> tf.data.Dataset:
+    """What is left to train on; where nothing is, an epoch, since Keras looks at a batch."""
+    section = config.train
+    first = min(epoch, section.epochs - 1)
+    plan = BatchPlan(
+        splits.num_classes, section.batch_size, config.seed, section.epochs, first, step
+    )
+    batches = training_batches(splits.train, config.augmentation, plan)
+    if section.class_weights == "balanced":
+        return batches.map(partial(weigh, weights=_class_weights(splits))).prefetch(2)
+    return batches
 
 
 def _class_weights(splits: Splits) -> tf.Tensor:
@@ -126,14 +144,15 @@ def _class_weights(splits: Splits) -> tf.Tensor:
     return tf.constant([found.get(i, 1.0) for i in range(classes)])
 
 
-def _configured(config: PipelineConfig) -> list[Any]:
-    callbacks: list[Any] = []
-    if config.train.ema_momentum is not None:
-        callbacks.append(keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
-    if config.train.early_stopping_patience is not None:
-        callbacks.append(
-            keras.callbacks.EarlyStopping(
-                monitor=config.train.monitor, patience=config.train.early_stopping_patience
-            )
-        )
-    return callbacks
+def _all_callbacks(
+    config: PipelineConfig, callbacks: Sequence[Any], resume: Resume | None
+) -> list[Any]:
+    section, asked_for = config.train, []
+    if section.ema_momentum is not None:
+        asked_for.append(AverageWeights())
+    if section.early_stopping_patience is not None:
+        asked_for.append(StopEarly(section.monitor, patience=section.early_stopping_patience))
+    every = [*asked_for, *callbacks]
+    if resume is None:
+        return every
+    return [*every, SaveCheckpoints(resume, every, section.checkpoint_every_steps)]

@@ -20,6 +20,7 @@ TENSOR_CORES = (7, 0)
 BF16_FLAGS = ("avx512_bf16", "amx_bf16")
 PROBE_STEPS = 8
 WORTH_IT = 0.95
+UNTIMED = "nothing is timed with train.deterministic"
 
 
 @dataclass(frozen=True)
@@ -73,19 +74,26 @@ Probe = Callable[[str, bool], float]
 def choose_execution(
     section: TrainSection, device: Device, probe: Probe, memory: "ProbeMemory"
 ) -> Execution:
-    """Obeys the config; where it says `auto`, asks the device, or measures once per machine."""
+    """Obeys the config; where it says `auto`, asks the device, or measures once per machine.
+
+    With `train.deterministic` nothing is measured, for two measurements may differ.
+    """
     policy: str = section.precision
     why = "as configured"
     jit = section.jit_compile
     if policy == "auto":
-        policy, why = _choose_policy(device, probe, memory)
-    if jit == "auto":
+        policy, why = _choose_policy(device, probe, memory, section.deterministic)
+    if jit == "auto" and section.deterministic:
+        jit, why = False, f"{why}; no XLA, since {UNTIMED}"
+    elif jit == "auto":
         jit, why_jit = _choose_jit(device, policy, probe, memory)
         why = f"{why}; {why_jit}"
     return Execution(policy, bool(jit), f"{device.name}: {why}")
 
 
-def _choose_policy(device: Device, probe: Probe, memory: "ProbeMemory") -> tuple[str, str]:
+def _choose_policy(
+    device: Device, probe: Probe, memory: "ProbeMemory", deterministic: bool
+) -> tuple[str, str]:
     if device.kind == "gpu":
         has_tensor_cores = (device.compute_capability or (0, 0)) >= TENSOR_CORES
         if has_tensor_cores:
@@ -93,6 +101,8 @@ def _choose_policy(device: Device, probe: Probe, memory: "ProbeMemory") -> tuple
         return "float32", "has no tensor cores"
     if not device.has_bf16:
         return "float32", "has no bfloat16 instructions"
+    if deterministic:
+        return "float32", UNTIMED
     ratio = memory.ratio(
         f"{device.name} mixed_bfloat16 / float32",
         lambda: probe("mixed_bfloat16", False) / probe("float32", False),

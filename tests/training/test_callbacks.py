@@ -80,6 +80,7 @@ def test_history_has_a_row_an_epoch(tmp_path):
 def test_progress_advances_by_the_steps_of_each_execution():
     task = FakeTask()
     progress = ShowProgress(task)
+    progress.set_params({"steps": 10})
     for epoch in range(2):
         progress.on_epoch_begin(epoch)
         for batch in (3, 7, 9):

@@ -100,10 +100,23 @@ def test_the_same_seed_gives_the_same_weights(tiny_model, make_config, splits):
 
 
 @pytest.mark.parametrize(
-    ("steps", "at_once"), [(1, 1), (5, 5), (32, 32), (64, 32), (430, 10), (431, 1), (990, 30)]
+    ("steps", "limit", "at_once"),
+    [
+        (1, None, 1),
+        (5, None, 5),
+        (32, None, 32),
+        (64, None, 32),
+        (430, None, 10),
+        (431, None, 1),
+        (990, None, 30),
+        (990, 31, 30),
+        (990, 29, 22),
+        (990, 1, 1),
+        (990, 100, 30),
+    ],
 )
-def test_steps_per_execution_divide_the_epoch(steps, at_once):
-    assert _steps_at_once(steps) == at_once
+def test_steps_per_execution_divide_the_epoch(steps, limit, at_once):
+    assert _steps_at_once(steps, limit) == at_once
 
 
 def test_progress_counts_every_step_of_every_epoch(tiny_model, make_config, splits):

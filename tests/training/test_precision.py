@@ -78,6 +78,18 @@ def test_what_the_config_says_is_obeyed_unmeasured(memory, policy, jit):
     assert probe.calls == []
 
 
+@pytest.mark.parametrize(
+    ("device", "policy"),
+    [(AMPERE, "mixed_float16"), (PLAIN_CPU, "float32"), (BF16_CPU, "float32")],
+)
+def test_what_must_come_out_the_same_each_time_is_not_left_to_a_measurement(memory, device, policy):
+    probe = Probe(bfloat16=0.1, xla=0.1)
+    execution = choose_execution(TrainSection(deterministic=True), device, probe, memory)
+    assert (execution.policy, execution.jit_compile) == (policy, False)
+    assert execution.reason.endswith("since nothing is timed with train.deterministic")
+    assert probe.calls == []
+
+
 def test_a_measurement_is_remembered_and_not_made_twice(tmp_path):
     path = tmp_path / "probes.json"
     first, second = Probe(bfloat16=0.5, xla=3.0), Probe(bfloat16=9.0, xla=0.1)
