@@ -1,0 +1,36 @@
+"""SIGKILL of real processes that train from shards."""
+
+import os
+import pickle
+import subprocess
+import sys
+from types import SimpleNamespace
+
+from pipeline.plugins import ROOT
+from tests.training import resumed_training as training
+
+KILLS, SEED = 2, 0
+
+
+def test_killed_at_random_instants_it_ends_the_same(tmp_path):
+    ingest = tmp_path / "ingest"
+    ingest.mkdir()
+    training.write_images(ingest)
+    command = ["tests.training.kill_trainings", ingest, tmp_path, "shards", KILLS, SEED]
+    done = subprocess.run(
+        [sys.executable, "-m", *map(str, command)],
+        cwd=ROOT,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    began = [line for line in done.stdout.splitlines() if line.startswith("began")]
+    assert "ended by signal 9" in done.stdout, done.stdout + done.stderr
+    assert began[0] == "began (0, 0)" != began[-1], done.stdout + done.stderr
+    unbroken, resumed = (
+        SimpleNamespace(**pickle.loads((tmp_path / f"{name}.pickle").read_bytes()))
+        for name in ("unbroken", "killed")
+    )
+    assert len(unbroken.history) == training.TRAINED
+    training.assert_same(resumed, unbroken)
