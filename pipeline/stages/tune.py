@@ -12,6 +12,7 @@ from pipeline.config_loading import with_values
 from pipeline.data import description
 from pipeline.stages import StageContext, StageResult
 from pipeline.training.callbacks import KeepBest, StopOnDivergence
+from pipeline.training.determinism import deterministic
 from pipeline.training.fitting import Splits, fit, open_splits
 from pipeline.training.model_creation import create_model
 from pipeline.training.precision import Execution, decide_execution
@@ -24,6 +25,8 @@ def run(context: StageContext) -> StageResult:
     config, section = context.config, context.config.tune
     splits, image_shape = _read(context)
     execution = decide_execution(config, image_shape, splits.num_classes)
+    folder = context.scratch / context.identity  # trials on other images do not count
+    folder.mkdir(exist_ok=True)
 
     def score(values: TrialValues, epochs: int) -> float:
         tried = with_values(config, {**values, "train.epochs": epochs})
@@ -35,11 +38,13 @@ def run(context: StageContext) -> StageResult:
             context.progress.line(_line(trial, section.objective))
             task.advance(1, f"best {best.score:.4f}" if best and best.score else "")
 
-        search = Search(section, config.seed, context.scratch, score, ended)
-        trials = search.run()
+        search = Search(section, config.seed, folder, score, ended)
+        with deterministic(config.train.deterministic):
+            trials = search.run()
     best = search.best()
     assert best is not None
     _write(context, trials, best)
+    shutil.copytree(folder / PROJECT, context.output / PROJECT)
     return StageResult(
         f"{len(trials)} trials; best: {_words(best)}", {section.objective: best.score or 0.0}
     )
@@ -92,7 +97,6 @@ def _write(context: StageContext, trials: Sequence[Trial], best: Trial) -> None:
     (output / "best.yaml").write_text("".join(lines), encoding="utf-8")
     _write_csv(output / "trials.csv", trials, objective)
     plot_trials(trials, objective, output / "trials.png")
-    shutil.copytree(context.scratch / PROJECT, output / PROJECT)
 
 
 def _write_csv(path: Path, trials: Sequence[Trial], objective: str) -> None:

@@ -82,25 +82,42 @@ def create_oracle(section: TuneSection, seed: int) -> keras_tuner.Oracle:
 
 
 class FinishedTrials:
-    """The scores of finished trials, a line of JSON each; a kill can tear only the last one."""
+    """The scores of finished trials, a line of JSON each; a kill can tear only the last one.
+
+    In place of a score stands why a trial failed.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._scores: dict[str, float] = {}
+        self._scores: dict[str, float | str] = {}
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         for line in lines:
             with contextlib.suppress(ValueError):
                 self._scores.update(json.loads(line))
 
     def score(self, values: TrialValues, epochs: int, compute: Callable[[], float]) -> float:
-        """The score of an earlier trial with these values, or that of a new one."""
+        """The score of an earlier trial with these values, or that of a new one.
+
+        Raises:
+            StageError: the trial failed, now or earlier.
+        """
         trial = json.dumps({"epochs": epochs, **values}, sort_keys=True)
         if trial not in self._scores:
-            self._scores[trial] = compute()
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(f"\n{json.dumps({trial: self._scores[trial]})}")
-            sync(self._path)
-        return self._scores[trial]
+            try:
+                self._keep(trial, compute())
+            except StageError as error:
+                self._keep(trial, str(error))
+                raise
+        found = self._scores[trial]
+        if isinstance(found, str):
+            raise StageError(found)
+        return found
+
+    def _keep(self, trial: str, result: float | str) -> None:
+        self._scores[trial] = result
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(f"\n{json.dumps({trial: result})}")
+        sync(self._path)
 
 
 class Search(BaseTuner):

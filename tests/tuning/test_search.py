@@ -2,11 +2,14 @@
 
 import json
 import math
+import subprocess
+import sys
 
 import pytest
 
 from pipeline.config import Choice, LinearRange, LogRange, TuneSection
 from pipeline.errors import StageError
+from pipeline.plugins import ROOT
 from pipeline.tuning.search import FinishedTrials, Search, create_space
 
 SPACE = {
@@ -63,23 +66,39 @@ def test_the_seed_decides_the_trials_and_0_is_a_seed(tmp_path, algorithm):
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_a_killed_search_goes_on_from_its_finished_trials(tmp_path, algorithm):
+def test_killed_in_every_trial_a_search_makes_the_same_trials(tmp_path, algorithm):
     unbroken = search(tmp_path / "unbroken", algorithm).run()
     scored = []
 
-    def counting(values, epochs):
-        if len(scored) == 2 and not killed:
-            killed.append(True)
+    def once(values, epochs):
+        if calls:
             raise KeyboardInterrupt
+        calls.append(epochs)
         scored.append((epochs, values))
         return score(values, epochs)
 
-    killed = []
-    with pytest.raises(KeyboardInterrupt):
-        search(tmp_path / "killed", algorithm, score=counting).run()
-    assert len(scored) == 2
-    assert search(tmp_path / "killed", algorithm, score=counting).run() == unbroken
+    for _ in unbroken[1:]:
+        calls = []
+        with pytest.raises(KeyboardInterrupt):
+            search(tmp_path / "killed", algorithm, score=once).run()
+    calls = []
+    assert search(tmp_path / "killed", algorithm, score=once).run() == unbroken
     assert scored == [(trial.epochs, trial.values) for trial in unbroken]
+
+
+def test_killed_by_sigkill_at_random_instants_a_search_makes_the_same_trials(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.tuning.kill_searches", str(tmp_path)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert done.returncode == 0
+    for algorithm in ALGORITHMS:
+        unbroken = search(tmp_path / "unbroken", algorithm).run()
+        said = json.loads((tmp_path / f"{algorithm}.json").read_text())
+        assert said == [[t.number, t.values, t.epochs, t.score] for t in unbroken]
+        assert f"{algorithm} killed 4 times" in done.stdout
 
 
 def test_a_line_that_a_kill_tore_costs_one_trial(tmp_path):
@@ -92,6 +111,15 @@ def test_a_line_that_a_kill_tore_costs_one_trial(tmp_path):
     third = FinishedTrials(path)
     assert [third.score({"a": n}, 1, lambda: 0.0) for n in (1, 2, 3)] == [0.1, 0.9, 0.9]
     assert third.score({"a": 1}, 2, lambda: 0.5) == 0.5
+
+
+def test_a_failed_trial_has_failed_for_good(tmp_path):
+    def fail():
+        raise StageError("train: the loss became nan")
+
+    for compute in (fail, lambda: 0.9):
+        with pytest.raises(StageError, match=r"^train: the loss became nan$"):
+            FinishedTrials(tmp_path / "finished.jsonl").score({"a": 1}, 1, compute)
 
 
 def test_each_trial_is_told_with_the_best_so_far(tmp_path):

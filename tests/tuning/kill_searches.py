@@ -1,0 +1,55 @@
+"""Kills each kind of search four times at random instants, then lets it end.
+
+    python -m tests.tuning.kill_searches FOLDER
+
+FOLDER gets the trials of each as JSON.
+"""
+
+import json
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+
+from tests.tuning import test_search as searching
+
+KILLS, TRIAL_SECONDS, WAIT_SECONDS = 4, 0.15, (0.15, 0.35)
+
+
+def main(folder: Path) -> None:
+    draw = random.Random(0)
+    for algorithm in searching.ALGORITHMS:
+        killed = 0
+        for _ in range(KILLS):
+            child = _start(folder, algorithm)
+            time.sleep(draw.uniform(*WAIT_SECONDS))
+            os.kill(child, signal.SIGKILL)
+            killed += os.WIFSIGNALED(os.waitpid(child, 0)[1])
+        _, status = os.waitpid(_start(folder, algorithm), 0)
+        sys.stdout.write(f"{algorithm} killed {killed} times, then {status}\n")
+
+
+def _start(folder: Path, algorithm: str) -> int:
+    sys.stdout.flush()
+    child = os.fork()
+    if child:
+        return child
+    status = 1
+    try:
+        trials = searching.search(folder / f"{algorithm}-killed", algorithm, score=_slowly).run()
+        said = [(t.number, t.values, t.epochs, t.score) for t in trials]
+        (folder / f"{algorithm}.json").write_text(json.dumps(said))
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def _slowly(values, epochs):
+    time.sleep(TRIAL_SECONDS)
+    return searching.score(values, epochs)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
