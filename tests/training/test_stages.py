@@ -3,9 +3,12 @@
 import csv
 import json
 from contextlib import contextmanager
+from datetime import datetime
 
 import keras
 import pytest
+import tensorflow as tf
+from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
 from pipeline.config_loading import load_config, with_values
 from pipeline.plugins import ROOT
@@ -49,17 +52,19 @@ def run_stage(tmp_path_factory):
     root = tmp_path_factory.mktemp("artifacts")
     made = {}
 
-    def run(stage, *overrides, progress=None):
+    def run(stage, *overrides, progress=None, scratch=None):
         name = stage.__name__.rpartition(".")[2]
         output = root / f"{name}-{len(list(root.iterdir()))}"
         output.mkdir()
-        (root / "scratch" / output.name).mkdir(parents=True)
+        scratch = scratch or root / "scratch" / output.name
+        scratch.mkdir(parents=True, exist_ok=True)
         context = StageContext(
             config=load_config(ROOT / "configs" / "mnist.yaml", [*SMALL, *overrides]),
             inputs=dict(made),
             output=output,
-            scratch=root / "scratch" / output.name,
+            scratch=scratch,
             progress=progress or SilentProgress(),
+            identity="made from these",
         )
         result = stage.run(context)
         made[name] = output
@@ -90,6 +95,49 @@ def test_train_publishes_a_float32_model_whatever_it_trained_in(run_stage, preci
     assert len(list((folder / "tensorboard").rglob("events.out.tfevents.*"))) == 2
 
 
+class KilledError(BaseException):
+    pass
+
+
+class KillingProgress(SilentProgress):
+    """Ends the stage as a kill does, in the step after so many."""
+
+    def __init__(self, steps):
+        super().__init__()
+        self.steps = steps
+
+    def advance(self, steps=1, note=""):
+        super().advance(steps, note)
+        if self.advanced > self.steps:
+            raise KilledError
+
+
+def test_a_killed_train_goes_on_and_its_logs_begin_with_the_first_epoch(run_stage, tmp_path):
+    with pytest.raises(KilledError):
+        run_stage(train, progress=KillingProgress(3), scratch=tmp_path)
+    (saved,) = tmp_path.iterdir()
+    moment = datetime.fromtimestamp(saved.stat().st_mtime)
+    progress = SilentProgress()
+    folder, _ = run_stage(train, progress=progress, scratch=tmp_path)
+    said = progress.lines[-1]
+    assert said.startswith("goes on from epoch 2 (checkpoint of ")
+    assert f"{moment:%H:%M}" in said
+    assert said.endswith("; not bit for bit: train.deterministic is false")
+    assert progress.advanced == progress.total == 2 * 3
+    with (folder / "history.csv").open() as file:
+        rows = {row["epoch"]: float(row["val_loss"]) for row in csv.DictReader(file)}
+    (logs,) = (folder / "tensorboard" / "validation").iterdir()
+    found = EventFileLoader(str(logs)).Load()
+    shown = {
+        str(event.step + 1): tf.make_ndarray(value.tensor).item()
+        for event in found
+        for value in event.summary.value
+        if value.tag == "epoch_loss"
+    }
+    assert list(rows) == ["1", "2"]
+    assert shown == pytest.approx(rows, rel=1e-5)
+
+
 def test_train_starts_from_the_weights_that_build_made(run_stage):
     built, _ = run_stage(build, "seed=0")
     start = keras.saving.load_model(built / "model.keras", compile=False).get_weights()
@@ -99,9 +147,10 @@ def test_train_starts_from_the_weights_that_build_made(run_stage):
         assert abs(old - new).max() < 1e-6
 
 
-def test_tune_publishes_what_the_config_can_take_up(run_stage):
+def test_tune_publishes_what_the_config_can_take_up(run_stage, tmp_path):
     progress = SilentProgress()
-    folder, result = run_stage(tune, progress=progress)
+    options = {"progress": progress, "scratch": tmp_path}
+    folder, result = run_stage(tune, "train.deterministic=true", **options)
     best = parse_yaml((folder / "best.yaml").read_text(), "best.yaml")
     with (folder / "trials.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -125,3 +174,15 @@ def test_tune_publishes_what_the_config_can_take_up(run_stage):
     assert [line[:8] for line in progress.lines[1:]] == ["trial 1:", "trial 2:"]
     assert (folder / "trials.png").read_bytes().startswith(b"\x89PNG")
     assert json.loads((folder / "keras_tuner" / "oracle.json").read_text())["seed"] == 1
+
+    killed_in_its_second_trial(tmp_path)
+    again, _ = run_stage(tune, "train.deterministic=true", scratch=tmp_path)
+    for name in ("trials.csv", "best.yaml"):
+        assert (again / name).read_bytes() == (folder / name).read_bytes()
+
+
+def killed_in_its_second_trial(scratch):
+    """Leaves the first of two finished trials."""
+    (finished,) = scratch.rglob("finished.jsonl")
+    _, first, _ = finished.read_text().split("\n")
+    finished.write_text(f"\n{first}")
