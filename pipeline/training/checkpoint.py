@@ -96,10 +96,11 @@ class CheckpointFile:
             sync(self._folder)
         except OSError as error:
             unfinished.unlink(missing_ok=True)
+            found = any((self._folder / name).exists() for name in (FILE_NAME, PREVIOUS))
             raise StageError(
                 f"train: {unfinished}: a checkpoint could not be written "
                 f"({error.strerror or error}). Make room on its disk and run again: training "
-                "goes on from the checkpoint before"
+                + ("goes on from the checkpoint before" if found else "begins anew")
             ) from error
 
 
