@@ -3,6 +3,7 @@
 import csv
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import patch
 
 import keras
 import numpy as np
@@ -15,7 +16,7 @@ from pipeline.config import (
     PipelineConfig,
     TrainSection,
 )
-from pipeline.data import description, records
+from pipeline.data import description, records, sharding
 from pipeline.data.description import Description
 from pipeline.sources import LabelledImages
 from pipeline.training.callbacks import KeepBest, StopOnDivergence, WriteHistory
@@ -49,12 +50,9 @@ def write_images(folder: Path) -> None:
     counts = {name: tuple(np.bincount(part.labels).tolist()) for name, part in parts.items()}
     described = Description((SIDE, SIDE, 1), tuple("abc"), counts, (), (), "made", {}, {})
     description.write(folder, described)
-    whole, records.SHARD_BYTES = records.SHARD_BYTES, 1000
-    try:
+    with patch.object(sharding, "SHARD_BYTES", 1000):
         for name, part in parts.items():
             records.write_split(folder, name, part)
-    finally:
-        records.SHARD_BYTES = whole
 
 
 def make_config(**train) -> PipelineConfig:

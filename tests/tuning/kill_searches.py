@@ -1,4 +1,4 @@
-"""Kills each kind of search four times at random instants, then lets it end.
+"""Kills each kind of search three times at random instants, then lets it end.
 
     python -m tests.tuning.kill_searches FOLDER
 
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tests.tuning import test_search as searching
 
-KILLS, TRIAL_SECONDS, WAIT_SECONDS = 4, 0.15, (0.15, 0.35)
+KILLS, TRIAL_SECONDS, WAIT_SECONDS = 3, 0.1, (0.15, 0.3)
 
 
 def main(folder: Path) -> None:
