@@ -47,8 +47,9 @@ def check_data(
     else:
         tables.show_findings(console, found)
     if found.failures:
-        names = ", ".join(dict.fromkeys(finding.check for finding in found.failures))
-        raise DataError(f"{loaded.name}: {names}: a run would end here; set warn to go on")
+        names = list(dict.fromkeys(finding.check for finding in found.failures))
+        found_by, remedy = ", ".join(names), " ".join(f"data.checks.{n}=warn" for n in names)
+        raise DataError(f"{loaded.name}: {found_by}: a run would end here; {remedy} goes on")
 
 
 def _made(folder: Path) -> Path:

@@ -53,7 +53,7 @@ def test_a_failure_ends_with_exit_code_2_and_writes_nothing(data, tmp_path):
     done = call(*data, "data.checks.leakage=fail")
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
-    assert line == "error  mnist: leakage: a run would end here; set warn to go on"
+    assert line == "error  mnist: leakage: a run would end here; data.checks.leakage=warn goes on"
     assert "fail   leakage" in done.stdout
     assert [path.name for path in tmp_path.iterdir()] == ["set.npz"]
 

@@ -145,3 +145,12 @@ def test_a_scratch_file_that_shrank_is_told(folder, tmp_path):
     os.truncate(split.path, 100)
     with pytest.raises(StageError, match=r"train\.pixels: has changed while it was read"):
         numbers(split)
+
+
+def test_too_little_memory_is_no_fault_of_the_file(monkeypatch):
+    def exhausted(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(gathering, "read", exhausted)
+    with pytest.raises(StageError, match=r"^a\.png: too little memory to decode it"):
+        gathering._decode_all("folder", ("a.png",), Decoding())

@@ -17,9 +17,15 @@ def duplicates(material: Material) -> Iterator[Finding]:
             "duplicates",
             len(more),
             f"{count_of(len(more), 'image')} equal to another of the same class and split; "
-            "data.drop_duplicates=true keeps one of them in training",
+            + _what_becomes_of_duplicates(material),
             material.examples(_groups(material.equal, places, more)),
         )
+
+
+def _what_becomes_of_duplicates(material: Material) -> str:
+    if "duplicates_dropped" in material.prepared.dropped:
+        return "one of each is kept in training"
+    return "data.drop_duplicates=true keeps one of them in training"
 
 
 def near_duplicates(material: Material) -> Iterator[Finding]:

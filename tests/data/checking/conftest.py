@@ -35,9 +35,9 @@ def labelled(noise):
 def examined():
     """Examines splits; `train`, `validation` and `test` are given by name."""
 
-    def run(checks=EVERY_CLASS, classes=("a", "b"), refused=(), **splits):
+    def run(checks=EVERY_CLASS, classes=("a", "b"), refused=(), *, drop_duplicates=False, **splits):
         gathered = Gathered(splits, classes, "somewhere", refused)
-        section = DataSection(source="idx", checks=checks)
+        section = DataSection(source="idx", checks=checks, drop_duplicates=drop_duplicates)
         surveyed = survey(gathered, section, seed=0)
         prepared = prepare(surveyed, section, 0, classes)
         return examine(Material(gathered, surveyed, prepared, checks))

@@ -113,6 +113,16 @@ def test_duplicates_are_counted_within_class_and_split(found, labelled):
     assert second == ("train image 5", "train image 6")
 
 
+def test_what_was_dropped_is_not_advised_again(found, labelled):
+    train = labelled(FOUR)
+    train.images[1] = train.images[0]
+    (kept,) = found(train=train, test=labelled(FOUR))["duplicates"]
+    assert kept.message.endswith("; data.drop_duplicates=true keeps one of them in training")
+    given = {"train": train, "test": labelled(FOUR), "drop_duplicates": True}
+    (dropped,) = found(**given)["duplicates"]
+    assert dropped.message.endswith("; one of each is kept in training")
+
+
 def test_near_duplicates_are_told_apart_from_equal_ones(found, labelled):
     train = labelled(FOUR)
     train.images[[1, 2]] = train.images[0]
