@@ -16,9 +16,9 @@ from export import contract
 from export.contract import Contract
 from export.formats import exporter, formats
 from export.interface import TensorType
+from pipeline.digest import sha256
 from pipeline.errors import ConfigError, DataError
 from pipeline.sources import LabelledImages
-from pipeline.store import sha256
 
 FOLDER = "golden"
 FILE_NAME = "golden.json"

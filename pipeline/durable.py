@@ -1,7 +1,10 @@
 """What reaches the disk, and when."""
 
+import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 
 def sync(path: Path) -> None:
@@ -11,3 +14,17 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def write_synced(path: Path, values: Mapping[str, Any]) -> None:
+    """Writes JSON and waits until the disk has it."""
+    path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    sync(path)
+
+
+def make_folder(path: Path) -> None:
+    """Makes a folder, and waits until the disk has the name of each that was missing."""
+    if not path.is_dir():
+        make_folder(path.parent)
+        path.mkdir(exist_ok=True)
+        sync(path.parent)

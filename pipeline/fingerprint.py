@@ -13,10 +13,10 @@ from pydantic.fields import FieldInfo
 from pipeline.code_version import code_version
 from pipeline.config import PipelineConfig, Section
 from pipeline.config_base import Undeciding
+from pipeline.digest import sha256
 from pipeline.environment import version
 from pipeline.errors import DataError
 from pipeline.graph import Stage
-from pipeline.store import sha256
 
 
 def ingredients(config: PipelineConfig, stage: Stage, inputs: Mapping[str, str]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from time import monotonic
 from typing import Any
 
 from pipeline import environment, graph
+from pipeline.artifact import Artifact
 from pipeline.config import PipelineConfig
 from pipeline.config_loading import with_values
 from pipeline.errors import (
@@ -16,7 +17,6 @@ from pipeline.errors import (
     DamagedArtifactError,
     DataError,
     MissingArtifactError,
-    PipelineError,
     StageError,
 )
 from pipeline.fingerprint import changes, ingredients, key_of, outside_files, outside_version
@@ -24,7 +24,7 @@ from pipeline.graph import Stage
 from pipeline.progress import Progress, quiet_libraries
 from pipeline.selection import Selection
 from pipeline.stages import StageContext, StageResult
-from pipeline.store import Artifact, ArtifactStore
+from pipeline.store import ArtifactStore
 from pipeline.yaml_reading import parse_yaml
 
 FORCED = "forced"
@@ -169,15 +169,25 @@ def execute(
     """
     for _ in graph.STAGES:
         steps = plan(config, store, selection)
-        store.prepare()
         try:
+            store.prepare(step.stage.name for step in steps if step.artifact is None)
+            with _disk_trouble_is_a_stage_error(config.name):
+                store.claim((step.stage.name, step.key) for step in steps)
+            _refuse_gone(steps)
             return _carry_out(config, store, steps, watcher)
         except DamagedArtifactError as error:
             watcher.warned(str(error))
-        except PipelineError:
+        except BaseException:
             store.tidy()
             raise
     raise StageError(f"{store.root}: artifacts keep getting damaged; check the disk")
+
+
+def _refuse_gone(steps: Sequence[Step]) -> None:
+    """What was deleted after the plan found it and before it was claimed."""
+    for step in steps:
+        if step.artifact and not step.artifact.path.is_dir():
+            raise DamagedArtifactError(f"{step.artifact.path} has just been deleted; made anew")
 
 
 def _carry_out(

@@ -7,13 +7,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from pipeline.artifact import open_artifact
 from pipeline.config import PipelineConfig
+from pipeline.durable import make_folder, sync, write_synced
 from pipeline.errors import ConfigError, DamagedArtifactError
 from pipeline.runner import Step
-from pipeline.store import ArtifactStore, open_artifact, write_synced
+from pipeline.store import TAKEN, ArtifactStore
 
 RECORD = "run.json"
 MOST_NAMED = 3
+MOST_AT_ONCE = 1000
 
 
 @dataclass(frozen=True)
@@ -57,12 +60,10 @@ class Run:
 def record_run(
     store: ArtifactStore, config: PipelineConfig, steps: Sequence[Step], started: datetime
 ) -> Run:
-    """Writes the folder of a run that ended; `steps` are those that have an artifact."""
-    folder = _new_folder(store.root / "runs", started, config.name)
-    for step in steps:
-        assert step.artifact is not None
-        link = folder / step.stage.name
-        link.symlink_to(Path("../..") / step.stage.name / step.key)
+    """Publishes the folder of a run that ended, whose links keep what it used from now on.
+
+    `steps` are those that have an artifact.
+    """
     record = {
         "config_name": config.name,
         "started": started.isoformat(timespec="seconds"),
@@ -70,8 +71,15 @@ def record_run(
         "stages": [_describe(step) for step in steps],
         "config": config.model_dump(mode="json"),
     }
-    write_synced(folder / RECORD, record)
-    return Run(folder, record)
+    with store.staging("run", config.name) as folder:
+        for step in steps:
+            (folder / step.stage.name).symlink_to(Path("../..") / step.stage.name / step.key)
+        write_synced(folder / RECORD, record)
+        sync(folder)
+        name = f"{started.astimezone():%Y%m%d-%H%M%S}-{config.name}"
+        path = _publish(folder, store.root / "runs" / name)
+    store.drop_claim()
+    return Run(path, record)
 
 
 def _describe(step: Step) -> dict[str, Any]:
@@ -84,16 +92,20 @@ def _describe(step: Step) -> dict[str, Any]:
     }
 
 
-def _new_folder(root: Path, started: datetime, name: str) -> Path:
-    base = f"{started.astimezone():%Y%m%d-%H%M%S}-{name}"
-    for number in range(1, 1000):
-        folder = root / (base if number == 1 else f"{base}-{number}")
+def _publish(folder: Path, target: Path) -> Path:
+    """Renames a run's folder to its name, with a number if that is taken."""
+    make_folder(target.parent)
+    for number in range(1, MOST_AT_ONCE):
+        path = target if number == 1 else target.with_name(f"{target.name}-{number}")
         try:
-            folder.mkdir(parents=True)
-            return folder
-        except FileExistsError:
-            continue
-    raise ConfigError(f"{root}: too many runs in one second")
+            folder.rename(path)
+        except OSError as error:
+            if error.errno not in TAKEN:
+                raise
+        else:
+            sync(target.parent)
+            return path
+    raise ConfigError(f"{target.parent}: too many runs in one second")
 
 
 def list_runs(store: ArtifactStore) -> list[Run]:

@@ -1,71 +1,37 @@
-"""ArtifactStore: publishes artifacts atomically, finds them, verifies them.
+"""ArtifactStore: publishes artifacts atomically, finds them, keeps what is in use.
 
 An artifact is a folder `<stage>/<key>/` whose `manifest.json` was written last. What is not
-published lives in folders whose names begin with a dot.
+published lives in folders whose names begin with a dot:
+
+.staging     artifacts and runs that are being written; each name says by which process
+.claims      which artifacts a run that is at work may use
+.scratch     what a killed run goes on from
+.locks       who makes which artifact; advice, nothing rests on it
+.quarantine  damaged artifacts
 """
 
-import hashlib
+import errno
 import json
+import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from filelock import FileLock, Timeout
 
-from pipeline.durable import sync
+from pipeline.artifact import Artifact, open_artifact, write_manifest
+from pipeline.durable import make_folder, sync, write_synced
 from pipeline.errors import ConfigError, DamagedArtifactError
+from pipeline.leftovers import REPLACED, sweep
+from pipeline.owner import owner_in, this_process
 from pipeline.plugins import ROOT
 
-MANIFEST = "manifest.json"
-MANIFEST_TYPES = {
-    "stage": str,
-    "key": str,
-    "created": str,
-    "summary": str,
-    "inputs": dict,
-    "files": dict,
-    "ingredients": dict,
-    "metrics": dict,
-}
-
-
-@dataclass(frozen=True)
-class Artifact:
-    """A published folder and what its manifest says."""
-
-    path: Path
-    manifest: Mapping[str, Any]
-
-    @property
-    def stage(self) -> str:
-        return str(self.manifest["stage"])
-
-    @property
-    def key(self) -> str:
-        return str(self.manifest["key"])
-
-    @cached_property
-    def identity(self) -> dict[str, str]:
-        """Its key, and a fingerprint of its files: the same key can be made anew."""
-        files = json.dumps(self.manifest["files"], sort_keys=True)
-        return {"key": self.key, "content": hashlib.sha256(files.encode()).hexdigest()[:16]}
-
-    @cached_property
-    def damage(self) -> str | None:
-        """The first file whose size or SHA-256 is not the manifest's, or None; reads them all."""
-        for name, entry in self.manifest["files"].items():
-            path = self.path / name
-            if not path.is_file():
-                return f"{path} is missing"
-            if path.stat().st_size != entry["size_bytes"] or sha256(path) != entry["sha256"]:
-                return f"{path} is not the file that was published"
-        return None
+TAKEN = (errno.ENOTEMPTY, errno.EEXIST)
+MOST_RIVALS = 100
 
 
 class ArtifactStore:
@@ -74,8 +40,11 @@ class ArtifactStore:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def prepare(self) -> None:
-        """Makes the folder.
+    def prepare(self, stages: Iterable[str] = ()) -> None:
+        """Makes the folder, and clears away what killed runs left behind.
+
+        Args:
+            stages: those that are going to publish; whether they can is tried.
 
         Raises:
             ConfigError: it cannot be made or written.
@@ -85,12 +54,29 @@ class ArtifactStore:
                 "--artifacts is the program's own folder; name one below or elsewhere"
             )
         try:
-            self._hidden("staging").mkdir(parents=True, exist_ok=True)
+            make_folder(self._hidden("staging"))
+            sweep(self.root)
+            for stage in (*stages, "runs"):
+                self._refuse_unwritable(stage)
         except OSError as error:
             raise ConfigError(
-                f"{self.root}: cannot be used for artifacts ({error.strerror}); "
+                f"{error.filename or self.root}: cannot be used for artifacts ({error.strerror}); "
                 "name a writable folder with --artifacts"
             ) from error
+
+    def _refuse_unwritable(self, stage: str) -> None:
+        staging, target = self._hidden("staging"), self.root / stage
+        for folder in (staging, self.root, target if target.exists() else self.root):
+            if not os.access(folder, os.W_OK | os.X_OK):
+                raise ConfigError(
+                    f"{folder}: cannot be written, so that nothing could be published at the end; "
+                    "make it writable, or name another folder with --artifacts"
+                )
+            if folder.stat().st_dev != staging.stat().st_dev:
+                raise ConfigError(
+                    f"{folder}: lies on another file system than {staging}, and artifacts are "
+                    "renamed into their place; put the whole folder there with --artifacts"
+                )
 
     def find(self, stage: str, key: str) -> Artifact | None:
         """The published artifact, or None; looks at the manifest and at file sizes only.
@@ -104,10 +90,8 @@ class ArtifactStore:
         artifact = open_artifact(path)
         if (artifact.stage, artifact.key) != (stage, key):
             raise DamagedArtifactError(f"{path}: holds the artifact of {artifact.stage}")
-        for name, entry in artifact.manifest["files"].items():
-            file = path / name
-            if not file.is_file() or file.stat().st_size != entry["size_bytes"]:
-                raise DamagedArtifactError(f"{file}: missing or not of its published size")
+        if artifact.misfit:
+            raise DamagedArtifactError(artifact.misfit)
         return artifact
 
     def latest(self, stage: str, config_name: str = "") -> Artifact | None:
@@ -130,34 +114,59 @@ class ArtifactStore:
         self, stage: str, key: str, waiting: Callable[[], None] = lambda: None
     ) -> Iterator[None]:
         """Holds off other runs that make the same artifact; calls `waiting` if one is at it."""
-        folder = self._hidden("locks")
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"{stage}-{key}.lock"
+        path = self._hidden("locks") / f"{stage}-{key}.lock"
         lock = FileLock(path)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            waiting()
-            lock.acquire()
+        with suppress(OSError):  # a file system without locks: the second copy replaces the first
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                waiting()
+                lock.acquire()
         try:
             yield
         finally:
             with suppress(OSError):  # what a killed run may go on from stays: it is not empty
                 self._scratch(stage, key).rmdir()
-            path.unlink(missing_ok=True)
-            lock.release()
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+                lock.release()
+
+    def claim(self, artifacts: Iterable[tuple[str, str]]) -> None:
+        """Says which artifacts, by stage and key, this process may use until it drops the claim."""
+        make_folder(self._hidden("claims"))
+        with self.staging("claim", "0") as folder:
+            write_synced(folder / "claim.json", {"artifacts": [list(each) for each in artifacts]})
+            (folder / "claim.json").rename(self._claim)
+
+    def drop_claim(self) -> None:
+        with suppress(OSError):
+            self._claim.unlink(missing_ok=True)
+
+    def claimed(self) -> set[tuple[str, str]]:
+        """The artifacts, by stage and key, that runs use which are, or may be, still at work."""
+        found: set[tuple[str, str]] = set()
+        for path in self._hidden("claims").glob("*.json"):
+            owner = owner_in(path.name)
+            with suppress(OSError, ValueError, KeyError, TypeError):
+                if not (owner and owner.has_ended):
+                    values = json.loads(path.read_text(encoding="utf-8"))
+                    found |= {(stage, key) for stage, key in values["artifacts"]}
+        return found
 
     def tidy(self) -> None:
-        """Removes empty folders, so that a run which made nothing leaves nothing."""
-        names = ("staging", "locks", "scratch", "quarantine")
-        for folder in (*map(self._hidden, names), self.root):
+        """Removes the claim and empty folders: a run which made nothing leaves nothing."""
+        self.drop_claim()
+        names = ("staging", "claims", "locks", "scratch", "quarantine")
+        for folder in (*map(self._hidden, names), *self.root.glob("*/"), self.root):
             with suppress(OSError):
                 folder.rmdir()
 
     @contextmanager
     def staging(self, stage: str, key: str) -> Iterator[Path]:
         """Gives an empty folder on the same file system; it is gone afterwards."""
-        folder = self._hidden("staging") / f"{stage}-{key}-{uuid4().hex[:8]}"
+        name = f"{stage}-{key}.{this_process()}.{uuid4().hex[:8]}"
+        folder = self._hidden("staging") / name
         folder.mkdir(parents=True)
         try:
             yield folder
@@ -173,24 +182,30 @@ class ArtifactStore:
     def publish(self, folder: Path, manifest: Mapping[str, Any]) -> Artifact:
         """Turns a staging folder into the artifact that the manifest names.
 
-        Files reach the disk before the manifest, the manifest before the rename.
+        Files reach the disk before the manifest, the manifest before the rename. Where the disk
+        fails, what was there before is there again.
         """
         stage, key = manifest["stage"], manifest["key"]
         target = self.root / stage / key
-        full = {**manifest, "files": _describe_files(folder)}
         for path in sorted(folder.rglob("*")):
             sync(path)
-        write_synced(folder / MANIFEST, full)
+        artifact = write_manifest(folder, manifest)
         sync(folder)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        replaced = folder.with_name(f"{folder.name}-replaced")
-        if target.exists():
-            target.rename(replaced)
-        folder.rename(target)
-        sync(target.parent)
-        shutil.rmtree(replaced, ignore_errors=True)
+        _put(folder, target)
         shutil.rmtree(self._scratch(stage, key), ignore_errors=True)
-        return Artifact(target, full)
+        return Artifact(target, artifact.manifest)
+
+    def discard(self, stage: str, key: str) -> bool:
+        """Deletes an artifact, if no run that is at work claims it; says whether it did."""
+        target = self.root / stage / key
+        with self.staging(stage, key) as folder:
+            removed = folder.with_name(f"{folder.name}{REPLACED}")
+            target.rename(removed)
+            if (stage, key) in self.claimed():
+                removed.rename(target)
+                return False
+            shutil.rmtree(removed)
+        return True
 
     def set_aside(self, stage: str, key: str) -> Path:
         """Moves an artifact that no longer counts to the quarantine; a rival may be quicker."""
@@ -204,58 +219,37 @@ class ArtifactStore:
     def _scratch(self, stage: str, key: str) -> Path:
         return self._hidden("scratch") / f"{stage}-{key}"
 
+    @property
+    def _claim(self) -> Path:
+        return self._hidden("claims") / f"claim.{this_process()}.json"
+
     def _hidden(self, name: str) -> Path:
         return self.root / f".{name}"
 
 
-def sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def write_synced(path: Path, values: Mapping[str, Any]) -> None:
-    """Writes JSON and waits until the disk has it."""
-    path.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    sync(path)
-
-
-def _describe_files(folder: Path) -> dict[str, dict[str, Any]]:
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {
-        path.relative_to(folder).as_posix(): {
-            "size_bytes": path.stat().st_size,
-            "sha256": sha256(path),
-        }
-        for path in files
-    }
-
-
-def open_artifact(folder: Path) -> Artifact:
-    """The artifact in a folder, by its manifest.
+def _put(folder: Path, target: Path) -> None:
+    """Renames a folder to a name that another may have, and waits until the disk knows.
 
     Raises:
-        DamagedArtifactError: the folder has no manifest that can be read.
+        OSError: the disk does not do it; what had the name has it again.
     """
-    return Artifact(folder, _read_manifest(folder))
-
-
-def _read_manifest(folder: Path) -> dict[str, Any]:
-    path = folder / MANIFEST
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise DamagedArtifactError(f"{path}: no readable manifest ({error})") from error
-    if not _is_manifest(manifest):
-        raise DamagedArtifactError(f"{path}: not a manifest of this program")
-    return dict(manifest)
-
-
-def _is_manifest(values: Any) -> bool:
-    return (
-        isinstance(values, dict)
-        and all(isinstance(values.get(key), kind) for key, kind in MANIFEST_TYPES.items())
-        and all(
-            isinstance(entry, dict) and {"size_bytes", "sha256"} <= set(entry)
-            for entry in values["files"].values()
-        )
-    )
+    replaced = folder.with_name(f"{folder.name}{REPLACED}")
+    for _ in range(MOST_RIVALS):
+        make_folder(target.parent)
+        with suppress(FileNotFoundError):
+            target.rename(replaced)
+        try:
+            folder.rename(target)
+            sync(target.parent)
+        except OSError as error:
+            if error.errno in TAKEN:  # a rival was quicker
+                shutil.rmtree(replaced, ignore_errors=True)
+                continue
+            with suppress(OSError):
+                target.rename(folder)
+            with suppress(OSError):
+                replaced.rename(target)
+            raise
+        shutil.rmtree(replaced, ignore_errors=True)
+        return
+    raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), str(target))

@@ -273,10 +273,10 @@ def test_a_full_disk_is_told_with_the_stage_and_the_file(project):
 
 
 def test_a_disk_that_fills_while_publishing_is_told_too(project, monkeypatch):
-    def fail(path, values):
+    def fail(path):
         raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr("pipeline.store.write_synced", fail)
+    monkeypatch.setattr("pipeline.artifact.sync", fail)
     with pytest.raises(StageError, match=r"^ingest: .*manifest\.json: No space left on device$"):
         project.run()
     assert project.hidden("staging") == []

@@ -2,14 +2,20 @@
 
 import hashlib
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from pipeline import artifact as artifact_module
+from pipeline import durable
 from pipeline import store as store_module
+from pipeline.artifact import MANIFEST, Artifact
 from pipeline.errors import ConfigError, DamagedArtifactError
+from pipeline.owner import this_process
 from pipeline.plugins import ROOT
-from pipeline.store import MANIFEST, ArtifactStore
+from pipeline.store import ArtifactStore
 
 KEY = "0123456789abcdef"
 
@@ -219,14 +225,16 @@ def test_files_reach_the_disk_before_the_manifest_and_that_before_the_rename(sto
         events.append("rename")
         return rename(path, target)
 
-    monkeypatch.setattr(store_module, "sync", noted_sync)
+    store.prepare(["train"])
+    for module in (store_module, artifact_module, durable):
+        monkeypatch.setattr(module, "sync", noted_sync)
     monkeypatch.setattr(Path, "rename", noted_rename)
     publish(store)
     files, after = events[:3], events[3:]
     assert sorted(files) == ["history.csv", "logs", "model.keras"]
     assert after[0] == MANIFEST
-    assert after[1].startswith(f"train-{KEY}-")
-    assert after[2:] == ["rename", "train"]
+    assert after[1].startswith(f"train-{KEY}.")
+    assert after[2:] == ["artifacts", "rename", "rename", "train"]  # the first looks for an old one
 
 
 @pytest.mark.parametrize("crashing", ["manifest", "rename"])
@@ -235,7 +243,7 @@ def test_a_crash_while_publishing_leaves_no_artifact(store, monkeypatch, crashin
         raise OSError(28, "No space left on device")
 
     if crashing == "manifest":
-        monkeypatch.setattr(store_module, "write_synced", crash)
+        monkeypatch.setattr(store_module, "write_manifest", crash)
     else:
         monkeypatch.setattr(Path, "rename", crash)
     with pytest.raises(OSError, match="No space left"):
@@ -264,3 +272,135 @@ def test_an_artifacts_folder_that_is_a_file_is_refused(tmp_path):
 def test_the_programs_own_folder_is_refused():
     with pytest.raises(ConfigError, match="is the program's own folder"):
         ArtifactStore(ROOT).prepare()
+
+
+def test_any_changed_character_of_a_manifest_is_damage(store):
+    path = publish(store).path / MANIFEST
+    text = path.read_text()
+    for place, character in enumerate(text):
+        path.write_text(f"{text[:place]}{'X' if character != 'X' else 'Y'}{text[place + 1 :]}")
+        with pytest.raises(DamagedArtifactError):
+            store.find("train", KEY)
+    for other in (text + "\n", text.rstrip(), text.replace("  ", " ")):
+        path.write_text(other)
+        with pytest.raises(DamagedArtifactError):
+            store.find("train", KEY)
+    path.write_text(text)
+    assert store.find("train", KEY).damage is None
+
+
+@pytest.mark.parametrize("how", ["link to the file", "link in its path", "out of the folder"])
+def test_a_file_that_is_elsewhere_is_damage_even_with_the_right_content(store, tmp_path, how):
+    artifact = publish(store)
+    path = artifact.path
+    if how == "link to the file":
+        (path / "model.keras").rename(tmp_path / "model.keras")
+        (path / "model.keras").symlink_to(tmp_path / "model.keras")
+    elif how == "link in its path":
+        (path / "logs").rename(tmp_path / "logs")
+        (path / "logs").symlink_to(tmp_path / "logs")
+    else:
+        (path / "model.keras").rename(path.parent / "model.keras")
+        files = dict(artifact.manifest["files"])
+        files["../model.keras"] = files.pop("model.keras")
+        artifact = Artifact(path, {**artifact.manifest, "files": files})
+    assert "is missing" in artifact.damage
+    assert "missing" in artifact.misfit
+
+
+def test_what_an_ended_process_left_is_swept_and_what_a_live_one_writes_is_not(store):
+    mine = ended_process()
+    for owner, name in ((mine, "train"), (this_process(), "tune"), ("0" * 8 + ".1.1", "export")):
+        (store.root / ".staging" / f"{name}-{KEY}.{owner}.ab" / "logs").mkdir(parents=True)
+    store.prepare()
+    left = [path.name.partition("-")[0] for path in store.root.glob(".staging/*")]
+    assert sorted(left) == ["export", "tune"]
+
+
+@pytest.mark.parametrize(("rival", "expected"), [(False, "old"), (True, "new")])
+def test_an_artifact_on_its_way_out_comes_back_unless_its_place_is_taken(store, rival, expected):
+    old = publish(store, text="old")
+    place = store.root / ".staging" / f"train-{KEY}.{ended_process()}.ab.replaced"
+    place.parent.mkdir(exist_ok=True)
+    old.path.rename(place)
+    if rival:
+        publish(store, text="new")
+    store.prepare()
+    assert (store.find("train", KEY).path / "model.keras").read_text() == expected
+    assert hidden_files(store, "staging") == []
+
+
+def test_half_an_artifact_on_its_way_out_does_not_come_back(store):
+    old = publish(store)
+    (old.path / "model.keras").unlink()
+    place = store.root / ".staging" / f"train-{KEY}.{ended_process()}.ab.replaced"
+    place.parent.mkdir(exist_ok=True)
+    old.path.rename(place)
+    store.prepare()
+    assert store.find("train", KEY) is None
+    assert hidden_files(store, "staging") == []
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_disk_that_fails_after_the_rename_publishes_nothing(store, monkeypatch, before):
+    if before:
+        publish(store, text="old")
+    sync = store_module.sync
+
+    def fail(path):
+        if path.name == "train":
+            raise OSError(5, "Input/output error")
+        sync(path)
+
+    monkeypatch.setattr(store_module, "sync", fail)
+    with pytest.raises(OSError, match="Input/output error"):
+        publish(store, text="new")
+    found = store.find("train", KEY)
+    assert (found and (found.path / "model.keras").read_text()) == ("old" if before else None)
+    assert hidden_files(store, "staging") == []
+
+
+def test_claims_hold_until_they_are_dropped_or_their_process_ends(store):
+    store.claim([("train", KEY)])
+    claim = next(store.root.glob(".claims/*"))
+    assert store.claimed() == {("train", KEY)}
+    claim.rename(claim.with_name(f"claim.{ended_process()}.json"))
+    assert store.claimed() == set()
+    store.prepare()
+    assert hidden_files(store, "claims") == []
+    store.claim([("export", KEY)])
+    store.drop_claim()
+    assert store.claimed() == set()
+
+
+def test_an_artifact_is_discarded_unless_a_run_claims_it(store):
+    publish(store)
+    store.claim([("train", KEY)])
+    assert not store.discard("train", KEY)
+    assert store.find("train", KEY).damage is None
+    store.drop_claim()
+    assert store.discard("train", KEY)
+    assert store.find("train", KEY) is None
+    assert hidden_files(store, "staging") == []
+
+
+def test_a_stage_folder_on_another_file_system_is_refused_before_anything_runs(store, monkeypatch):
+    store.prepare()
+    shm = Path("/dev/shm")
+    if shm.stat().st_dev == store.root.stat().st_dev:
+        pytest.skip("no second file system here")
+    (store.root / "train").symlink_to(shm)
+    with pytest.raises(ConfigError, match=r"train: lies on another file system than .*staging"):
+        store.prepare(["train"])
+
+
+def ended_process():
+    """The owner that a process was which has ended."""
+    done = subprocess.run(
+        [sys.executable, "-c", "from pipeline.owner import this_process; print(this_process())"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.strip()

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from export.model_files import model_config
 from export.model_files.model_archive import Archive, open_archive
+from pipeline.digest import sha256
 from pipeline.errors import ConfigError
-from pipeline.store import sha256
 
 if TYPE_CHECKING:
     import keras

@@ -17,9 +17,9 @@ from pipeline.data.inspecting import inspect
 from pipeline.data.preparing import Prepared
 from pipeline.data.profile import Profile
 from pipeline.data.records import write_split
+from pipeline.digest import sha256
 from pipeline.errors import DataError
 from pipeline.stages import StageContext, StageResult
-from pipeline.store import sha256
 
 MOST_FILES_TOLD = 16
 

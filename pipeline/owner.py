@@ -1,0 +1,78 @@
+"""Owner: which process a working folder belongs to, and whether that has ended."""
+
+import hashlib
+import os
+import platform
+import re
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+PROCESSES = Path("/proc")
+STATE, STARTED = 0, 19  # of /proc/<id>/stat, counted from behind the process's name
+WRITTEN = re.compile(r"\.([0-9a-f]{8})\.(\d+)\.(\d+)\.")
+
+
+@dataclass(frozen=True)
+class Owner:
+    """A process, told apart from later ones that get its number.
+
+    Attributes:
+        machine: names the machine and, in a container, the container.
+        process: its number there.
+        started: when, in the system's ticks; 0 where the system does not tell.
+    """
+
+    machine: str
+    process: int
+    started: int
+
+    def __str__(self) -> str:
+        return f"{self.machine}.{self.process}.{self.started}"
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it has for certain: nothing is certain of a process on another machine."""
+        return self.machine == _machine() and not _runs(self.process, self.started)
+
+
+def this_process() -> Owner:
+    return Owner(_machine(), os.getpid(), _started(os.getpid()) or 0)
+
+
+def owner_in(name: str) -> Owner | None:
+    """The owner that stands in a name, between dots."""
+    if found := WRITTEN.search(name):
+        machine, process, started = found.groups()
+        return Owner(machine, int(process), int(started))
+    return None
+
+
+def _machine() -> str:
+    inside = ""
+    with suppress(OSError):
+        inside = str((PROCESSES / "self/ns/pid").readlink())
+    return hashlib.sha256(f"{platform.node()} {inside}".encode()).hexdigest()[:8]
+
+
+def _runs(process: int, started: int) -> bool:
+    now = _started(process)
+    if now is not None:
+        return now == started
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return not (PROCESSES / "self").exists()
+
+
+def _started(process: int) -> int | None:
+    """The tick at which a process started; None if it has ended or the system does not tell."""
+    try:
+        text = (PROCESSES / str(process) / "stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    fields = text.rpartition(")")[2].split()
+    return None if fields[STATE] in "ZX" else int(fields[STARTED])

@@ -1,0 +1,40 @@
+"""An owner has ended when no process of its number and its start is left."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from pipeline.owner import owner_in, this_process
+
+
+def test_this_process_has_not_ended():
+    assert this_process().process == os.getpid()
+    assert not this_process().has_ended
+
+
+def test_a_later_process_of_the_same_number_is_another():
+    assert replace(this_process(), started=this_process().started - 1).has_ended
+
+
+def test_a_process_that_is_gone_or_only_waits_for_its_parent_has_ended():
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    ticks = int(Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()[19])
+    owner = replace(this_process(), process=child.pid, started=ticks)
+    assert not owner.has_ended
+    child.stdin.close()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    assert owner.has_ended
+    child.wait()
+    assert owner.has_ended
+
+
+def test_of_another_machine_nothing_is_certain():
+    assert not replace(this_process(), machine="0" * 8, process=1, started=1).has_ended
+
+
+def test_an_owner_is_read_from_the_name_that_it_was_written_in():
+    name = f"train-0123456789abcdef.{this_process()}.ab12cd34.replaced"
+    assert owner_in(name) == this_process()
+    assert owner_in("train-12345678-1234-5678") is None
