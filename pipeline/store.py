@@ -44,10 +44,10 @@ class ArtifactStore:
         """Makes the folder, and clears away what killed runs left behind.
 
         Args:
-            stages: those that are going to publish; whether they can is tried.
+            stages: those that are going to publish.
 
         Raises:
-            ConfigError: it cannot be made or written.
+            ConfigError: it cannot be made, or what a stage makes could not be put into it.
         """
         if self.root.resolve() == ROOT:
             raise ConfigError(
