@@ -3,12 +3,24 @@
 import sys
 from pathlib import Path
 
+if sys.version_info < (3, 11):  # noqa: UP036
+    sys.exit(
+        f"error  this is Python {sys.version.split()[0]}; make .venv with python3.11 (README.md)"
+    )
+
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 try:
     from pipeline.cli import main
-except ModuleNotFoundError as error:
-    sys.exit(f"error  {error.name} is not installed; run it as .venv/bin/python run_pipeline.py")
+except ImportError as error:
+    is_missing = isinstance(error, ModuleNotFoundError)
+    wrong = "is not installed" if is_missing else f"is broken ({error})"
+    how = "install" if is_missing else "install --force-reinstall"
+    pins = Path(__file__).resolve().with_name("requirements.txt")
+    sys.exit(
+        f"error  {error.name} {wrong}; run it as .venv/bin/python run_pipeline.py, "
+        f"or mend this Python: {sys.executable} -m pip {how} -r {pins}"
+    )
 
 if __name__ == "__main__":
     main()

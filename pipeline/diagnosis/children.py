@@ -1,0 +1,89 @@
+"""Child processes that may crash or hang: what they said, and how they ended."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from pipeline.plugins import ROOT
+
+POLL_SECONDS = 0.25
+# Below the time after which a pending interrupt is raised again, so that cleaning up is not cut.
+GRACE_SECONDS = 1.2
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a child ended.
+
+    Attributes:
+        code: its exit code; minus the signal's number where one killed it.
+        is_late: it was stopped because its time was up.
+    """
+
+    code: int
+    out: str
+    err: str
+    is_late: bool = False
+
+    @property
+    def how(self) -> str:
+        """In words, where it did not end well."""
+        if self.is_late:
+            return "did not end in time"
+        if self.code < 0:
+            return f"was killed by {signal.Signals(-self.code).name}"
+        return f"ended with exit code {self.code}"
+
+
+def run(
+    command: Sequence[str],
+    *,
+    timeout_seconds: float,
+    environment: Mapping[str, str],
+    while_waiting: Callable[[], None] = lambda: None,
+) -> Ended:
+    """Runs a command in the program's folder; what it started ends with it, also on Ctrl-C."""
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        start_new_session=True,
+    ) as process:
+        try:
+            return _converse(process, timeout_seconds, while_waiting)
+        finally:
+            _end(process)
+
+
+def _converse(
+    process: subprocess.Popen[str], timeout_seconds: float, while_waiting: Callable[[], None]
+) -> Ended:
+    deadline = time.monotonic() + timeout_seconds
+    is_late = False
+    while True:
+        with suppress(subprocess.TimeoutExpired):
+            out, err = process.communicate(timeout=POLL_SECONDS)
+            return Ended(process.returncode, out, err, is_late)
+        while_waiting()
+        if not is_late and time.monotonic() > deadline:
+            is_late = True
+            _end(process)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """Asks the child to end, so that it ends its own children; then kills its group."""
+    with suppress(ProcessLookupError):
+        if process.poll() is None:
+            process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(GRACE_SECONDS)
+        os.killpg(process.pid, signal.SIGKILL)

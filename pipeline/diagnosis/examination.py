@@ -1,0 +1,59 @@
+"""All that `doctor` looks at, in the order in which one thing rests on another."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from pipeline.diagnosis.abilities import examine_abilities
+from pipeline.diagnosis.capacity import examine_limits, examine_memory, examine_processor
+from pipeline.diagnosis.dependencies import examine_dependencies
+from pipeline.diagnosis.disk import examine_folder, examine_space, examine_temporary
+from pipeline.diagnosis.distributions import installed, read_pins
+from pipeline.diagnosis.finding import Finding, run_pipeline
+from pipeline.diagnosis.graphics import examine_graphics
+from pipeline.diagnosis.imports import MODULES, examine_imports, examine_keras_settings, load
+from pipeline.diagnosis.interpreter import examine_python, examine_variables
+from pipeline.diagnosis.libraries import examine_copies, examine_pins
+from pipeline.diagnosis.self_test import examine_pipeline
+from pipeline.progress import Progress
+
+
+def examine(artifacts: Path, progress: Progress, *, with_self_test: bool) -> Iterator[Finding]:
+    """Each finding as soon as it is known."""
+    failed = False
+    for finding in _all_but_the_self_test(artifacts, progress):
+        failed = failed or finding.level == "fail"
+        yield finding
+    if with_self_test and failed:
+        again = run_pipeline("doctor")
+        yield Finding("self-test", "warn", "left out: it would fail as something above did", again)
+    elif with_self_test:
+        yield from examine_pipeline(progress)
+
+
+def _all_but_the_self_test(artifacts: Path, progress: Progress) -> Iterator[Finding]:
+    yield from examine_python()
+    yield from examine_variables()
+    yield from _libraries_and_devices(progress)
+    yield from examine_processor()
+    yield from examine_memory()
+    yield from examine_limits()
+    yield from examine_temporary()
+    folder = [*examine_folder(artifacts)]
+    yield from folder
+    yield from examine_space(artifacts)
+    if all(finding.level == "ok" for finding in folder):
+        yield from examine_abilities(artifacts)
+
+
+def _libraries_and_devices(progress: Progress) -> Iterator[Finding]:
+    pins, there = read_pins(), installed()
+    yield from examine_pins(pins)
+    yield from examine_copies()
+    yield from examine_dependencies(pins)
+    found = [pin for pin in pins if pin.found_in(there)]
+    modules = [MODULES[pin.name] for pin in found if pin.name in MODULES]
+    with progress.task("libraries", len(modules)):
+        loaded = load(modules)
+    yield from examine_imports(found, loaded)
+    yield from examine_keras_settings(loaded.sees)
+    yield from examine_graphics(loaded.sees, loaded.log)
