@@ -107,6 +107,8 @@ def _summary(artifacts: Path) -> str:
 
 
 def _last_words(ended: children.Ended) -> str:
+    if ended.code == 0:
+        return "ended without a verdict"
     lines = [line for line in ended.err.splitlines() if line.strip()]
     errors = [line.removeprefix("error").strip() for line in lines if line.startswith("error ")]
     if ended.is_late or ended.code < 0 or not lines:

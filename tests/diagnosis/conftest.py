@@ -1,5 +1,8 @@
 """Made-up machines: installed distributions, and the files by which Linux tells of itself."""
 
+import time
+from pathlib import Path
+
 import pytest
 
 
@@ -36,3 +39,24 @@ def machine(tmp_path):
         return root
 
     return make
+
+
+@pytest.fixture
+def is_gone():
+    """Says whether every process with these words in its command ends within some seconds."""
+
+    def commands():
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                yield (process / "cmdline").read_text(errors="replace")
+            except OSError:
+                continue
+
+    def look(words, seconds=5.0):
+        deadline = time.monotonic() + seconds
+        while any(words in command for command in commands()):
+            if time.monotonic() > deadline:
+                return False
+        return True
+
+    return look
