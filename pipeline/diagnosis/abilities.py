@@ -78,7 +78,7 @@ def examine_abilities(
         ignores_case = (Path(scratch) / "SYNCED").exists()
     for name, why in wrong.items():
         if why:
-            remedy = f"{run_pipeline('--artifacts', 'FOLDER')}, on a local disk"
+            remedy = f"name one on a local disk: {run_pipeline('--artifacts', 'FOLDER')}"
             yield Finding(name, "fail", f"does not work in {place}: {why}", remedy)
     if not any(wrong.values()):
         case = "; names differ by more than case" if ignores_case else ""

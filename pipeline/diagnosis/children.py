@@ -44,9 +44,16 @@ def run(
     *,
     timeout_seconds: float,
     environment: Mapping[str, str],
-    while_waiting: Callable[[], None] = lambda: None,
+    while_waiting: Callable[[str], None] = lambda out: None,
 ) -> Ended:
-    """Runs a command in the program's folder; what it started ends with it, also on Ctrl-C."""
+    """Runs a command in the program's folder; what it started ends with it, also on Ctrl-C.
+
+    Args:
+        command: the program and its arguments.
+        timeout_seconds: after this it is stopped.
+        environment: variables that it has beside those of this process.
+        while_waiting: is now and then given what the command wrote so far.
+    """
     with subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
@@ -65,15 +72,16 @@ def run(
 
 
 def _converse(
-    process: subprocess.Popen[str], timeout_seconds: float, while_waiting: Callable[[], None]
+    process: subprocess.Popen[str], timeout_seconds: float, while_waiting: Callable[[str], None]
 ) -> Ended:
     deadline = time.monotonic() + timeout_seconds
     is_late = False
     while True:
-        with suppress(subprocess.TimeoutExpired):
+        try:
             out, err = process.communicate(timeout=POLL_SECONDS)
             return Ended(process.returncode, out, err, is_late)
-        while_waiting()
+        except subprocess.TimeoutExpired as pending:
+            while_waiting((pending.output or b"").decode(errors="replace"))
         if not is_late and time.monotonic() > deadline:
             is_late = True
             _end(process)

@@ -65,7 +65,7 @@ def examine_space(artifacts: Path) -> Iterator[Finding]:
     free = shutil.disk_usage(place).free
     kind = file_system_type(place)
     found = f"{_gigabytes(free)} free, {kind}"
-    elsewhere = f"{run_pipeline('--artifacts', 'FOLDER')}, on another disk"
+    elsewhere = f"name one on another disk: {run_pipeline('--artifacts', 'FOLDER')}"
     counts = os.statvfs(place)
     if free < LEAST_BYTES:
         yield Finding("disk", "fail", f"{found}; too little for a run", elsewhere)

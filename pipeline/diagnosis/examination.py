@@ -52,8 +52,17 @@ def _libraries_and_devices(progress: Progress) -> Iterator[Finding]:
     yield from examine_dependencies(pins)
     found = [pin for pin in pins if pin.found_in(there)]
     modules = [MODULES[pin.name] for pin in found if pin.name in MODULES]
-    with progress.task("libraries", len(modules)):
-        loaded = load(modules)
+    with progress.task("libraries", len(modules)) as task:
+        done = 0
+
+        def loading(module: str) -> None:
+            nonlocal done
+            now = modules.index(module) if module in modules else 0
+            if now > done:  # TensorFlow comes up once more, for its devices
+                task.advance(now - done, module)
+                done = now
+
+        loaded = load(modules, loading)
     yield from examine_imports(found, loaded)
     yield from examine_keras_settings(loaded.sees)
     yield from examine_graphics(loaded.sees, loaded.log)

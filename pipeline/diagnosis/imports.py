@@ -38,7 +38,11 @@ MODULES = {
 TIMEOUT_SECONDS = 240.0
 SHARED_LIBRARY = re.compile(r"(lib[\w.+-]+\.so[\w.]*): cannot open shared object file")
 NO_MEMORY = ("failed to map segment", "cannot allocate memory", "MemoryError", "std::bad_alloc")
-ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "0", "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
+ENVIRONMENT = {
+    "TF_CPP_MIN_LOG_LEVEL": "0",
+    "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+    "KERAS_BACKEND": "tensorflow",
+}
 
 
 @dataclass(frozen=True)
@@ -56,8 +60,13 @@ class Loaded:
     log: str
 
 
-def load(modules: Sequence[str], while_waiting: Callable[[], None] = lambda: None) -> Loaded:
-    """Loads the modules in a child; in another one those after a module that ended it."""
+def load(modules: Sequence[str], loading: Callable[[str], None] = lambda module: None) -> Loaded:
+    """Loads the modules in a child; in another one those after a module that ended it.
+
+    Args:
+        modules: in the order in which they are loaded.
+        loading: is now and then told which one is.
+    """
     failures: dict[str, str] = {}
     sees: dict[str, Any] = {}
     log, remaining = "", tuple(modules)
@@ -66,10 +75,10 @@ def load(modules: Sequence[str], while_waiting: Callable[[], None] = lambda: Non
             [sys.executable, "-m", "pipeline.diagnosis.probe", str(os.getpid()), *remaining],
             timeout_seconds=TIMEOUT_SECONDS,
             environment=ENVIRONMENT,
-            while_waiting=while_waiting,
+            while_waiting=lambda out: loading(_begun(out)),
         )
         log += ended.err
-        lines = [json.loads(line) for line in ended.out.splitlines() if line.endswith("}")]
+        lines = _answers(ended.out)
         failures |= {line["module"]: line["failure"] for line in lines if line.get("failure")}
         sees |= next((line["sees"] for line in lines if "sees" in line), {})
         culprit = lines[-1].get("begins") if lines else remaining[0]
@@ -80,6 +89,16 @@ def load(modules: Sequence[str], while_waiting: Callable[[], None] = lambda: Non
             break  # TensorFlow loads, but crashes when it looks for devices
         remaining = remaining[remaining.index(culprit) + 1 :]
     return Loaded(failures, sees, log)
+
+
+def _answers(out: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in out.splitlines() if line.endswith("}")]
+
+
+def _begun(out: str) -> str:
+    """The module that is being loaded."""
+    begun = [answer["begins"] for answer in _answers(out) if "begins" in answer]
+    return begun[-1] if begun else ""
 
 
 def examine_imports(pins: Sequence[Pin], loaded: Loaded) -> Iterator[Finding]:

@@ -76,6 +76,7 @@ def _serve(parent: int, modules: Sequence[str]) -> None:
         for answer in answers(modules):
             lines.write(json.dumps(answer) + "\n")
             lines.flush()
+    os._exit(0)  # without the second or two that TensorFlow takes to leave
 
 
 if __name__ == "__main__":

@@ -84,7 +84,7 @@ def _run(config: Path, artifacts: Path, progress: Progress) -> children.Ended:
     with progress.task("self-test", len(STAGES)) as task:
         shown = 0
 
-        def show() -> None:
+        def show(out: str) -> None:
             nonlocal shown
             done = sum(any((artifacts / stage).glob("*/manifest.json")) for stage in STAGES)
             note = STAGES[done] if done < len(STAGES) else ""
@@ -95,7 +95,7 @@ def _run(config: Path, artifacts: Path, progress: Progress) -> children.Ended:
         return children.run(
             [sys.executable, "-c", CALL, str(os.getpid()), *options],
             timeout_seconds=TIMEOUT_SECONDS,
-            environment={"NO_COLOR": "1"},
+            environment={"NO_COLOR": "1", "TMPDIR": str(config.parent)},
             while_waiting=show,
         )
 

@@ -48,10 +48,18 @@ def test_a_child_that_takes_too_long_is_ended_with_all_that_it_started(make, is_
 def test_a_child_ends_when_waiting_for_it_is_interrupted(is_gone):
     words = str(uuid4())
 
-    def interrupt():
+    def interrupt(out):
         assert not is_gone(words, seconds=0)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         run(has_a_child(words), while_waiting=interrupt)
     assert is_gone(words)
+
+
+def test_a_child_is_asked_to_end_before_it_is_killed(tmp_path):
+    file = tmp_path / "said"
+    handler = f"lambda *a: (open({str(file)!r}, 'w').write('goodbye'), sys.exit())"
+    ended = run(f"import signal, sys; signal.signal(signal.SIGTERM, {handler}); {WAITS}", 0.5)
+    assert ended.is_late
+    assert file.read_text() == "goodbye"

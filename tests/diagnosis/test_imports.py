@@ -39,7 +39,9 @@ def test_every_pinned_library_is_loaded_but_those_that_this_program_runs_on():
 
 
 def test_each_library_that_does_not_load_is_named_and_the_others_are_loaded(modules):
-    loaded = load((*modules(BROKEN), "doctor_nowhere", "json"))
+    told = set()
+    loaded = load((*modules(BROKEN), "doctor_nowhere", "json"), told.add)
+    assert told <= {"", *BROKEN, "doctor_nowhere", "json"}
     assert loaded.failures == {
         "doctor_crashes": "was killed by SIGILL",
         "doctor_exits": "SystemExit: I end here",
@@ -50,13 +52,16 @@ def test_each_library_that_does_not_load_is_named_and_the_others_are_loaded(modu
 
 
 def test_a_tensorflow_that_crashes_at_its_devices_is_told_of(modules):
-    modules({"tensorflow": FAKE_TENSORFLOW})
-    assert load(("tensorflow", "json")).failures == {"tensorflow": "was killed by SIGSEGV"}
+    names = modules({"tensorflow": FAKE_TENSORFLOW, "doctor_builds_on_it": "import tensorflow"})
+    assert load(names).failures == {"tensorflow": "was killed by SIGSEGV"}
 
 
 def test_a_library_that_never_ends_loading_is_stopped(modules, monkeypatch):
     monkeypatch.setattr(imports, "TIMEOUT_SECONDS", 1.0)
-    loaded = load(modules({"doctor_waits": "import threading; threading.Event().wait()"}))
+    told = []
+    waits = "import threading; threading.Event().wait()"
+    loaded = load(modules({"doctor_waits": waits}), told.append)
+    assert told[-1] == "doctor_waits"
     assert loaded.failures == {"doctor_waits": "did not end in time"}
 
 

@@ -65,7 +65,7 @@ def ends(tmp_path, monkeypatch):
                 (artifacts / stage / "key").mkdir(parents=True)
                 text = json.dumps({"summary": f"{stage} is done"})
                 (artifacts / stage / "key" / "manifest.json").write_text(text)
-                while_waiting()
+                while_waiting("")
             return ended
 
         monkeypatch.setattr(self_test.children, "run", run)
