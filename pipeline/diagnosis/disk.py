@@ -5,6 +5,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from shlex import quote
 
 from pipeline import graph
 from pipeline.diagnosis.finding import Finding, run_pipeline
@@ -32,12 +33,16 @@ def examine_folder(artifacts: Path) -> Iterator[Finding]:
     elif not place.is_dir():
         yield Finding("artifacts", "fail", f"{place} is a file, not a folder", other)
     elif why := _why_not_writable(place):
-        owner = f"ls -ld {place} shows whose it is; or name another: {other}"
+        owner = f"ls -ld {quote(str(place))} shows whose it is; or name another: {other}"
         yield Finding("artifacts", "fail", f"{place} cannot be written: {why}", owner)
     elif stray := _stage_elsewhere(place):
         found = f"{stray} is on another disk than the rest, so nothing can be moved to it"
         remedy = f"move it back, or all of {place} to that disk"
         yield Finding("artifacts", "fail", found, remedy)
+    elif locked := _stage_not_writable(place):
+        yield Finding(
+            "artifacts", "fail", f"{locked} cannot be written", f"chmod u+w {quote(str(locked))}"
+        )
     else:
         there = str(artifacts) if place == artifacts.resolve() else f"{artifacts}, to be made"
         yield Finding("artifacts", "ok", f"{there}; can be written")
@@ -53,10 +58,18 @@ def _why_not_writable(place: Path) -> str:
 
 def _stage_elsewhere(place: Path) -> Path | None:
     """A folder of a stage that lies on another file system than where its artifacts are made."""
-    names = (".staging", ".quarantine", "runs", *graph.NAMES)
-    there = (place / name for name in names)
     device = place.stat().st_dev
-    return next((p for p in there if p.is_dir() and p.stat().st_dev != device), None)
+    return next((path for path in _parts(place) if path.stat().st_dev != device), None)
+
+
+def _stage_not_writable(place: Path) -> Path | None:
+    return next((path for path in _parts(place) if not os.access(path, os.W_OK | os.X_OK)), None)
+
+
+def _parts(place: Path) -> list[Path]:
+    """The folders in it that runs put artifacts and records into."""
+    names = (".staging", ".quarantine", "runs", *graph.NAMES)
+    return [path for name in names if (path := place / name).is_dir()]
 
 
 def examine_space(artifacts: Path) -> Iterator[Finding]:
@@ -75,7 +88,7 @@ def examine_space(artifacts: Path) -> Iterator[Finding]:
         )
     elif counts.f_files and counts.f_favail < ENOUGH_FILES:
         found += f", but room for {counts.f_favail:,} more files only"
-        yield Finding("disk", "warn", found, f"df -i {place} shows it; {elsewhere}")
+        yield Finding("disk", "warn", found, f"df -i {quote(str(place))} shows it; {elsewhere}")
     elif kind in IN_MEMORY:
         yield Finding("disk", "warn", f"{found}: gone after a restart", elsewhere)
     else:

@@ -66,6 +66,15 @@ def test_a_stage_that_lies_on_another_disk_is_a_failure(tmp_path):
     assert finding.found.startswith(f"{tmp_path / 'train'} is on another disk")
 
 
+def test_a_stage_that_cannot_be_written_is_a_failure(tmp_path, monkeypatch):
+    folder = tmp_path / "my artifacts"
+    (folder / "train").mkdir(parents=True)
+    monkeypatch.setattr(os, "access", lambda path, mode: path.name != "train")
+    (finding,) = examine_folder(folder)
+    assert finding.found == f"{folder / 'train'} cannot be written"
+    assert finding.remedy == f"chmod u+w '{folder / 'train'}'"
+
+
 @pytest.mark.parametrize(
     ("free", "level", "words"),
     [
@@ -131,10 +140,10 @@ def test_a_common_disk_can_do_all_and_nothing_is_left(tmp_path):
     assert tree(tmp_path) == []
 
 
-def test_a_lock_that_keeps_nobody_out_is_a_failure(tmp_path, monkeypatch):
+def test_a_lock_that_keeps_nobody_out_is_told_of(tmp_path, monkeypatch):
     monkeypatch.setattr(fcntl, "flock", lambda *arguments: None)  # here, not in the rival
     (finding,) = examine_abilities(tmp_path)
-    assert (finding.name, finding.level) == ("lock", "fail")
+    assert (finding.name, finding.level) == ("lock", "warn")
     assert "a second process was not kept out: both got it" in finding.found
     assert finding.remedy.startswith("name one on a local disk: ")
 
@@ -161,7 +170,7 @@ def test_a_folder_that_cannot_be_synced_is_a_failure(tmp_path, monkeypatch):
     assert (finding.name, finding.level) == ("fsync", "fail")
 
 
-def test_a_file_system_that_knows_no_locks_is_a_failure(tmp_path):
+def test_a_file_system_that_knows_no_locks_is_told_of(tmp_path):
     def refuse(folder):
         raise NotImplementedError("FileSystem does not appear to support flock")
 
