@@ -59,12 +59,15 @@ class Artifact:
     @cached_property
     def damage(self) -> str | None:
         """The first file whose size or SHA-256 is not the manifest's, or None; reads them all."""
-        for name, entry in self.manifest["files"].items():
-            path = self.path / name
-            if not self._is_own_file(name):
-                return f"{path} is missing"
-            if path.stat().st_size != entry["size_bytes"] or sha256(path) != entry["sha256"]:
-                return f"{path} is not the file that was published"
+        return next(filter(None, map(self.damage_of, self.manifest["files"])), None)
+
+    def damage_of(self, name: str) -> str | None:
+        """How a file differs from what was published, or None; reads it."""
+        path, entry = self.path / name, self.manifest["files"][name]
+        if not self._is_own_file(name):
+            return f"{path} is missing"
+        if path.stat().st_size != entry["size_bytes"] or sha256(path) != entry["sha256"]:
+            return f"{path} is not the file that was published"
         return None
 
     def _is_own_file(self, name: str) -> bool:

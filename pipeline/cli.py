@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from pipeline import graph
-from pipeline.commands import checking, diagnosing, help_page, looking, making, using
+from pipeline.commands import checking, diagnosing, help_page, keeping, looking, making, using
 from pipeline.config_loading import suggest
 from pipeline.errors import ConfigError, PipelineError, StageError
 from pipeline.interruption import Interrupted, interruptible
@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, Callable[..., None]] = {
     "check-golden": using.check_golden,
     "demo": using.demo,
     "doctor": diagnosing.doctor,
+    "gc": keeping.gc,
 }
 
 app = typer.Typer(

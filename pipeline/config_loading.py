@@ -72,6 +72,15 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> PipelineConfig:
     return config
 
 
+def recorded_config(values: Mapping[str, Any], where: str) -> PipelineConfig:
+    """The config as a run or a manifest recorded it.
+
+    Raises:
+        ConfigError: the program has changed so that it is none any more.
+    """
+    return _validate(values, [Layer(where, values)])
+
+
 def with_values(config: PipelineConfig, values: Mapping[str, Any]) -> PipelineConfig:
     """The config with other values for some keys, such as `{"train.learning_rate": 0.01}`.
 

@@ -1,26 +1,33 @@
 """sweep(): clears away what processes that have ended were writing in the artifacts folder."""
 
 import shutil
+from collections.abc import Container, Iterator
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 
 from pipeline.artifact import open_artifact
 from pipeline.errors import DamagedArtifactError
-from pipeline.owner import owner_in
+from pipeline.owner import owner_in, this_process
 
 REPLACED = ".replaced"
 
 
-def sweep(root: Path) -> None:
+UNKNOWN = "unknown"
+
+
+def sweep(root: Path, machines: Container[str] = ()) -> None:
     """Removes the staging folders and claims of ended processes; leaves those of others.
 
     An artifact that was on its way out when the process ended is put back in its place, if the
     place is free.
+
+    Args:
+        root: the artifacts folder.
+        machines: other machines whose processes have all ended.
     """
-    for path in chain((root / ".staging").glob("*"), (root / ".claims").glob("*")):
-        owner = owner_in(path.name)
-        if owner is None or not owner.has_ended:
+    for path in left_in(root):
+        if not has_ended(path, machines):
             continue
         if path.name.endswith(REPLACED):
             _put_back(path, root)
@@ -28,6 +35,25 @@ def sweep(root: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
+
+
+def left_in(root: Path) -> Iterator[Path]:
+    """What processes are writing, or were, and what they claim."""
+    return chain((root / ".staging").glob("*"), (root / ".claims").glob("*"))
+
+
+def has_ended(path: Path, machines: Container[str] = ()) -> bool:
+    """Whether the process has ended to which a staging folder or a claim belongs."""
+    owner = owner_in(path.name)
+    if owner is not None and owner.machine == this_process().machine:
+        return owner.has_ended
+    return machine_of(path) in machines
+
+
+def machine_of(path: Path) -> str:
+    """The machine that a staging folder or a claim comes from."""
+    owner = owner_in(path.name)
+    return owner.machine if owner else UNKNOWN
 
 
 def _put_back(path: Path, root: Path) -> None:

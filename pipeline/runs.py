@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +16,13 @@ from pipeline.runner import Step
 from pipeline.store import TAKEN, ArtifactStore
 
 RECORD = "run.json"
+RECORD_TYPES: Mapping[str, type | tuple[type, ...]] = {
+    "config_name": str,
+    "started": str,
+    "seconds": (int, float),
+    "stages": list,
+    "config": dict,
+}
 MOST_NAMED = 3
 MOST_AT_ONCE = 1000
 
@@ -112,11 +120,39 @@ def list_runs(store: ArtifactStore) -> list[Run]:
     """Every readable run, oldest first."""
     runs = []
     for path in sorted((store.root / "runs").glob(f"*/{RECORD}")):
-        try:
-            runs.append(Run(path.parent, json.loads(path.read_text(encoding="utf-8"))))
-        except (OSError, ValueError):
-            continue
+        with suppress(DamagedArtifactError):
+            runs.append(open_run(path.parent))
     return runs
+
+
+def open_run(folder: Path) -> Run:
+    """The run in a folder, by its record.
+
+    Raises:
+        DamagedArtifactError: the folder has no record that can be read.
+    """
+    path = folder / RECORD
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise DamagedArtifactError(f"{path}: no readable record of a run") from error
+    if not _is_record(record):
+        raise DamagedArtifactError(f"{path}: not a record of this program")
+    return Run(folder, record)
+
+
+def _is_record(values: Any) -> bool:
+    return (
+        isinstance(values, dict)
+        and all(isinstance(values.get(key), kind) for key, kind in RECORD_TYPES.items())
+        and isinstance(values["config"].get("data"), dict)
+        and len(values["stages"]) > 0
+        and all(
+            isinstance(stage, dict)
+            and all(isinstance(stage.get(k), str) for k in ("stage", "key", "reason", "summary"))
+            for stage in values["stages"]
+        )
+    )
 
 
 def find_run(store: ArtifactStore, name: str | None, stage: str | None = None) -> Run:

@@ -11,10 +11,9 @@ published lives in folders whose names begin with a dot:
 """
 
 import errno
-import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,11 +22,12 @@ from uuid import uuid4
 
 from filelock import FileLock, Timeout
 
+from pipeline import usage
 from pipeline.artifact import Artifact, open_artifact, write_manifest
 from pipeline.durable import make_folder, sync, write_synced
 from pipeline.errors import ConfigError, DamagedArtifactError
 from pipeline.leftovers import REPLACED, sweep
-from pipeline.owner import owner_in, this_process
+from pipeline.owner import this_process
 from pipeline.plugins import ROOT
 
 TAKEN = (errno.ENOTEMPTY, errno.EEXIST)
@@ -49,10 +49,7 @@ class ArtifactStore:
         Raises:
             ConfigError: it cannot be made, or what a stage makes could not be put into it.
         """
-        if self.root.resolve() == ROOT:
-            raise ConfigError(
-                "--artifacts is the program's own folder; name one below or elsewhere"
-            )
+        self._refuse_program_folder()
         try:
             make_folder(self._hidden("staging"))
             sweep(self.root)
@@ -63,6 +60,22 @@ class ArtifactStore:
                 f"{error.filename or self.root}: cannot be used for artifacts ({error.strerror}); "
                 "name a writable folder with --artifacts"
             ) from error
+
+    def require(self) -> None:
+        """Refuses a folder that is not there.
+
+        Raises:
+            ConfigError: it is not, or is the program's own.
+        """
+        self._refuse_program_folder()
+        if not self.root.is_dir():
+            raise ConfigError(f"{self.root}: no such folder; name the right one with --artifacts")
+
+    def _refuse_program_folder(self) -> None:
+        if self.root.resolve() == ROOT:
+            raise ConfigError(
+                "--artifacts is the program's own folder; name one below or elsewhere"
+            )
 
     def _refuse_unwritable(self, stage: str) -> None:
         staging, target = self._hidden("staging"), self.root / stage
@@ -143,16 +156,13 @@ class ArtifactStore:
         with suppress(OSError):
             self._claim.unlink(missing_ok=True)
 
-    def claimed(self) -> set[tuple[str, str]]:
+    def claimed(self, machines: Container[str] = ()) -> set[tuple[str, str]]:
         """The artifacts, by stage and key, that runs use which are, or may be, still at work."""
-        found: set[tuple[str, str]] = set()
-        for path in self._hidden("claims").glob("*.json"):
-            owner = owner_in(path.name)
-            with suppress(OSError, ValueError, KeyError, TypeError):
-                if not (owner and owner.has_ended):
-                    values = json.loads(path.read_text(encoding="utf-8"))
-                    found |= {(stage, key) for stage, key in values["artifacts"]}
-        return found
+        return usage.claimed(self.root, machines)
+
+    def linked(self, without: Container[str] = ()) -> set[tuple[str, str]]:
+        """The artifacts, by stage and key, that runs link to, but for the runs of some names."""
+        return usage.linked(self.root, without)
 
     def tidy(self) -> None:
         """Removes the claim and empty folders: a run which made nothing leaves nothing."""
@@ -196,16 +206,37 @@ class ArtifactStore:
         return Artifact(target, artifact.manifest)
 
     def discard(self, stage: str, key: str) -> bool:
-        """Deletes an artifact, if no run that is at work claims it; says whether it did."""
-        target = self.root / stage / key
-        with self.staging(stage, key) as folder:
+        """Deletes an artifact, if no run links to it or claims it; says whether it did."""
+
+        def is_used() -> bool:
+            # In this order: a run that ends links first, then drops its claim.
+            return (stage, key) in self.claimed() or (stage, key) in self.linked()
+
+        return self._remove(self.root / stage / key, is_used)
+
+    def discard_scratch(self, stage: str, key: str) -> bool:
+        """Deletes what a run would go on from, if none claims it; says whether it did."""
+        return self._remove(self._scratch(stage, key), lambda: (stage, key) in self.claimed())
+
+    def discard_run(self, name: str) -> bool:
+        """Deletes the folder of a run; what it linked to stays."""
+        return self._remove(self.root / "runs" / name, lambda: False)
+
+    def _remove(self, target: Path, is_used: Callable[[], bool]) -> bool:
+        """Deletes a folder that nobody can find any more; gives it back if it is used then."""
+        with self.staging(target.parent.name.lstrip("."), target.name) as folder:
             removed = folder.with_name(f"{folder.name}{REPLACED}")
             target.rename(removed)
-            if (stage, key) in self.claimed():
-                removed.rename(target)
-                return False
-            shutil.rmtree(removed)
-        return True
+            returns = True
+            try:
+                sync(target.parent)
+                returns = is_used()
+            finally:
+                if returns:
+                    _give_back(removed, target)
+            if not returns:
+                shutil.rmtree(removed)
+        return not returns
 
     def set_aside(self, stage: str, key: str) -> Path:
         """Moves an artifact that no longer counts to the quarantine; a rival may be quicker."""
@@ -225,6 +256,15 @@ class ArtifactStore:
 
     def _hidden(self, name: str) -> Path:
         return self.root / f".{name}"
+
+
+def _give_back(removed: Path, target: Path) -> None:
+    try:
+        removed.rename(target)
+    except OSError as error:
+        if error.errno not in TAKEN:
+            raise
+        shutil.rmtree(removed, ignore_errors=True)  # it was made anew meanwhile
 
 
 def _put(folder: Path, target: Path) -> None:

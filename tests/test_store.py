@@ -384,6 +384,69 @@ def test_an_artifact_is_discarded_unless_a_run_claims_it(store):
     assert hidden_files(store, "staging") == []
 
 
+def test_an_artifact_that_a_run_links_to_is_not_discarded(store):
+    run = store.root / "runs" / "20260101-000000-mnist"
+    run.mkdir(parents=True)
+    publish(store)
+    (run / "train").symlink_to(f"../../train/{KEY}")
+    assert not store.discard("train", KEY)
+    assert (run / "train" / MANIFEST).is_file()
+    assert store.discard_run(run.name)
+    assert store.discard("train", KEY)
+
+
+def test_a_run_that_ends_while_an_artifact_is_discarded_keeps_it(store, monkeypatch):
+    """Its claim is there when claims are read, or its links are when links are read."""
+    run = store.root / "runs" / "20260101-000000-mnist"
+    publish(store)
+    store.claim([("train", KEY)])
+    claimed = ArtifactStore.claimed
+
+    def end_just_before(store):
+        run.mkdir(parents=True)
+        (run / "train").symlink_to(f"../../train/{KEY}")
+        store.drop_claim()
+        return claimed(store)
+
+    monkeypatch.setattr(ArtifactStore, "claimed", end_just_before)
+    assert not store.discard("train", KEY)
+    assert store.find("train", KEY).damage is None
+
+
+def test_an_artifact_comes_back_where_claims_cannot_be_read(store):
+    publish(store)
+    store.claim([("train", "f" * 16)])
+    claim = next(store.root.glob(".claims/*"))
+    claim.write_text("{")
+    with pytest.raises(DamagedArtifactError, match=f"{claim}: cannot be read"):
+        store.discard("train", KEY)
+    assert store.find("train", KEY).damage is None
+    assert hidden_files(store, "staging") == []
+
+
+def test_what_was_made_anew_while_it_was_discarded_stays(store, monkeypatch):
+    publish(store, text="old")
+
+    def make_anew(store):
+        publish(store, text="new")
+        return {("train", KEY)}
+
+    monkeypatch.setattr(ArtifactStore, "claimed", make_anew)
+    assert not store.discard("train", KEY)
+    assert (store.find("train", KEY).path / "model.keras").read_text() == "new"
+    assert hidden_files(store, "staging") == []
+
+
+def test_scratch_is_discarded_unless_a_run_claims_it(store):
+    (store.scratch("train", KEY) / "state").write_text("1")
+    store.claim([("train", KEY)])
+    assert not store.discard_scratch("train", KEY)
+    assert (store.scratch("train", KEY) / "state").read_text() == "1"
+    store.drop_claim()
+    assert store.discard_scratch("train", KEY)
+    assert hidden_files(store, "scratch") == []
+
+
 def test_a_stage_folder_on_another_file_system_is_refused_before_anything_runs(store, monkeypatch):
     store.prepare()
     shm = Path("/dev/shm")

@@ -102,7 +102,7 @@ def export(
 
 def _carry_out(loaded: PipelineConfig, store: ArtifactStore, selection: Selection) -> None:
     started = datetime.now(UTC)
-    steps = execute(loaded, store, selection, _watcher())
+    steps = execute(loaded, store, selection, watcher())
     if all(step.reason == UNCHANGED for step in steps):
         console.print("Nothing changed: every artifact is up to date.")
     recorded = runs.record_run(store, loaded, steps, started)
@@ -120,7 +120,9 @@ def _call(config: Path, artifacts: Path, overrides: Sequence[str]) -> str:
     return shlex.join([*words, *overrides])
 
 
-def _watcher() -> Watcher:
+def watcher() -> Watcher:
+    """Tells on the terminal what stages do."""
+
     def started(step: Step) -> None:
         console.print(f"[bold]{step.stage.name:<9}[/] [dim]{escape(step.reason)}", soft_wrap=True)
 

@@ -1,0 +1,79 @@
+"""What `gc` and `check` show: what would go, what is not as it was published."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from export.formats import readable_size
+from pipeline.garbage import Garbage, Kind, Piece
+from pipeline.leftovers import UNKNOWN
+
+WIDE = 100
+GIGABYTE = 1_000_000_000
+
+
+def show_garbage(console: Console, garbage: Garbage) -> None:
+    """One row for each thing that would go; then what stays, and how to have it go too."""
+    if garbage.pieces:
+        table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+        for name in ("goes", "stage", "key", "made", "config", "size"):
+            table.add_column(name, justify="right" if name == "size" else "left", overflow="fold")
+        for piece in garbage.pieces:
+            table.add_row(*_cells(piece, console.width >= WIDE))
+        console.print(table)
+        console.print(_sum(garbage.pieces), soft_wrap=True)
+    for line in _spared(garbage):
+        console.print(f"[dim]stays[/]  {escape(line)}", soft_wrap=True)
+
+
+def _cells(piece: Piece, is_wide: bool) -> tuple[str, ...]:
+    return (
+        f"[yellow]{piece.kind}[/]" if piece.kind is Kind.UNFINISHED else piece.kind.value,
+        piece.stage,
+        f"[dim]{escape(piece.key or piece.path.name)}[/]",
+        _moment(piece.made, is_wide),
+        escape(piece.config_name),
+        size(piece.size_bytes),
+    )
+
+
+def _moment(made: str, is_wide: bool) -> str:
+    """The day, on a wide terminal the minute too, by the clock on the wall."""
+    try:
+        moment = datetime.fromisoformat(made).astimezone()
+    except ValueError:
+        return ""
+    return f"{moment:%Y-%m-%d %H:%M}" if is_wide else f"{moment:%Y-%m-%d}"
+
+
+def _sum(pieces: Sequence[Piece]) -> str:
+    total = size(sum(piece.size_bytes for piece in pieces))
+    counts = {kind: sum(piece.kind is kind for piece in pieces) for kind in Kind}
+    return f"{total}: " + ", ".join(f"{n} {kind}" for kind, n in counts.items() if n)
+
+
+def _spared(garbage: Garbage) -> list[str]:
+    lines = []
+    if garbage.unfinished:
+        total = size(sum(piece.size_bytes for piece in garbage.unfinished))
+        stages = ", ".join(dict.fromkeys(piece.stage for piece in garbage.unfinished))
+        lines.append(
+            f"{total} that stopped runs go on from ({stages}); --unfinished deletes it too"
+        )
+    for machine, count in garbage.elsewhere.items():
+        whose = "an unknown program" if machine == UNKNOWN else f"machine {machine}"
+        lines.append(
+            f"{count} in .staging and .claims, of {whose}, which may be at work; if it is not: "
+            f"--machine {machine}"
+        )
+    return lines
+
+
+def size(size_bytes: int) -> str:
+    """For a person: `45 kB`, `1.2 MB` or `3.4 GB`."""
+    if size_bytes >= GIGABYTE:
+        return f"{size_bytes / GIGABYTE:.1f} GB"
+    return readable_size(size_bytes)
