@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, Callable[..., None]] = {
     "check-golden": using.check_golden,
     "demo": using.demo,
     "doctor": diagnosing.doctor,
+    "check": keeping.check,
     "gc": keeping.gc,
 }
 

@@ -8,11 +8,18 @@ from rich.markup import escape
 from rich.table import Table
 
 from export.formats import readable_size
+from pipeline.artifact_check import Findings
 from pipeline.garbage import Garbage, Kind, Piece
 from pipeline.leftovers import UNKNOWN
+from pipeline.repair import Outcome
 
 WIDE = 100
 GIGABYTE = 1_000_000_000
+UNPUBLISHED = {
+    ".quarantine": "what was damaged",
+    ".scratch": "what stopped runs go on from",
+    ".staging": "what is being written, or was",
+}
 
 
 def show_garbage(console: Console, garbage: Garbage) -> None:
@@ -51,8 +58,9 @@ def _moment(made: str, is_wide: bool) -> str:
 
 def _sum(pieces: Sequence[Piece]) -> str:
     total = size(sum(piece.size_bytes for piece in pieces))
-    counts = {kind: sum(piece.kind is kind for piece in pieces) for kind in Kind}
-    return f"{total}: " + ", ".join(f"{n} {kind}" for kind, n in counts.items() if n)
+    counts = [(kind, sum(piece.kind is kind for piece in pieces)) for kind in Kind]
+    words = [count(n, kind) if kind is Kind.OLD_RUN else f"{n} {kind}" for kind, n in counts if n]
+    return f"{total}: {', '.join(words)}"
 
 
 def _spared(garbage: Garbage) -> list[str]:
@@ -70,6 +78,38 @@ def _spared(garbage: Garbage) -> list[str]:
             f"--machine {machine}"
         )
     return lines
+
+
+def show_findings(console: Console, findings: Findings) -> None:
+    """One line for each problem and remark, then how much was read."""
+    for problem in findings.problems:
+        console.print(
+            f"[red]{problem.kind:<8}[/]  {escape(problem.place)}  {escape(problem.what)}",
+            soft_wrap=True,
+        )
+    for remark in findings.remarks:
+        console.print(f"[dim]{'remark':<8}[/]  {escape(remark)}", soft_wrap=True)
+    for name, (number, size_bytes) in findings.unpublished.items():
+        if number:
+            what = f"{UNPUBLISHED[name]}, {size(size_bytes)}; python run_pipeline.py gc clears"
+            console.print(f"[dim]{'remark':<8}[/]  {name}  {what} what it can", soft_wrap=True)
+    wrong = count(len(findings.problems), "problem") if findings.problems else "all as published"
+    console.print(
+        f"{count(findings.artifacts, 'artifact')} and {count(findings.runs, 'run')}, "
+        f"{size(findings.size_bytes)} read: {wrong}"
+    )
+
+
+def show_outcome(console: Console, outcome: Outcome) -> None:
+    """One line: what became of a problem."""
+    word = "[green]mended[/]  " if outcome.is_mended else "[red]not yet[/] "
+    console.print(
+        f"{word}  {escape(outcome.problem.place)}  {escape(outcome.what)}", soft_wrap=True
+    )
+
+
+def count(number: int, word: str) -> str:
+    return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"
 
 
 def size(size_bytes: int) -> str:

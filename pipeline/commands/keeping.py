@@ -1,16 +1,66 @@
 """Commands that keep the artifacts folder in order: gc, check."""
 
+import shlex
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pipeline import keeping_tables
+from pipeline import artifact_check, keeping_tables
+from pipeline.artifact_check import Problem
 from pipeline.collection import collect, refuse_unwritable
+from pipeline.commands.making import watcher
 from pipeline.commands.options import DEFAULT_ARTIFACTS, ArtifactsOption, console
-from pipeline.errors import ConfigError, StageError
+from pipeline.errors import ConfigError, DamagedArtifactError, StageError
 from pipeline.garbage import Garbage, Rules, find_garbage
+from pipeline.progress import progress_on
+from pipeline.repair import Outcome, repair
 from pipeline.store import ArtifactStore
+
+
+def check(
+    mend: Annotated[
+        bool, typer.Option("--repair", help="Move what is damaged aside, and make it anew.")
+    ] = False,
+    artifacts: ArtifactsOption = DEFAULT_ARTIFACTS,
+) -> None:
+    """Read every artifact, and say which are not as they were published.
+
+    Every file is compared with its SHA-256, every run with the artifacts that it used. `status`
+    and `run` look at sizes alone, until a stage reads a file.
+    """
+    store = ArtifactStore(artifacts)
+    findings = artifact_check.check(store, progress_on(console))
+    keeping_tables.show_findings(console, findings)
+    if findings.problems and mend:
+        _mend(store, findings.problems)
+    elif findings.problems:
+        raise DamagedArtifactError(
+            f"{artifacts}: {keeping_tables.count(len(findings.problems), 'problem')}; mend with: "
+            f"python run_pipeline.py check --repair{_on(artifacts)}"
+        )
+
+
+def _mend(store: ArtifactStore, problems: tuple[Problem, ...]) -> None:
+    console.print()
+    outcomes = []
+    for outcome in repair(store, problems, watcher()):
+        keeping_tables.show_outcome(console, outcome)
+        outcomes.append(outcome)
+    if failed := [outcome for outcome in outcomes if not outcome.is_mended]:
+        raise DamagedArtifactError(_unmended(failed, len(outcomes)))
+
+
+def _unmended(failed: list[Outcome], total: int) -> str:
+    return (
+        f"{len(failed)} of {total} could not be mended; the next run of a config makes what it "
+        "needs anew; a run that lacks an artifact for good can be deleted, its folder in runs/"
+    )
+
+
+def _on(artifacts: Path) -> str:
+    return "" if artifacts == DEFAULT_ARTIFACTS else f" --artifacts {shlex.quote(str(artifacts))}"
 
 
 def gc(
