@@ -91,7 +91,7 @@ def _in_order(
 
 
 def _place_in_graph(problem: Problem) -> int:
-    """Runs, whose folders tell how artifacts were made, come behind all stages."""
+    """Runs come behind all stages, so that they are mended first."""
     return graph.NAMES.index(problem.stage) if problem.stage in graph.NAMES else len(graph.NAMES)
 
 

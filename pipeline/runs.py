@@ -13,7 +13,8 @@ from pipeline.config import PipelineConfig
 from pipeline.durable import make_folder, sync, write_synced
 from pipeline.errors import ConfigError, DamagedArtifactError
 from pipeline.runner import Step
-from pipeline.store import TAKEN, ArtifactStore
+from pipeline.store import ArtifactStore
+from pipeline.usage import TAKEN
 
 RECORD = "run.json"
 RECORD_TYPES: Mapping[str, type | tuple[type, ...]] = {

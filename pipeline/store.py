@@ -24,14 +24,12 @@ from filelock import FileLock, Timeout
 
 from pipeline import usage
 from pipeline.artifact import Artifact, open_artifact, write_manifest
-from pipeline.durable import make_folder, sync, write_synced
+from pipeline.durable import make_folder, sync
 from pipeline.errors import ConfigError, DamagedArtifactError
 from pipeline.leftovers import REPLACED, sweep
 from pipeline.owner import this_process
 from pipeline.plugins import ROOT
-
-TAKEN = (errno.ENOTEMPTY, errno.EEXIST)
-MOST_RIVALS = 100
+from pipeline.usage import MOST_RIVALS, TAKEN
 
 
 class ArtifactStore:
@@ -147,10 +145,8 @@ class ArtifactStore:
 
     def claim(self, artifacts: Iterable[tuple[str, str]]) -> None:
         """Says which artifacts, by stage and key, this process may use until it drops the claim."""
-        make_folder(self._hidden("claims"))
         with self.staging("claim", "0") as folder:
-            write_synced(folder / "claim.json", {"artifacts": [list(each) for each in artifacts]})
-            (folder / "claim.json").rename(self._claim)
+            usage.publish_claim(self.root, artifacts, folder, self._claim)
 
     def drop_claim(self) -> None:
         with suppress(OSError):
@@ -223,20 +219,8 @@ class ArtifactStore:
         return self._remove(self.root / "runs" / name, lambda: False)
 
     def _remove(self, target: Path, is_used: Callable[[], bool]) -> bool:
-        """Deletes a folder that nobody can find any more; gives it back if it is used then."""
         with self.staging(target.parent.name.lstrip("."), target.name) as folder:
-            removed = folder.with_name(f"{folder.name}{REPLACED}")
-            target.rename(removed)
-            returns = True
-            try:
-                sync(target.parent)
-                returns = is_used()
-            finally:
-                if returns:
-                    _give_back(removed, target)
-            if not returns:
-                shutil.rmtree(removed)
-        return not returns
+            return usage.remove_unused(self.root, target, folder, is_used)
 
     def set_aside(self, stage: str, key: str) -> Path:
         """Moves an artifact that no longer counts to the quarantine; a rival may be quicker."""
@@ -256,15 +240,6 @@ class ArtifactStore:
 
     def _hidden(self, name: str) -> Path:
         return self.root / f".{name}"
-
-
-def _give_back(removed: Path, target: Path) -> None:
-    try:
-        removed.rename(target)
-    except OSError as error:
-        if error.errno not in TAKEN:
-            raise
-        shutil.rmtree(removed, ignore_errors=True)  # it was made anew meanwhile
 
 
 def _put(folder: Path, target: Path) -> None:

@@ -1,11 +1,51 @@
-"""Which artifacts are in use: by runs that are at work, and by those that ended."""
+"""Which artifacts are in use, by runs at work or ended, and how one that is not is deleted.
 
+A run claims, then looks whether what it wants is there; who deletes renames, then looks whether
+it was claimed, and gives it back if so. Both do it alone, where the file system knows locks, and
+then nothing that is claimed is away even for a moment.
+"""
+
+import errno
+import fcntl
 import json
-from collections.abc import Container
+import os
+import shutil
+from collections.abc import Callable, Container, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from pipeline.durable import make_folder, sync, write_synced
 from pipeline.errors import DamagedArtifactError
-from pipeline.leftovers import has_ended
+from pipeline.leftovers import REPLACED, has_ended
+
+TAKEN = (errno.ENOTEMPTY, errno.EEXIST)
+MOST_RIVALS = 100
+
+
+@contextmanager
+def _alone(root: Path) -> Iterator[None]:
+    descriptor = os.open(root, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def publish_claim(
+    root: Path, artifacts: Iterable[tuple[str, str]], folder: Path, place: Path
+) -> None:
+    """Writes which artifacts a run may use in a staging folder, and renames that to its place."""
+    claim = folder / place.name
+    write_synced(claim, {"artifacts": [list(each) for each in artifacts]})
+    with _alone(root):
+        for _ in range(MOST_RIVALS):
+            make_folder(place.parent)
+            with suppress(FileNotFoundError):  # another run ended and removed the empty folder
+                claim.rename(place)
+                return
+    raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), str(place))
 
 
 def claimed(root: Path, machines: Container[str] = ()) -> set[tuple[str, str]]:
@@ -58,3 +98,39 @@ def entries(folder: Path) -> list[Path]:
         return sorted(folder.iterdir())
     except (FileNotFoundError, NotADirectoryError):
         return []
+
+
+def remove_unused(root: Path, target: Path, folder: Path, is_used: Callable[[], bool]) -> bool:
+    """Deletes a published folder, unless it is used; says whether it did.
+
+    Args:
+        root: the artifacts folder.
+        target: what goes.
+        folder: a staging folder; what goes is beside it, under a name that sweep() knows, until
+            it is gone.
+        is_used: asked before it goes, and once more when nobody can find it any longer.
+    """
+    removed = folder.with_name(f"{folder.name}{REPLACED}")
+    with _alone(root):
+        if is_used():
+            return False
+        target.rename(removed)
+        returns = True
+        try:
+            sync(target.parent)
+            returns = is_used()
+        finally:
+            if returns:
+                _give_back(removed, target)
+    if not returns:
+        shutil.rmtree(removed)
+    return not returns
+
+
+def _give_back(removed: Path, target: Path) -> None:
+    try:
+        removed.rename(target)
+    except OSError as error:
+        if error.errno not in TAKEN:
+            raise
+        shutil.rmtree(removed, ignore_errors=True)  # it was made anew meanwhile

@@ -403,9 +403,10 @@ def test_a_run_that_ends_while_an_artifact_is_discarded_keeps_it(store, monkeypa
     claimed = ArtifactStore.claimed
 
     def end_just_before(store):
-        run.mkdir(parents=True)
-        (run / "train").symlink_to(f"../../train/{KEY}")
-        store.drop_claim()
+        if not run.exists():
+            run.mkdir(parents=True)
+            (run / "train").symlink_to(f"../../train/{KEY}")
+            store.drop_claim()
         return claimed(store)
 
     monkeypatch.setattr(ArtifactStore, "claimed", end_just_before)
@@ -413,11 +414,17 @@ def test_a_run_that_ends_while_an_artifact_is_discarded_keeps_it(store, monkeypa
     assert store.find("train", KEY).damage is None
 
 
-def test_an_artifact_comes_back_where_claims_cannot_be_read(store):
+def test_an_artifact_comes_back_where_claims_cannot_be_read(store, monkeypatch):
     publish(store)
     store.claim([("train", "f" * 16)])
     claim = next(store.root.glob(".claims/*"))
-    claim.write_text("{")
+    linked = ArtifactStore.linked
+
+    def spoil(store):
+        claim.write_text("{")
+        return linked(store)
+
+    monkeypatch.setattr(ArtifactStore, "linked", spoil)
     with pytest.raises(DamagedArtifactError, match=f"{claim}: cannot be read"):
         store.discard("train", KEY)
     assert store.find("train", KEY).damage is None
@@ -428,6 +435,8 @@ def test_what_was_made_anew_while_it_was_discarded_stays(store, monkeypatch):
     publish(store, text="old")
 
     def make_anew(store):
+        if store.find("train", KEY):  # it is asked before the rename too
+            return set()
         publish(store, text="new")
         return {("train", KEY)}
 
@@ -435,6 +444,32 @@ def test_what_was_made_anew_while_it_was_discarded_stays(store, monkeypatch):
     assert not store.discard("train", KEY)
     assert (store.find("train", KEY).path / "model.keras").read_text() == "new"
     assert hidden_files(store, "staging") == []
+
+
+def test_an_artifact_comes_back_to_a_run_that_claimed_it_without_a_lock(store, monkeypatch):
+    publish(store)
+
+    def claim_late(store):
+        return set() if (store.root / "train" / KEY).is_dir() else {("train", KEY)}
+
+    monkeypatch.setattr(ArtifactStore, "claimed", claim_late)
+    assert not store.discard("train", KEY)
+    assert store.find("train", KEY).damage is None
+
+
+def test_a_claim_is_made_though_another_run_removes_the_empty_folder(store, monkeypatch):
+    rename = Path.rename
+    store.prepare()
+
+    def remove_first(path, target):
+        if path.name.startswith("claim.") and not list(store.root.glob(".locks/seen")):
+            (store.root / ".claims").rmdir()
+            (store.root / ".locks" / "seen").mkdir(parents=True)
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", remove_first)
+    store.claim([("train", KEY)])
+    assert store.claimed() == {("train", KEY)}
 
 
 def test_scratch_is_discarded_unless_a_run_claims_it(store):
