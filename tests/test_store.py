@@ -1,7 +1,9 @@
 """The store: an artifact is there as it was published, or it is not there at all."""
 
+import fcntl
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -455,6 +457,32 @@ def test_an_artifact_comes_back_to_a_run_that_claimed_it_without_a_lock(store, m
     monkeypatch.setattr(ArtifactStore, "claimed", claim_late)
     assert not store.discard("train", KEY)
     assert store.find("train", KEY).damage is None
+
+
+def is_locked(folder):
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def test_claims_and_deletions_keep_each_other_off(store, monkeypatch):
+    publish(store)
+    seen, rename = [], Path.rename
+
+    def noted_rename(path, target):
+        seen.append(is_locked(store.root))
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", noted_rename)
+    store.claim([("train", "f" * 16)])
+    assert store.discard("train", KEY)
+    assert seen == [True, True]
+    assert not is_locked(store.root)
 
 
 def test_a_claim_is_made_though_another_run_removes_the_empty_folder(store, monkeypatch):
