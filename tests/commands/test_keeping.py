@@ -49,7 +49,7 @@ def spoil(path, byte=b"X"):
     path.write_bytes(byte + data[1:])
 
 
-def test_a_damaged_artifact_is_named_made_anew_and_well_again(artifacts):
+def test_a_damaged_artifact_is_named_made_anew_and_well_again(artifacts, shown):
     (build,) = artifacts.glob("build/*/")
     spoil(build / "summary.txt")
     checked = call("check", "--artifacts", artifacts)
@@ -65,9 +65,8 @@ def test_a_damaged_artifact_is_named_made_anew_and_well_again(artifacts):
     repaired = call("check", "--repair", "--artifacts", artifacts)
     assert repaired.returncode == 0, repaired.stderr
     assert f"mended    {place}  made anew, as run " in repaired.stdout
-    again = call("check", "--artifacts", artifacts)
-    assert again.returncode == 0
-    assert again.stdout.splitlines()[-1].endswith(" read: all as published")
+    keeping.check(artifacts=artifacts)
+    assert shown()[-1].endswith(" read: all as published")
 
 
 def test_repair_ends_with_exit_code_1_where_something_cannot_be_mended(artifacts, monkeypatch):
@@ -104,24 +103,24 @@ def answering(answer):
     return reply
 
 
-def test_gc_without_a_terminal_deletes_only_when_told_to(artifacts):
+def test_gc_without_a_terminal_deletes_only_when_told_to(artifacts, shown):
     (run,) = artifacts.glob("runs/*/")
     other = run.with_name(run.name.replace("-smoke", "-smoke-2"))
     shutil.copytree(run, other, symlinks=True)
-    command = ("gc", "--keep", "1", "--artifacts", artifacts)
-    dry = call(*command, "--dry-run")
-    assert (dry.returncode, dry.stderr) == (0, "")
-    assert dry.stdout.splitlines()[0].split() == ["goes", "stage", "key", "made", "config", "size"]
-    assert dry.stdout.splitlines()[1].startswith(f"old run         {run.name[:15]}")
-    refused = call(*command)
+    keeping.gc(keep=1, dry_run=True, artifacts=artifacts)
+    header, row, _ = shown()
+    assert header.split() == ["goes", "stage", "key", "made", "config", "size"]
+    assert row.startswith(f"old run         {run.name[:15]}")
+    refused = call("gc", "--keep", "1", "--artifacts", artifacts)
     assert refused.returncode == 2
     assert refused.stderr == (
         "error  no terminal to ask on; --yes deletes all this, --dry-run only shows it\n"
     )
     assert run.is_dir()
-    assert call(*command, "--yes").returncode == 0
+    keeping.gc(keep=1, yes=True, artifacts=artifacts)
     assert [path.name for path in artifacts.glob("runs/*")] == [other.name]
-    assert call("gc", "--artifacts", artifacts).stdout == "Nothing to delete.\n"
+    keeping.gc(artifacts=artifacts)
+    assert shown()[-1] == "Nothing to delete."
     assert len(list(artifacts.glob("[!.]*/*/manifest.json"))) == 7
 
 
