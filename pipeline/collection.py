@@ -19,13 +19,14 @@ def collect(
 ) -> tuple[Piece, ...]:
     """Deletes what was found; gives what went.
 
-    Runs go first, so that none has links to nothing. What has come into use since stays. What
+    What is not published goes first, for that needs no room on a full disk; then runs, so that
+    none has links to nothing. What has come into use since stays. What
     cannot be deleted is told, one line each, and the rest goes on.
     """
     with suppress(OSError):
         _drop_claims(store, rules)
     gone = []
-    for piece in garbage.pieces:
+    for piece in sorted(garbage.pieces, key=lambda piece: not _is_unpublished(store, piece)):
         try:
             if _delete(store, piece):
                 gone.append(piece)
@@ -57,13 +58,17 @@ def _delete(store: ArtifactStore, piece: Piece) -> bool:
         return store.discard_run(piece.path.name)
     if parent == store.root / ".scratch":
         return store.discard_scratch(piece.stage, piece.key)
-    if parent in (store.root / ".quarantine", store.root / ".staging"):
+    if _is_unpublished(store, piece):
         if piece.path.is_dir():
             shutil.rmtree(piece.path)
         else:
             piece.path.unlink()
         return True
     return store.discard(piece.stage, piece.key)
+
+
+def _is_unpublished(store: ArtifactStore, piece: Piece) -> bool:
+    return piece.path.parent in (store.root / ".quarantine", store.root / ".staging")
 
 
 def _drop_claims(store: ArtifactStore, rules: Rules) -> None:

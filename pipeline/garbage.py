@@ -25,7 +25,7 @@ Use = tuple[str, str]
 
 
 class Kind(StrEnum):
-    """Why something goes, in the order in which it does."""
+    """Why something goes, in the order in which it is shown; runs go before what they used."""
 
     OLD_RUN = "old run"
     UNUSED = "unused"

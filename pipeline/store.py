@@ -163,16 +163,20 @@ class ArtifactStore:
     def tidy(self) -> None:
         """Removes the claim and empty folders: a run which made nothing leaves nothing."""
         self.drop_claim()
-        names = ("staging", "claims", "locks", "scratch", "quarantine")
-        for folder in (*map(self._hidden, names), *self.root.glob("*/"), self.root):
+        staging = self._hidden("staging")
+        for folder in self.root.glob("*/"):
             with suppress(OSError):
-                folder.rmdir()
+                if folder != staging:  # without it, nothing can be deleted on a full disk
+                    folder.rmdir()
+        with suppress(OSError):
+            if set(self.root.iterdir()) == {staging}:
+                staging.rmdir()
+            self.root.rmdir()
 
     @contextmanager
     def staging(self, stage: str, key: str) -> Iterator[Path]:
         """Gives an empty folder on the same file system; it is gone afterwards."""
-        name = f"{stage}-{key}.{this_process()}.{uuid4().hex[:8]}"
-        folder = self._hidden("staging") / name
+        folder = self._staged(stage, key)
         folder.mkdir(parents=True)
         try:
             yield folder
@@ -219,8 +223,9 @@ class ArtifactStore:
         return self._remove(self.root / "runs" / name, lambda: False)
 
     def _remove(self, target: Path, is_used: Callable[[], bool]) -> bool:
-        with self.staging(target.parent.name.lstrip("."), target.name) as folder:
-            return usage.remove_unused(self.root, target, folder, is_used)
+        make_folder(self._hidden("staging"))
+        place = self._staged(target.parent.name.lstrip("."), target.name)
+        return usage.remove_unused(self.root, target, Path(f"{place}{REPLACED}"), is_used)
 
     def set_aside(self, stage: str, key: str) -> Path:
         """Moves an artifact that no longer counts to the quarantine; a rival may be quicker."""
@@ -230,6 +235,11 @@ class ArtifactStore:
         with suppress(FileNotFoundError):
             (self.root / stage / key).rename(target)
         return target
+
+    def _staged(self, stage: str, key: str) -> Path:
+        """A new name that says whose it is."""
+        name = f"{stage}-{key}.{this_process()}.{uuid4().hex[:8]}"
+        return self._hidden("staging") / name
 
     def _scratch(self, stage: str, key: str) -> Path:
         return self._hidden("scratch") / f"{stage}-{key}"

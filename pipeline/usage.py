@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pipeline.durable import make_folder, sync, write_synced
 from pipeline.errors import DamagedArtifactError
-from pipeline.leftovers import REPLACED, has_ended
+from pipeline.leftovers import has_ended
 
 TAKEN = (errno.ENOTEMPTY, errno.EEXIST)
 MOST_RIVALS = 100
@@ -100,30 +100,28 @@ def entries(folder: Path) -> list[Path]:
         return []
 
 
-def remove_unused(root: Path, target: Path, folder: Path, is_used: Callable[[], bool]) -> bool:
+def remove_unused(root: Path, target: Path, place: Path, is_used: Callable[[], bool]) -> bool:
     """Deletes a published folder, unless it is used; says whether it did.
 
     Args:
         root: the artifacts folder.
         target: what goes.
-        folder: a staging folder; what goes is beside it, under a name that sweep() knows, until
-            it is gone.
+        place: in the staging folder, where it is until it is gone; sweep() knows the name.
         is_used: asked before it goes, and once more when nobody can find it any longer.
     """
-    removed = folder.with_name(f"{folder.name}{REPLACED}")
     with _alone(root):
         if is_used():
             return False
-        target.rename(removed)
+        target.rename(place)
         returns = True
         try:
             sync(target.parent)
             returns = is_used()
         finally:
             if returns:
-                _give_back(removed, target)
+                _give_back(place, target)
     if not returns:
-        shutil.rmtree(removed)
+        shutil.rmtree(place)
     return not returns
 
 

@@ -108,7 +108,7 @@ def test_without_a_number_every_run_stays_with_all_that_it_used(three_days):
     assert three_days.garbage(ALL) == []
     before = three_days.tree()
     assert three_days.collect(ALL) == []
-    assert [path for path in before if path not in three_days.tree()] == [".staging"]
+    assert three_days.tree() == before
 
 
 def test_older_runs_than_the_newest_of_their_config_go_with_what_they_alone_used(three_days):
@@ -263,6 +263,17 @@ def test_what_cannot_be_deleted_is_told_and_the_rest_goes(three_days, monkeypatc
     assert failure.endswith(": Permission denied)")
 
 
+def test_a_collection_needs_no_room_on_the_disk(three_days, monkeypatch):
+    three_days.store.tidy()
+
+    def fail(path, *arguments, **options):
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(os, "mkdir", fail)
+    monkeypatch.setattr(Path, "write_text", fail)
+    assert len(three_days.collect(Rules(keep=1))) == 4
+
+
 def test_what_a_rival_deleted_first_is_no_failure(three_days):
     rules = Rules(keep=1)
     garbage = find_garbage(three_days.store, rules)
@@ -361,7 +372,7 @@ def test_a_collection_killed_at_any_change_leaves_whole_things_and_a_rerun_ends_
 
     reference = copied("reference")
     calls = in_a_child(collected(reference))
-    assert calls > 30
+    assert calls > 20
     for kill_at in range(calls):
         folder = copied(kill_at)
         in_a_child(collected(folder), kill_at)
