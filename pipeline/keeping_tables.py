@@ -16,9 +16,9 @@ from pipeline.repair import Outcome
 WIDE = 100
 GIGABYTE = 1_000_000_000
 UNPUBLISHED = {
-    ".quarantine": "what was damaged",
-    ".scratch": "what stopped runs go on from",
-    ".staging": "what is being written, or was",
+    ".quarantine": "of what was damaged; deleted by: gc",
+    ".scratch": "that stopped runs go on from; deleted by: gc --unfinished",
+    ".staging": "that a run is writing, or was; what was left there is deleted by: gc",
 }
 
 
@@ -91,8 +91,8 @@ def show_findings(console: Console, findings: Findings) -> None:
         console.print(f"[dim]{'remark':<8}[/]  {escape(remark)}", soft_wrap=True)
     for name, (number, size_bytes) in findings.unpublished.items():
         if number:
-            what = f"{UNPUBLISHED[name]}, {size(size_bytes)}; python run_pipeline.py gc clears"
-            console.print(f"[dim]{'remark':<8}[/]  {name}  {what} what it can", soft_wrap=True)
+            what = f"{size(size_bytes)} {UNPUBLISHED[name]}"
+            console.print(f"[dim]{'remark':<8}[/]  {name}  {what}", soft_wrap=True)
     wrong = count(len(findings.problems), "problem") if findings.problems else "all as published"
     console.print(
         f"{count(findings.artifacts, 'artifact')} and {count(findings.runs, 'run')}, "
