@@ -13,7 +13,7 @@ from pipeline.runner import UNCHANGED, Step
 from pipeline.runs import Run
 
 if TYPE_CHECKING:
-    from export.golden import Replay
+    from export.golden_replay import Replay
     from export.recommendation import Recommendation
     from export.verdict import FormatVerdict, Micro, Verdict
     from pipeline.data.checking.examination import Examination

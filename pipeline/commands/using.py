@@ -101,9 +101,9 @@ def check_golden(
     place = found.intact_artifact("export") if found else model
     assert place is not None
     with quiet_libraries():
-        from export import golden
+        from export.golden_replay import replay
 
-        result = golden.replay(folder, format_name, place)
+        result = replay(folder, format_name, place)
     tables.show_replay(console, result)
     if result.wrong:
         raise GateError(f"{format_name} does not answer as it did when {folder} was made")

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from export import contract, golden
+from export import contract, golden, golden_replay
 from export.formats import answers, formats
 from export.golden import Answers
 from pipeline.errors import ConfigError, DataError
@@ -77,12 +77,12 @@ def test_expected_bytes_of_int8_are_its_raw_answers(folder, exported):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_same_file_agrees_with_itself(folder, exported, name):
-    result = golden.replay(folder, name, exported.path(name))
+    result = golden_replay.replay(folder, name, exported.path(name))
     assert (result.images, result.wrong) == (32, ())
     assert result.largest_difference <= 1e-6
     assert result.tolerance == formats()[name].tolerance
     assert result.recorded_runtime == f"its {name}"
-    assert golden.replay(folder, name, exported.folder) == result
+    assert golden_replay.replay(folder, name, exported.folder) == result
 
 
 def test_a_file_that_answers_otherwise_is_told_apart(folder, exported, tmp_path):
@@ -96,7 +96,7 @@ def test_a_file_that_answers_otherwise_is_told_apart(folder, exported, tmp_path)
     materials = replace(exported.materials, model=tmp_path / "model.keras")
     request = replace(exported.request("onnx", folder=tmp_path), materials=materials)
     onnx.write(request)
-    result = golden.replay(folder, "onnx", request.path)
+    result = golden_replay.replay(folder, "onnx", request.path)
     assert len(result.wrong) > 16
     assert result.wrong[0].startswith("images/")
     assert result.largest_difference > result.tolerance
@@ -109,14 +109,14 @@ def test_an_answer_that_is_no_number_agrees_with_nothing(folder, exported, monke
         def run(self, images):
             return np.full((len(images), 4), np.nan, np.float32)
 
-    module = golden.exporter("onnx")
+    module = golden_replay.exporter("onnx")
     monkeypatch.setattr(module, "load", lambda *_: Broken())
-    assert len(golden.replay(folder, "onnx", exported.path("onnx")).wrong) == 32
+    assert len(golden_replay.replay(folder, "onnx", exported.path("onnx")).wrong) == 32
 
 
 def test_a_format_that_was_not_recorded_is_named(folder, exported):
     with pytest.raises(ConfigError, match=r"holds nothing for saved_model\. Available: onnx, tfl"):
-        golden.replay(folder, "saved_model", exported.path("saved_model"))
+        golden_replay.replay(folder, "saved_model", exported.path("saved_model"))
 
 
 @pytest.mark.parametrize(
@@ -129,14 +129,14 @@ def test_a_format_that_was_not_recorded_is_named(folder, exported):
 )
 def test_a_file_that_is_not_the_format_is_named(folder, exported, file, message):
     with pytest.raises(ConfigError) as caught:
-        golden.replay(folder, "onnx", exported.folder / file)
+        golden_replay.replay(folder, "onnx", exported.folder / file)
     assert message in str(caught.value)
 
 
 def test_files_of_another_model_are_refused_by_key(folder, exported, tmp_path):
     contract.write(replace(exported.contract, model_key="f" * 16), tmp_path)
     with pytest.raises(ConfigError, match="exported from the model ffffffffffffffff, but"):
-        golden.replay(folder, "onnx", tmp_path)
+        golden_replay.replay(folder, "onnx", tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -161,4 +161,4 @@ def test_a_damaged_folder_is_named(folder, exported, tmp_path, damage, message):
     shutil.copytree(folder, copy)
     damage(copy)
     with pytest.raises(DataError, match=message):
-        golden.replay(copy, "onnx", exported.path("onnx"))
+        golden_replay.replay(copy, "onnx", exported.path("onnx"))
