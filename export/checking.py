@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from export import child
-from export.formats import Predictor, exporter
+from export.formats import Predictor, exporter, refuse_reaching
 from pipeline.config import VerifySection
 from pipeline.errors import ExportError
 
@@ -65,6 +65,7 @@ def check(
 def measure(argument: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """The child's side: writes the answers and yields the times."""
     name, path = argument["format_name"], Path(argument["path"])
+    refuse_reaching(name, path)
     ends = exporter(name).inspect(name, path)
     images = ends.input.type.encode(np.load(argument["images"]))
     predictor, load_ms = _load_timed(name, path, argument["threads"])

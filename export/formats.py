@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from export.interface import FLOAT32, Interface, Tensor, TensorType
 from pipeline.config import ExportSection, Gate, Section, VerifySection
+from pipeline.errors import ExportError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -215,6 +216,23 @@ def chosen_gate(section: VerifySection, format_name: str) -> Gate:
     return section.gates.get(format_name, formats()[format_name].gate)
 
 
+def refuse_reaching(format_name: str, path: Path) -> None:
+    """Looks into a file before a runtime does.
+
+    Args:
+        format_name: what it is said to be.
+        path: its file or folder.
+
+    Raises:
+        ExportError: it would make its runtime touch other files or run code, or is no such file.
+    """
+    for found in exporter(format_name).reach(format_name, path):
+        raise ExportError(
+            f"{path}: does not run as {format_name} (it {found}); name a file that this program "
+            "exported, and none of unknown origin"
+        )
+
+
 def opened(
     format_name: str, path: Path, threads: int = 1
 ) -> Callable[["np.ndarray"], "np.ndarray"]:
@@ -229,6 +247,7 @@ def opened(
         A function from uint8 (count, height, width, channels) images to float32 (count, classes)
         probabilities.
     """
+    refuse_reaching(format_name, path)
     module = exporter(format_name)
     ends = module.inspect(format_name, path)
     predictor = module.load(format_name, path, threads)

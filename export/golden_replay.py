@@ -1,19 +1,33 @@
-"""Asks a format about the images of a golden folder again."""
+"""Asks a format about the images of a golden folder again.
+
+Folder and file may come from anywhere: the record is held against what verify writes, the file is
+looked into before its runtime is, and the runtime runs in a child process.
+"""
 
 import json
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import Field, TypeAdapter, ValidationError
 
-from export import contract
-from export.formats import exporter, formats
+from export import child, contract
+from export.formats import exporter, formats, refuse_reaching
 from export.golden import FILE_NAME, SCHEMA
 from export.interface import TensorType
 from pipeline.digest import sha256
-from pipeline.errors import ConfigError, DataError
+from pipeline.errors import ConfigError, DataError, PipelineError
+
+ANSWER = "export.golden_replay:answer"
+TIMEOUT_SECONDS = 300.0
+MOST_BYTES = 1 << 26
+AGAIN = "copy the golden folder of the run again"
+
+Size = Annotated[int, Field(ge=0)]
 
 
 @dataclass(frozen=True)
@@ -37,18 +51,65 @@ class Replay:
     recorded_runtime: str
 
 
-def _read(folder: Path) -> Mapping[str, Any]:
+@dataclass(frozen=True)
+class Listed:
+    """A file of the folder, by the record."""
+
+    file: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Numbers(Listed):
+    """A file of numbers; `scale` and `zero_point` say what those of answers stand for."""
+
+    dtype: Literal["float32", "uint8", "int8"]
+    shape: Annotated[tuple[Size, ...], Field(min_length=2, max_length=4)]
+    scale: float | None = None
+    zero_point: int | None = None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What the record holds for a format."""
+
+    input: Numbers
+    output: Numbers
+    tolerance: float
+    runtime: str
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is read of `golden.json`."""
+
+    model_key: str
+    images: tuple[Listed, ...]
+    formats: Mapping[str, Entry]
+
+
+_RECORD = TypeAdapter(Record)
+
+
+def _read(folder: Path) -> Record:
     path = folder / FILE_NAME
     try:
-        record: Mapping[str, Any] = json.loads(path.read_text("utf-8"))
+        if path.stat().st_size > MOST_BYTES:
+            raise DataError(f"{path}: has more than {MOST_BYTES:,} bytes; {AGAIN}")
+        values: Any = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such file; name a folder that verify made") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: is no JSON ({error})") from error
-    schema = record.get("schema") if isinstance(record, dict) else None
+    schema = values.get("schema") if isinstance(values, dict) else None
     if schema != SCHEMA:
         raise DataError(f"{path}: has schema {schema}, expected {SCHEMA}")
-    return record
+    try:
+        return _RECORD.validate_python(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise DataError(f"{path}: {where}: {first['msg'].lower()}; {AGAIN}") from error
 
 
 def replay(folder: Path, format_name: str, model: Path) -> Replay:
@@ -60,33 +121,34 @@ def replay(folder: Path, format_name: str, model: Path) -> Replay:
         model: its file or folder, or the export artifact that holds it.
 
     Raises:
-        ConfigError: the folder holds nothing for the format, or the artifact another model.
-        DataError: a file of the folder is missing or not as long as it should be.
+        ConfigError: the folder holds nothing for the format, or the file is refused or of another
+            model.
+        DataError: a file of the folder is missing or not as it should be.
     """
     record = _read(folder)
-    entry = record["formats"].get(format_name)
+    entry = record.formats.get(format_name)
     if entry is None or format_name not in formats():
-        available = ", ".join(sorted(record["formats"]))
+        available = ", ".join(sorted(record.formats))
         raise ConfigError(f"{folder}: holds nothing for {format_name}. Available: {available}")
-    _refuse_damaged(folder, (entry["input"], entry["output"], *record["images"]))
-    kind = entry["output"]
-    type_ = TensorType(kind["dtype"], kind["scale"], kind["zero_point"])
-    images, expected = (_read_array(folder, entry[end]) for end in ("input", "output"))
-    runtime, stored = _answers(format_name, _model_file(model, record, entry), images)
+    _refuse_damaged(folder, (entry.input, entry.output, *record.images))
+    _check_counts(folder, record, entry)
+    type_ = TensorType(entry.output.dtype, entry.output.scale, entry.output.zero_point)
+    images, expected = (_read_array(folder, end) for end in (entry.input, entry.output))
+    runtime, stored = _answers(format_name, _model_file(model, record, format_name), images)
     given, expected = type_.decode(stored), type_.decode(expected)
     if given.shape != expected.shape:
         raise ConfigError(
-            f"{model}: gives {given.shape[1]} probabilities, expected {expected.shape[1]}"
+            f"{model}: gives answers of shape {given.shape[1:]}, expected {expected.shape[1:]}"
         )
     difference = np.abs(given - expected).max(axis=1)
-    off = np.flatnonzero(~(difference <= entry["tolerance"]))
+    off = np.flatnonzero(~(difference <= entry.tolerance))
     return Replay(
         images=len(expected),
-        wrong=tuple(record["images"][index]["file"] for index in off),
+        wrong=tuple(record.images[index].file for index in off),
         largest_difference=float(difference.max()),
-        tolerance=entry["tolerance"],
+        tolerance=entry.tolerance,
         runtime=runtime,
-        recorded_runtime=entry["runtime"],
+        recorded_runtime=entry.runtime,
     )
 
 
@@ -94,37 +156,79 @@ def _answers(format_name: str, path: Path, images: np.ndarray) -> tuple[str, np.
     """The runtime that answered, and the answers as they are stored."""
     if not path.exists():
         raise ConfigError(f"{path}: there is no such file; name the {format_name} with --model")
+    with TemporaryDirectory() as folder:
+        given, answers = Path(folder) / "images.npy", Path(folder) / "answers.npy"
+        np.save(given, images)
+        argument = {
+            "format_name": format_name,
+            "path": str(path.resolve()),
+            "images": str(given),
+            "answers": str(answers),
+        }
+        outcome = child.call(ANSWER, argument, timeout_seconds=TIMEOUT_SECONDS)
+        (said,) = outcome.values or ({"problem": outcome.failure},)
+        if refused := said.get("refused"):
+            raise ConfigError(refused)
+        if problem := said.get("problem"):
+            raise ConfigError(
+                f"{path}: does not run as {format_name} ({problem}); name a file that this "
+                "program exported"
+            )
+        return said["runtime"], np.load(answers)
+
+
+def answer(argument: Mapping[str, str]) -> Iterator[dict[str, str]]:
+    """The child's side: writes the answers and yields who gave them, or why there are none."""
+    name, path = argument["format_name"], Path(argument["path"])
     try:
-        predictor = exporter(format_name).load(format_name, path, 1)
-        return predictor.runtime, predictor.run(images)
+        refuse_reaching(name, path)
+        predictor = exporter(name).load(name, path, 1)
+        np.save(argument["answers"], predictor.run(np.load(argument["images"])))
+    except PipelineError as error:
+        yield {"refused": str(error)}
     except Exception as error:  # a runtime may raise anything on a file that is not its own
-        first_line = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise ConfigError(f"{path}: does not run as {format_name} ({first_line})") from error
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        yield {"problem": lines[0]}
+    else:
+        yield {"runtime": predictor.runtime}
 
 
-def _model_file(model: Path, record: Mapping[str, Any], entry: Mapping[str, Any]) -> Path:
+def _model_file(model: Path, record: Record, format_name: str) -> Path:
     if not (model / contract.FILE_NAME).is_file():
         return model
     key = contract.read(model).model_key
-    if key != record["model_key"]:
+    if key != record.model_key:
         raise ConfigError(
             f"{model}: exported from the model {key}, but the golden images are answers of "
-            f"{record['model_key']}; name the file that they belong to with --model"
+            f"{record.model_key}; name the file that they belong to with --model"
         )
-    return Path(model / entry["file"])
+    return model / formats()[format_name].path
 
 
-def _read_array(folder: Path, entry: Mapping[str, Any]) -> np.ndarray:
-    dtype = np.dtype(entry["dtype"])
-    values = np.frombuffer((folder / entry["file"]).read_bytes(), dtype.newbyteorder("<"))
-    return values.reshape(entry["shape"]).astype(dtype)
+def _read_array(folder: Path, entry: Numbers) -> np.ndarray:
+    dtype, path = np.dtype(entry.dtype), folder / entry.file
+    values = np.frombuffer(path.read_bytes(), dtype.newbyteorder("<"))
+    return values.reshape(entry.shape).astype(dtype)
 
 
-def _refuse_damaged(folder: Path, entries: Iterable[Mapping[str, Any]]) -> None:
+def _refuse_damaged(folder: Path, entries: Iterable[Listed]) -> None:
     for entry in entries:
-        path = folder / entry["file"]
-        if not path.is_file() or sha256(path) != entry["sha256"]:
+        path = folder / entry.file
+        if not path.resolve().is_relative_to(folder.resolve()):
+            raise DataError(f"{folder / FILE_NAME}: names {entry.file!r} outside of it; {AGAIN}")
+        if not path.is_file() or sha256(path) != entry.sha256:
             raise DataError(
                 f"{path}: {'is not as' if path.exists() else 'missing, though'} verify wrote it; "
-                "copy the golden folder of the run again"
+                f"{AGAIN}"
+            )
+
+
+def _check_counts(folder: Path, record: Record, entry: Entry) -> None:
+    for numbers in (entry.input, entry.output):
+        size = math.prod(numbers.shape) * np.dtype(numbers.dtype).itemsize
+        found = (folder / numbers.file).stat().st_size
+        if size != found or numbers.shape[0] != len(record.images):
+            raise DataError(
+                f"{folder / numbers.file}: has {found:,} bytes, but {FILE_NAME} says "
+                f"{numbers.shape} of {numbers.dtype} for {len(record.images)} images; {AGAIN}"
             )

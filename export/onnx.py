@@ -1,7 +1,7 @@
 """ONNX in float32 and in int8 (static, QDQ); any batch, named `N`; input and output float32."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -82,7 +82,7 @@ def write(request: ExportRequest) -> None:
 def read_contract(path: Path) -> str:
     import onnx
 
-    for entry in onnx.load(path).metadata_props:
+    for entry in onnx.load(path, load_external_data=False).metadata_props:
         if entry.key == CONTRACT:
             return str(entry.value)
     raise ValueError(f"it carries no {CONTRACT}")
@@ -211,12 +211,18 @@ def facts(format_name: str, path: Path) -> Facts:
     return onnx_facts.read(path)
 
 
+def reach(format_name: str, path: Path) -> Iterator[str]:
+    from export.facts import onnx_reach
+
+    return onnx_reach.reach(path)
+
+
 def inspect(format_name: str, path: Path) -> Interface:
     import onnx
 
     from export.facts import onnx_facts
 
-    return onnx_facts.interface(onnx.load(path))
+    return onnx_facts.interface(onnx.load(path, load_external_data=False))
 
 
 def load(format_name: str, path: Path, threads: int) -> Predictor:

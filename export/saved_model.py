@@ -1,5 +1,6 @@
 """SavedModel, laid out for TensorFlow Serving."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,12 @@ def facts(format_name: str, path: Path) -> Facts:
     from export.facts import saved_model_facts
 
     return saved_model_facts.read(path / VERSION)
+
+
+def reach(format_name: str, path: Path) -> Iterator[str]:
+    from export.facts import saved_model_reach
+
+    return saved_model_reach.reach(path / VERSION)
 
 
 def inspect(format_name: str, path: Path) -> Interface:

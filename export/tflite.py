@@ -1,5 +1,6 @@
 """TFLite in float32, float16 and with dynamic range; batch of 1."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +75,12 @@ def facts(format_name: str, path: Path) -> Facts:
     from export.facts import tflite_facts
 
     return tflite_facts.read(path)
+
+
+def reach(format_name: str, path: Path) -> Iterator[str]:
+    from export.tflite_files import reach
+
+    return reach.reach(path)
 
 
 def inspect(format_name: str, path: Path) -> Interface:

@@ -11,14 +11,22 @@ from export.interface import FLOAT32, TensorType
 from export.quantizing import ranges, recipes, record
 from export.quantizing.recipes import Io, Recipe, Rounding
 from export.quantizing.tries import Subject, search
-from export.tflite import LOSES_LITTLE, facts, inspect, load, read_contract, saved_model_of_one
+from export.tflite import (
+    LOSES_LITTLE,
+    facts,
+    inspect,
+    load,
+    reach,
+    read_contract,
+    saved_model_of_one,
+)
 from export.tflite_files import completion
 from pipeline.errors import ExportError
 
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["FORMATS", "facts", "inspect", "load", "read_contract", "write"]
+__all__ = ["FORMATS", "facts", "inspect", "load", "reach", "read_contract", "write"]
 
 # Other kernels round otherwise: up to 5 of 256 steps lie between what XNNPACK's and TensorFlow Lite
 # Micro's make of MNIST's 10,000 test images. This is more than twice that; a wrong input is off by

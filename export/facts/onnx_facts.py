@@ -17,7 +17,7 @@ CARRIES = ("DequantizeLinear", "Identity", "Cast", "Reshape", "Transpose", "Sque
 
 
 def read(path: Path) -> Facts:
-    model = onnx.load(path)
+    model = onnx.load(path, load_external_data=False)
     graph = _Graph(onnx.shape_inference.infer_shapes(model).graph)
     return Facts(
         interface=interface(model),
