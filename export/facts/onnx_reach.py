@@ -7,13 +7,16 @@ from typing import Any
 import onnx
 from google.protobuf.message import DecodeError, Message  # type: ignore[import-untyped]
 
+from pipeline.file_kinds import kind_of_bytes
+
 
 def reach(path: Path) -> Iterator[str]:
     """Each ends a sentence on the file."""
+    content = path.read_bytes()
     try:
-        model = onnx.ModelProto.FromString(path.read_bytes())
+        model = onnx.ModelProto.FromString(content)
     except DecodeError:
-        yield "is no ONNX file"
+        yield f"is {kind_of_bytes(content) or 'no ONNX file'}"
         return
     for tensor in _tensors(model):
         if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import stat
 import struct
 import zipfile
 import zlib
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import ConfigError
+from pipeline.file_kinds import kind_of
 
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
 EXPECTED = frozenset({CONFIG, WEIGHTS, "metadata.json"})
@@ -64,7 +66,10 @@ def open_archive(path: Path) -> Archive:
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror or error})") from error
     except DAMAGE as error:
-        raise _refusal(path, f"is no whole zip file ({error})") from error
+        kind = kind_of(path)
+        is_other = kind not in (None, "a zip archive")
+        found = f"is {kind}" if is_other else f"is no whole zip file ({error})"
+        raise _refusal(path, found) from error
     _check_weights(path, members[WEIGHTS])
     return Archive(_parsed(path, members.pop(CONFIG)), members)
 
@@ -95,6 +100,8 @@ def _refuse_foreign_members(path: Path, source: zipfile.ZipFile) -> None:
         if count > 1:
             raise _forgery(path, f"holds {name} twice")
     for member in members:
+        if stat.S_ISLNK(member.external_attr >> 16):
+            raise _forgery(path, f"holds a link ({member.filename})")
         if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise _forgery(path, f"packs {member.filename} by method {member.compress_type}")
     unpacked = sum(member.file_size for member in members)

@@ -19,6 +19,7 @@ CLASS_NAME, FUNCTION_NAME = re.compile(r"[A-Z][A-Za-z0-9_]*"), re.compile(r"[a-z
 FLOATS = frozenset({"float16", "bfloat16", "float64", "mixed_float16", "mixed_bfloat16"})
 DTYPE_KEYS = ("dtype", "default_policy")
 COMPILATION = "compile_config"
+FILE_KEYS = ("vocabulary", "idf_weights", "filepath")
 
 Objects = Iterator[dict[str, Any]]
 
@@ -40,6 +41,16 @@ def stored_code(config: Any) -> list[str]:
     """Classes that run code which is stored in the file, or in a file that it names."""
     names = {_class(o).rpartition(".")[2] for o in _objects(config)} & RUNS_CODE
     return sorted({"Lambda" if name == "__lambda__" else name for name in names})
+
+
+def files_read(config: Any) -> list[str]:
+    """Files outside of the model's that a layer would read: a vocabulary may be a file's name."""
+    named = (o["config"].get(key) for o in _objects(config) if _has_values(o) for key in FILE_KEYS)
+    return sorted({name for name in named if isinstance(name, str)})
+
+
+def _has_values(part: dict[str, Any]) -> bool:
+    return isinstance(part.get("config"), dict)
 
 
 def foreign_names(config: Any) -> list[str]:

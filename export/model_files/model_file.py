@@ -72,6 +72,11 @@ def _refuse_code(path: Path, archive: Archive) -> None:
             f"{path}: holds {', '.join((*stored, *foreign))}, which can run any code when it is "
             f"loaded; if you trust the file, set train.trust_model_file=true{code}"
         )
+    if files := model_config.files_read(archive.config):
+        raise ConfigError(
+            f"{path}: reads {', '.join(files)} when it is loaded; give the layer its vocabulary "
+            "itself and save the model again"
+        )
 
 
 def _built(path: Path, archive: Archive, trust: Trust | None) -> "keras.Model":

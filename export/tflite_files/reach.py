@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from export.tflite_files.graph import is_custom, kind, parse, text
+from pipeline.file_kinds import kind_of_bytes
 
 IDENTIFIER = b"TFL3"
 
@@ -12,7 +13,7 @@ def reach(path: Path) -> Iterator[str]:
     """Each ends a sentence on the file."""
     content = path.read_bytes()
     if content[4:8] != IDENTIFIER:
-        yield f"is no TFLite file (it has no {IDENTIFIER.decode()} at byte 4)"
+        yield f"is {kind_of_bytes(content) or 'no TFLite file'}"
         return
     try:
         model = parse(content)

@@ -15,6 +15,7 @@ from pydantic import Field
 
 from pipeline.config import ClassNames, DataSection, OutsidePath
 from pipeline.errors import DataError
+from pipeline.file_kinds import HEAD_BYTES, kind_of_bytes
 from pipeline.sources import LabelledImages, SourceData
 
 if TYPE_CHECKING:
@@ -160,7 +161,7 @@ def _read_shape(path: Path, stream: BinaryIO, magic: int) -> tuple[int, ...]:
     found = stream.read(4)
     if found != magic.to_bytes(4, "big"):
         kind = KINDS.get(int.from_bytes(found, "big"))
-        what = f"a file of IDX {kind}" if kind else f"a file that begins with 0x{found.hex()}"
+        what = f"a file of IDX {kind}" if kind else _strange(found + stream.read(HEAD_BYTES))
         raise DataError(
             f"{path}: {what}, expected IDX {KINDS[magic]} (0x{magic:08x}). "
             "Name the right file in the data section."
@@ -170,6 +171,10 @@ def _read_shape(path: Path, stream: BinaryIO, magic: int) -> tuple[int, ...]:
     if len(sizes) < 4 * count:
         raise DataError(f"{path}: ends inside its header. Download it again.")
     return tuple(int.from_bytes(sizes[at : at + 4], "big") for at in range(0, 4 * count, 4))
+
+
+def _strange(head: bytes) -> str:
+    return kind_of_bytes(head) or f"a file that begins with 0x{head[:4].hex()}"
 
 
 def _read_at_most(stream: BinaryIO, size_bytes: int) -> bytearray:

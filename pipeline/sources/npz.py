@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 
 from pipeline.config import ClassNames, DataSection, OutsidePath, Section
 from pipeline.errors import DataError
+from pipeline.file_kinds import kind_of
 from pipeline.sources import LabelledImages, SourceData
 from pipeline.sources._npy import read_array
 
@@ -125,8 +126,10 @@ def _reading(path: Path) -> Iterator[None]:
     try:
         yield
     except ARCHIVE_ERRORS as error:
+        kind = kind_of(path)
+        why = kind if kind not in (None, "a zip archive") else " ".join(str(error).split())
         raise DataError(
-            f"{path}: no whole .npz archive ({' '.join(str(error).split())}). "
+            f"{path}: no whole .npz archive ({why}). "
             "Download it again, or write it with numpy.savez_compressed."
         ) from error
 
