@@ -1,16 +1,27 @@
 """Files that try to reach a canary are refused, and the canary stays untouched."""
 
 import re
+from dataclasses import replace
 
 import keras
 import pytest
 
+from export.formats import refuse_reaching
 from export.model_files import model_file
 from pipeline.errors import PipelineError
-from tests.hostile import keras_files, model_archives
+from tests.hostile import exported_files, keras_files, model_archives
 from tests.hostile.canary import Canary, Place
 
 MODELS = {**keras_files.KINDS, **model_archives.KINDS}
+EXPORTED = {
+    (name, kind): hostile
+    for name, kinds in {
+        "onnx": exported_files.ONNX,
+        "saved_model": exported_files.SAVED_MODEL,
+        "tflite_float32": exported_files.TFLITE,
+    }.items()
+    for kind, hostile in kinds.items()
+}
 
 
 @pytest.fixture
@@ -58,3 +69,12 @@ def test_a_hostile_model_is_refused_before_keras_sees_it(place, monkeypatch, kin
             return model_file.load(path)
 
     check(read, MODELS[kind], place)
+
+
+@pytest.mark.parametrize(("name", "kind"), EXPORTED)
+def test_a_hostile_exported_file_is_refused_before_its_runtime_sees_it(
+    place, smoke_run, name, kind
+):
+    (exported,) = smoke_run.glob("export/*")
+    place = replace(place, exported=exported)
+    check(lambda path: refuse_reaching(name, path), EXPORTED[name, kind], place)
