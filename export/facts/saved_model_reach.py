@@ -13,6 +13,8 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from tensorflow.core.protobuf import saved_model_pb2
 
+from pipeline.file_kinds import kind_of_bytes
+
 COMPUTING = frozenset(
     f"tensorflow.python.ops.gen_{name}_ops"
     for name in (
@@ -41,10 +43,11 @@ def reach(folder: Path) -> Iterator[str]:
             yield f"has a link or a device inside ({path.relative_to(folder)})"
         elif path.name in OTHER_GRAPHS:
             yield f"has a second graph ({path.relative_to(folder)})"
+    content = (folder / "saved_model.pb").read_bytes()
     try:
-        model = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
+        model = saved_model_pb2.SavedModel.FromString(content)
     except DecodeError:
-        yield "has a saved_model.pb that is no SavedModel"
+        yield f"has a saved_model.pb that is {kind_of_bytes(content) or 'no SavedModel'}"
         return
     if len(model.meta_graphs) != 1 or not model.meta_graphs[0].HasField("object_graph_def"):
         yield "is not a SavedModel of TensorFlow 2 with a single graph"

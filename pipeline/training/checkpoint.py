@@ -128,7 +128,7 @@ def decode(data: bytes) -> Checkpoint:
         raise ValueError("its SHA-256 is not that of its bytes")
     try:
         return _parse(data)
-    except (LookupError, TypeError, AttributeError, BadZipFile) as error:
+    except (LookupError, TypeError, AttributeError, BadZipFile, MemoryError) as error:
         raise ValueError(f"it holds no checkpoint: {error}") from error
 
 

@@ -7,9 +7,13 @@ import keras
 import pytest
 
 from export.formats import refuse_reaching
+from export.golden_replay import replay
 from export.model_files import model_file
+from pipeline import plugins
+from pipeline.config_loading import load_config
 from pipeline.errors import PipelineError
-from tests.hostile import exported_files, keras_files, model_archives
+from pipeline.training.checkpoint import CheckpointFile
+from tests.hostile import exported_files, foreign_files, keras_files, model_archives, saved_models
 from tests.hostile.canary import Canary, Place
 
 MODELS = {**keras_files.KINDS, **model_archives.KINDS}
@@ -17,7 +21,7 @@ EXPORTED = {
     (name, kind): hostile
     for name, kinds in {
         "onnx": exported_files.ONNX,
-        "saved_model": exported_files.SAVED_MODEL,
+        "saved_model": saved_models.KINDS,
         "tflite_float32": exported_files.TFLITE,
     }.items()
     for kind, hostile in kinds.items()
@@ -78,3 +82,67 @@ def test_a_hostile_exported_file_is_refused_before_its_runtime_sees_it(
     (exported,) = smoke_run.glob("export/*")
     place = replace(place, exported=exported)
     check(lambda path: refuse_reaching(name, path), EXPORTED[name, kind], place)
+
+
+@pytest.mark.parametrize("kind", foreign_files.YAML)
+def test_a_hostile_config_calls_nothing(place, kind):
+    check(load_config, foreign_files.YAML[kind], place)
+
+
+def read_data(source, path):
+    options = plugins.load(plugins.SOURCES, source)
+    given = {"file": path} if source == "npz" else {"folder": path.parent}
+    return options.load(options.Options(**given))
+
+
+@pytest.mark.parametrize(("source", "kind"), foreign_files.DATA)
+def test_hostile_data_is_refused_unopened(place, source, kind):
+    if source == "idx":
+        for name in ("train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
+            (place.folder / f"{name}-ubyte").write_bytes(b"")
+    check(lambda path: read_data(source, path), foreign_files.DATA[source, kind], place)
+
+
+DOWNLOADS = {
+    "data.npz": lambda path: read_data("npz", path),
+    "train-images-idx3-ubyte.gz": lambda path: read_data("idx", path),
+    "mine.keras": model_file.load,
+    "model.onnx": lambda path: refuse_reaching("onnx", path),
+    "model.tflite": lambda path: refuse_reaching("tflite_float32", path),
+    "saved_model/1/saved_model.pb": lambda path: refuse_reaching("saved_model", path.parents[1]),
+}
+
+
+@pytest.mark.parametrize("found", foreign_files.INSTEAD)
+@pytest.mark.parametrize("name", DOWNLOADS)
+def test_a_download_that_is_something_else_is_called_so(tmp_path, name, found):
+    path = tmp_path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if name.startswith("train"):
+        for other in ("train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
+            (tmp_path / f"{other}-ubyte").write_bytes(b"")
+    path.write_bytes(foreign_files.INSTEAD[found])
+    with pytest.raises(PipelineError, match=found) as caught:
+        DOWNLOADS[name](path)
+    assert path.parts[len(tmp_path.parts)] in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", foreign_files.CHECKPOINTS)
+def test_a_hostile_checkpoint_is_passed_over_aloud(place, kind):
+    hostile, said = foreign_files.CHECKPOINTS[kind], []
+    path = hostile.make(place)
+    assert CheckpointFile(path.parent).read("f", said.append) is None
+    assert place.canary.touched() == []
+    (line,) = said
+    assert line.startswith(f"{path} is damaged and not used (")
+    assert re.search(hostile.said, line), line
+    if hostile.naive:
+        check_is_bait(hostile, path, place)
+
+
+@pytest.mark.parametrize("kind", foreign_files.GOLDEN)
+def test_a_hostile_golden_folder_is_refused_before_a_model_is_asked(place, kind):
+    def read(folder):
+        return replay(folder, "onnx", folder / "nothing.onnx")
+
+    check(read, foreign_files.GOLDEN[kind], place)
