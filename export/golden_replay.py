@@ -6,6 +6,7 @@ looked into before its runtime is, and the runtime runs in a child process.
 
 import json
 import math
+import resource
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from pipeline.errors import ConfigError, DataError, PipelineError
 ANSWER = "export.golden_replay:answer"
 TIMEOUT_SECONDS = 300.0
 MOST_BYTES = 1 << 26
+MOST_MEMORY_BYTES = 1 << 34  # of addresses, of which TensorFlow takes a third without a model
 AGAIN = "copy the golden folder of the run again"
 
 Size = Annotated[int, Field(ge=0)]
@@ -180,6 +182,7 @@ def _answers(format_name: str, path: Path, images: np.ndarray) -> tuple[str, np.
 def answer(argument: Mapping[str, str]) -> Iterator[dict[str, str]]:
     """The child's side: writes the answers and yields who gave them, or why there are none."""
     name, path = argument["format_name"], Path(argument["path"])
+    resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY_BYTES, MOST_MEMORY_BYTES))
     try:
         refuse_reaching(name, path)
         predictor = exporter(name).load(name, path, 1)

@@ -1,19 +1,32 @@
 """Files that try to reach a canary are refused, and the canary stays untouched."""
 
 import re
+import subprocess
+import sys
+from collections import Counter
 from dataclasses import replace
 
 import keras
+import numpy as np
 import pytest
 
-from export.formats import refuse_reaching
-from export.golden_replay import replay
+from export import golden_replay
+from export.formats import formats, refuse_reaching
 from export.model_files import model_file
 from pipeline import plugins
 from pipeline.config_loading import load_config
-from pipeline.errors import PipelineError
+from pipeline.errors import ConfigError, PipelineError
+from pipeline.plugins import ROOT
+from pipeline.store import sha256
 from pipeline.training.checkpoint import CheckpointFile
-from tests.hostile import exported_files, foreign_files, keras_files, model_archives, saved_models
+from tests.hostile import (
+    exported_files,
+    foreign_files,
+    keras_files,
+    model_archives,
+    mutants,
+    saved_models,
+)
 from tests.hostile.canary import Canary, Place
 
 MODELS = {**keras_files.KINDS, **model_archives.KINDS}
@@ -143,6 +156,70 @@ def test_a_hostile_checkpoint_is_passed_over_aloud(place, kind):
 @pytest.mark.parametrize("kind", foreign_files.GOLDEN)
 def test_a_hostile_golden_folder_is_refused_before_a_model_is_asked(place, kind):
     def read(folder):
-        return replay(folder, "onnx", folder / "nothing.onnx")
+        return golden_replay.replay(folder, "onnx", folder / "nothing.onnx")
 
     check(read, foreign_files.GOLDEN[kind], place)
+
+
+def call(*arguments):
+    return subprocess.run(
+        [sys.executable, "run_pipeline.py", *map(str, arguments)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+
+
+def fingerprints(folder):
+    return {p: sha256(p) for p in sorted(folder.rglob("*")) if p.is_file() and not p.is_symlink()}
+
+
+@pytest.mark.parametrize(
+    ("name", "kinds", "kind"),
+    [
+        ("onnx", exported_files.ONNX, "weights behind a hard link"),
+        ("saved_model", saved_models.KINDS, "writes a file"),
+    ],
+)
+def test_check_golden_refuses_a_hostile_file_in_one_line(place, smoke_run, name, kinds, kind):
+    (golden,) = smoke_run.glob("verify/*/golden")
+    before, path = fingerprints(smoke_run), kinds[kind].make(place)
+    place.canary.touched()
+    ended = call("check-golden", golden, "--format", name, "--model", path)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith(f"error  {path}: does not run as {name} (it ")
+    assert re.search(kinds[kind].said, line)
+    assert line.endswith("; name a file that this program exported, and none of unknown origin")
+    assert place.canary.touched() == []
+    assert fingerprints(smoke_run) == before
+
+
+def test_a_runtime_that_a_file_brings_down_is_an_answer(place, monkeypatch):
+    folder = foreign_files.golden(lambda record, place: None)(place)
+    (model := place.folder / "model.onnx").touch()
+    monkeypatch.setattr(golden_replay, "ANSWER", "tests.hostile.mutants:dies")
+    with pytest.raises(ConfigError, match=r"as onnx \(was killed by SIGABRT.*; name a"):
+        golden_replay.replay(folder, "onnx", model)
+
+
+@pytest.mark.parametrize("count", [250, pytest.param(10_000, marks=pytest.mark.long)])
+@pytest.mark.parametrize(("name", "dtype"), [("tflite_int8", "uint8"), ("onnx", "float32")])
+def test_a_file_that_is_damaged_anywhere_is_answered_or_refused(
+    smoke_run, tmp_path, name, dtype, count
+):
+    (original,) = smoke_run.glob(f"export/*/{formats()[name].path}")
+    np.save(tmp_path / "images.npy", np.ones((1, 28, 28, 1), dtype))
+    argument = {
+        "format_name": name,
+        "original": str(original),
+        "path": str(tmp_path / original.name),
+        "images": str(tmp_path / "images.npy"),
+        "answers": str(tmp_path / "answers.npy"),
+    }
+    found = mutants.outcomes(argument, count, timeout_seconds=count / 5)
+    assert len(found) == count
+    assert not [what for how, what in found if how == "died" and "took longer" in what]
+    counts = Counter(how for how, _ in found)
+    assert counts.keys() - {"died"} == {"runtime", "refused", "problem"}
+    assert min(counts["runtime"], counts["refused"]) > count / 5
