@@ -10,16 +10,17 @@ from export.model_files import model_file
 from pipeline.config import PipelineConfig
 from pipeline.data import description
 from pipeline.data.dataset import steps_per_epoch
+from pipeline.errors import StageError
 from pipeline.stages import StageContext, StageResult
 from pipeline.training.callbacks import (
     KeepBest,
     ShowProgress,
-    StopOnDivergence,
     WriteHistory,
     WriteTensorBoard,
 )
 from pipeline.training.checkpoint import CheckpointFile
 from pipeline.training.determinism import deterministic, machine
+from pipeline.training.divergence import DivergedError, StopOnDivergence, keep_last_good
 from pipeline.training.fitting import Splits, fit, open_splits
 from pipeline.training.model_creation import create_model
 from pipeline.training.model_import import import_model
@@ -46,26 +47,31 @@ def _train(context: StageContext) -> StageResult:
     context.progress.line(f"{execution.policy} on {execution.reason}")
     context.progress.line(place)
     with deterministic(config.train.deterministic):
-        best = _fit(model, context, splits, execution)
+        best = KeepBest(config.train.monitor)
+        try:
+            _fit(model, context, splits, execution, best)
+        except DivergedError as error:
+            kept = keep_last_good(untrained, best, context.scratch)
+            raise StageError(f"{error}; {kept}") from error
     _save_float32(untrained, best, context.output / model_file.MODEL)
     return _result(config, execution, best)
 
 
-def _fit(model: Any, context: StageContext, splits: Splits, execution: Execution) -> KeepBest:
+def _fit(
+    model: Any, context: StageContext, splits: Splits, execution: Execution, best: KeepBest
+) -> None:
     section = context.config.train
-    best = KeepBest(section.monitor)
     total = section.epochs * steps_per_epoch(len(splits.train), section.batch_size)
     resume = _resume(context, execution)
     with context.progress.task("training", total) as task:
         callbacks = [
-            StopOnDivergence(),
+            StopOnDivergence(section),
             best,
             WriteHistory(context.output / "history.csv"),
             WriteTensorBoard(context.output / "tensorboard"),
             ShowProgress(task),
         ]
         fit(model, context.config, splits, execution, callbacks, resume)
-    return best
 
 
 def _resume(context: StageContext, execution: Execution) -> Resume:

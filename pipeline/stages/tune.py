@@ -11,8 +11,9 @@ from pipeline.config import PipelineConfig
 from pipeline.config_loading import with_values
 from pipeline.data import description
 from pipeline.stages import StageContext, StageResult
-from pipeline.training.callbacks import KeepBest, StopOnDivergence
+from pipeline.training.callbacks import KeepBest
 from pipeline.training.determinism import deterministic
+from pipeline.training.divergence import StopOnDivergence
 from pipeline.training.fitting import Splits, fit, open_splits
 from pipeline.training.model_creation import create_model
 from pipeline.training.precision import Execution, decide_execution
@@ -72,7 +73,7 @@ def _train_once(
     objective = config.tune.objective
     model = create_model(config, shape, splits.num_classes, execution.policy)
     best = KeepBest(objective)
-    fit(model, config, splits, execution, [StopOnDivergence(), best])
+    fit(model, config, splits, execution, [StopOnDivergence(config.train), best])
     return best.logs[objective]
 
 
@@ -87,7 +88,7 @@ def _number(value: Any) -> str:
 
 def _line(trial: Trial, objective: str) -> str:
     name = objective.replace("val_", "validation ")
-    result = f"{name} {trial.score:.4f}" if trial.score is not None else "failed"
+    result = f"{name} {trial.score:.4f}" if trial.score is not None else f"failed ({trial.why})"
     return f"trial {trial.number}: {result} with {_words(trial)}"
 
 

@@ -1,4 +1,4 @@
-"""What watches training: progress, history, the best weights so far, trouble."""
+"""What watches training: progress, history, the best weights so far."""
 
 import csv
 from pathlib import Path
@@ -9,7 +9,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pipeline.errors import StageError
 from pipeline.progress import Task
 from pipeline.training.checkpoint import State
 
@@ -170,21 +169,3 @@ class WriteTensorBoard(keras.callbacks.Callback):
         self._epochs = state.values["epochs"]
         for epoch in range(len(self._epochs)):
             self._write(epoch)
-
-
-class StopOnDivergence(keras.callbacks.Callback):
-    """Ends training when a loss is no longer a number."""
-
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        _check_finite("the loss", logs["loss"], f"step {batch + 1} of an epoch")
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        _check_finite("the validation loss", logs["val_loss"], f"the end of epoch {epoch + 1}")
-
-
-def _check_finite(name: str, loss: float, moment: str) -> None:
-    if not np.isfinite(loss):
-        raise StageError(
-            f"train: {name} became {loss} at {moment}; "
-            "lower train.learning_rate, or train with train.precision=float32"
-        )

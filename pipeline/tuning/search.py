@@ -29,12 +29,14 @@ class Trial:
         values: of the searched keys.
         epochs: how many it trained.
         score: of the objective on validation, or None if it failed.
+        why: it failed.
     """
 
     number: int
     values: TrialValues
     epochs: int
     score: float | None
+    why: str = ""
 
 
 def create_space(space: Mapping[str, Dimension]) -> keras_tuner.HyperParameters:
@@ -159,7 +161,7 @@ class Search(BaseTuner):
         """Searches; gives every trial, in the order of their ends.
 
         Raises:
-            StageError: three trials in a row failed, or none succeeded.
+            StageError: none succeeded, or three in a row failed by another error than a divergence.
         """
         try:
             self.search()
@@ -168,7 +170,10 @@ class Search(BaseTuner):
         except RuntimeError as error:
             raise StageError(f"tune: three trials in a row failed: {_last_line(error)}") from error
         if self.best() is None:
-            raise StageError("tune: no trial succeeded; narrow tune.space, such as its rates")
+            raise StageError(
+                f"tune: no trial succeeded (the last: {self.trials()[-1].why}); narrow tune.space, "
+                "such as its rates"
+            )
         return self.trials()
 
     def run_trial(self, trial: Any, *arguments: Any, **options: Any) -> dict[str, float]:
@@ -179,6 +184,9 @@ class Search(BaseTuner):
             )
         except (ConfigError, DataError, OSError) as error:  # would fail every trial alike
             raise keras_tuner.errors.FatalError(str(error)) from error
+        except StageError:  # a training that diverged says nothing of the next one
+            self.oracle.max_consecutive_failed_trials += 1
+            raise
         return {self._section.objective: score}
 
     def on_trial_end(self, trial: Any) -> None:
@@ -202,7 +210,9 @@ class Search(BaseTuner):
         epochs = int(values.get("tuner/epochs", self._section.epochs))
         searched = {key: _own(d, values[key]) for key, d in self._section.space.items()}
         score = None if trial.score is None else float(trial.score)
-        return Trial(number, searched, epochs, score)
+        failure = _last_line(RuntimeError(trial.message or ""))
+        why = failure.removeprefix("train: ").partition(";")[0] if score is None else ""
+        return Trial(number, searched, epochs, score, why)
 
 
 def _own(dimension: Dimension, value: Any) -> Any:

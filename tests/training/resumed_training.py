@@ -19,9 +19,10 @@ from pipeline.config import (
 from pipeline.data import description, records, sharding
 from pipeline.data.description import Description
 from pipeline.sources import LabelledImages
-from pipeline.training.callbacks import KeepBest, StopOnDivergence, WriteHistory
+from pipeline.training.callbacks import KeepBest, WriteHistory
 from pipeline.training.checkpoint import CheckpointFile
 from pipeline.training.determinism import deterministic
+from pipeline.training.divergence import StopOnDivergence
 from pipeline.training.fitting import Splits, fit, open_splits
 from pipeline.training.precision import Execution
 from pipeline.training.resuming import Resume
@@ -113,7 +114,12 @@ def train(config: PipelineConfig, splits: Splits, folder: Path, *callbacks, bega
     resume = Resume(file, "same", "here", file.read("same", print))
     if began is not None:
         began.append(resume.place)
-    watchers = [StopOnDivergence(), best, WriteHistory(folder / "history.csv"), *callbacks]
+    watchers = [
+        StopOnDivergence(config.train),
+        best,
+        WriteHistory(folder / "history.csv"),
+        *callbacks,
+    ]
     with deterministic(config.train.deterministic):
         execution = Execution("float32", False, "test")
         fit(model, config, splits, execution, watchers, resume)

@@ -6,8 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from pipeline.errors import StageError
-from pipeline.training.callbacks import KeepBest, ShowProgress, StopOnDivergence, WriteHistory
+from pipeline.training.callbacks import KeepBest, ShowProgress, WriteHistory
 
 LOGS = {"accuracy": 0.5, "loss": 1.0, "val_accuracy": 0.5, "val_loss": 1.0}
 
@@ -88,14 +87,3 @@ def test_progress_advances_by_the_steps_of_each_execution():
         progress.on_epoch_end(epoch, {**LOGS, "val_accuracy": 0.875})
     assert [steps for steps, _ in task.told] == [4, 4, 2, 4, 4, 2]
     assert [note for _, note in task.told[2:4]] == ["", "epoch 1: validation accuracy 87.50%"]
-
-
-@pytest.mark.parametrize("loss", [float("nan"), float("inf")])
-def test_a_loss_that_is_no_number_ends_training_and_says_what_to_do(loss):
-    stop = StopOnDivergence()
-    stop.on_train_batch_end(0, LOGS)
-    stop.on_epoch_end(0, LOGS)
-    with pytest.raises(StageError, match=rf"^train: the loss became {loss} at step 10 of an epoch"):
-        stop.on_train_batch_end(9, {"loss": loss})
-    with pytest.raises(StageError, match=rf"^train: the validation loss became {loss} at the end"):
-        stop.on_epoch_end(2, {**LOGS, "val_loss": loss})

@@ -9,7 +9,8 @@ from pipeline.data import description, records, sharding
 from pipeline.data.description import Description
 from pipeline.errors import ConfigError, StageError
 from pipeline.sources import LabelledImages
-from pipeline.training.callbacks import KeepBest, ShowProgress, StopOnDivergence
+from pipeline.training.callbacks import KeepBest, ShowProgress
+from pipeline.training.divergence import StopOnDivergence
 from pipeline.training.fitting import Splits, _steps_at_once, fit, open_splits
 from pipeline.training.precision import Execution
 
@@ -206,14 +207,17 @@ def test_a_class_without_training_images_does_not_stop_balanced_training(
 ):
     two = splits.train.select(np.flatnonzero(splits.train.labels < 2))
     config = make_config(epochs=2, batch_size=20, class_weights="balanced")
-    recorder = train(tiny_model, config, Splits(two, splits.validation, 3), StopOnDivergence())
+    recorder = train(
+        tiny_model, config, Splits(two, splits.validation, 3), StopOnDivergence(config.train)
+    )
     assert len(recorder.logs) == 2
 
 
 def test_a_diverging_training_ends_in_an_error(tiny_model, make_config, splits):
     tiny_model.set_weights([np.full_like(w, np.nan) for w in tiny_model.get_weights()])
     with pytest.raises(StageError, match="the loss became nan"):
-        train(tiny_model, make_config(epochs=1), splits, StopOnDivergence())
+        config = make_config(epochs=1)
+        train(tiny_model, config, splits, StopOnDivergence(config.train))
 
 
 @pytest.mark.parametrize("ema", [None, 0.9])
@@ -235,7 +239,7 @@ def test_mixed_float16_trains_with_a_finite_loss(make_config, splits, ema):
     finally:
         keras.config.set_dtype_policy(policy)
     config = make_config(epochs=4, batch_size=20, learning_rate=0.01, ema_momentum=ema)
-    recorder = train(model, config, splits, StopOnDivergence())
+    recorder = train(model, config, splits, StopOnDivergence(config.train))
     assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
     losses = [logs["loss"] for logs in recorder.logs]
     assert np.isfinite(losses).all()

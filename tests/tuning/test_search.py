@@ -156,14 +156,41 @@ def test_a_trial_that_fails_is_recorded_without_a_score(tmp_path):
     assert done.best().number == 3
 
 
-def test_three_failures_in_a_row_end_the_search_and_say_why(tmp_path):
+def test_trials_that_diverge_do_not_end_the_search(tmp_path):
+    scores = iter([None, None, None, None, 0.7])
+
+    def sometimes(values, epochs):
+        if (score := next(scores)) is None:
+            raise StageError("train: the loss became nan at step 1 of epoch 1; lower it")
+        return score
+
+    done = search(tmp_path, score=sometimes, max_trials=5)
+    trials = done.run()
+    assert [trial.score for trial in trials] == [None] * 4 + [0.7]
+    assert [trial.why for trial in trials] == ["the loss became nan at step 1 of epoch 1"] * 4 + [
+        ""
+    ]
+
+
+def test_a_search_whose_trials_all_diverge_says_why(tmp_path):
+    def diverge(values, epochs):
+        raise StageError("train: the loss became nan at step 1 of epoch 1; lower it")
+
+    message = (
+        r"^tune: no trial succeeded \(the last: the loss became nan at step 1 of epoch 1\); na"
+    )
+    with pytest.raises(StageError, match=message):
+        search(tmp_path, score=diverge, max_trials=5).run()
+
+
+def test_three_other_failures_in_a_row_end_the_search_and_say_why(tmp_path):
     calls = []
 
     def fail(values, epochs):
         calls.append(values)
-        raise StageError("train: the loss became nan")
+        raise RuntimeError("no such device")
 
-    message = r"^tune: three trials in a row failed: train: the loss became nan$"
+    message = r"^tune: three trials in a row failed: RuntimeError: no such device$"
     with pytest.raises(StageError, match=message):
         search(tmp_path, score=fail).run()
     assert len(calls) == 3
