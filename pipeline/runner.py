@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from time import monotonic
 from typing import Any
 
-from pipeline import environment, graph
+from pipeline import environment, graph, library_trouble
 from pipeline.artifact import Artifact
 from pipeline.config import PipelineConfig
 from pipeline.config_loading import with_values
@@ -247,9 +247,11 @@ def _make(
 
 def _run(step: Step, context: StageContext) -> StageResult:
     stage = step.stage
+    library_trouble.refuse_small_limit(stage.name)
     with quiet_libraries():
         module = importlib.import_module(f"pipeline.stages.{stage.name}")
-    result: StageResult = module.run(context)
+    with library_trouble.is_a_stage_error(stage.name):
+        result: StageResult = module.run(context)
     if stage.outside_files:
         now = outside_version(outside_files(stage, context.config))
         if now != step.ingredients["outside"]:
