@@ -15,9 +15,9 @@ from export.formats import formats, refuse_reaching
 from export.model_files import model_file
 from pipeline import plugins
 from pipeline.config_loading import load_config
+from pipeline.digest import sha256
 from pipeline.errors import ConfigError, PipelineError
 from pipeline.plugins import ROOT
-from pipeline.store import sha256
 from pipeline.training.checkpoint import CheckpointFile
 from tests.hostile import (
     exported_files,
