@@ -168,7 +168,9 @@ class Search(BaseTuner):
         except keras_tuner.errors.FatalError as error:
             raise error.__cause__ or error from None
         except RuntimeError as error:
-            raise StageError(f"tune: three trials in a row failed: {_last_line(error)}") from error
+            raise StageError(
+                f"tune: three trials in a row failed: {_last_line(str(error))}"
+            ) from error
         if self.best() is None:
             raise StageError(
                 f"tune: no trial succeeded (the last: {self.trials()[-1].why}); narrow tune.space, "
@@ -210,7 +212,7 @@ class Search(BaseTuner):
         epochs = int(values.get("tuner/epochs", self._section.epochs))
         searched = {key: _own(d, values[key]) for key, d in self._section.space.items()}
         score = None if trial.score is None else float(trial.score)
-        failure = _last_line(RuntimeError(trial.message or ""))
+        failure = _last_line(trial.message or "")
         why = failure.removeprefix("train: ").partition(";")[0] if score is None else ""
         return Trial(number, searched, epochs, score, why)
 
@@ -222,6 +224,6 @@ def _own(dimension: Dimension, value: Any) -> Any:
     return value
 
 
-def _last_line(error: Exception) -> str:
-    line = (str(error).strip().splitlines() or ["no reason given"])[-1]
+def _last_line(text: str) -> str:
+    line = (text.strip().splitlines() or ["no reason given"])[-1]
     return re.sub(r"^pipeline\.errors\.\w+: ", "", line)

@@ -215,8 +215,8 @@ def test_a_class_without_training_images_does_not_stop_balanced_training(
 
 def test_a_diverging_training_ends_in_an_error(tiny_model, make_config, splits):
     tiny_model.set_weights([np.full_like(w, np.nan) for w in tiny_model.get_weights()])
+    config = make_config(epochs=1)
     with pytest.raises(StageError, match="the loss became nan"):
-        config = make_config(epochs=1)
         train(tiny_model, config, splits, StopOnDivergence(config.train))
 
 
