@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline.errors import DataError
+from pipeline.file_kinds import kind_of_bytes
 
 LONGEST_ROW_BYTES = 2**20
 MOST_SHOWN = 3
@@ -58,6 +59,8 @@ def read_header(path: Path, rows: Rows, delimiter: str, remedy: str) -> list[str
     header = next(rows, (0, []))[1]
     if not header:
         raise DataError(f"{path}: is empty. Expected a header and a row for each image.")
+    if len(header) == 1 and (kind := kind_of_bytes(header[0].encode())):
+        raise DataError(f"{path}: is {kind}, expected a CSV table. Download it again.")
     if len(header) == 1:
         raise DataError(
             f"{path}: line 1: one column, {shown(header[0])}, when split at {delimiter!r}. {remedy}"

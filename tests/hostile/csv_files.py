@@ -55,6 +55,11 @@ KINDS = {
         TABLE, "line 2: label '7'", "add its class", "data.classes=[cat, dog]"
     ),
     "no header": table(TABLE.partition("\n")[2], "line 1: no column 'label'", "data.label_column"),
+    "a web page": Hostile(
+        partial(write, content="<!DOCTYPE html>\n<html>\n"),
+        "train.csv: is a web page",
+        "Download it again",
+    ),
     "a header alone": table(header_of(4), "has no row", "Add images"),
     "an empty file": table("", "is empty", "Expected a header"),
     "a million columns": table(header_of(10**6), "line 1: longer than", "as files"),

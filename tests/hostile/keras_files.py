@@ -207,7 +207,9 @@ KINDS = {
         with_layer(lambda p: of_class("keras.layers", "JaxLayer")), f"holds JaxLayer, {RUNS}"
     ),
     "os.system": HostileFile(with_activation(function("os", "system")), f"holds system, {RUNS}"),
-    "eval": HostileFile(with_activation(function("builtins", "__import__")), "holds __import__"),
+    "__import__": HostileFile(
+        with_activation(function("builtins", "__import__")), f"holds __import__, {RUNS}"
+    ),
     "a download": HostileFile(
         with_activation(function("keras.utils", "get_file")), f"holds get_file, {RUNS}"
     ),

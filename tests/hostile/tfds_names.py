@@ -12,21 +12,25 @@ def named(dataset, *options):
     return make
 
 
-def damaged(folder):
-    """MNIST's own archives, but the first of them damaged."""
-    for path in idx.MNIST.glob("*.gz"):
-        content = path.read_bytes()
-        is_first = path.name.startswith("train-images")
-        (folder / path.name).write_bytes(content[: len(content) // (2 if is_first else 1)])
-    made = folder / "made"
-    made.mkdir()
-    return ["data.source=tfds", "data.dataset=mnist", f"data.data_dir={made}", *manual(folder)]
+def with_first(change):
+    """MNIST's own archives, but for a change to the bytes of the first of them."""
+
+    def make(folder):
+        for path in idx.MNIST.glob("*.gz"):
+            content, is_first = path.read_bytes(), path.name.startswith("train-images")
+            (folder / path.name).write_bytes(change(content) if is_first else content)
+        made = folder / "made"
+        made.mkdir()
+        return ["data.source=tfds", "data.dataset=mnist", f"data.data_dir={made}", *manual(folder)]
+
+    return make
 
 
 def manual(folder):
     return [f"data.manual_dir={folder}"]
 
 
+UNPREPARED = "data.dataset: mnist could not be prepared (NonMatchingChecksumError: "
 KINDS = {
     "an unknown name": Hostile(named("mnits"), "data.dataset: 'mnits'", "Did you mean 'mnist'?"),
     "a path for a name": Hostile(named("../../etc/passwd"), "data.dataset: ", "Write it as name"),
@@ -36,6 +40,16 @@ KINDS = {
     "a missing folder": Hostile(
         named("mnist", *manual("/nowhere")), "/nowhere: no such folder", "data.manual_dir"
     ),
-    "a damaged archive": Hostile(damaged, "data.dataset: mnist could not", "data.manual_dir"),
+    "an archive cut short": Hostile(
+        with_first(lambda content: content[: len(content) // 2]), UNPREPARED, "data.manual_dir"
+    ),
+    "an archive with another hash": Hostile(
+        with_first(lambda content: content[:-9] + b"x" + content[-8:]),
+        UNPREPARED,
+        "data.manual_dir",
+    ),
+    "a web page for an archive": Hostile(
+        with_first(lambda content: b"<!DOCTYPE html>"), UNPREPARED, "data.manual_dir"
+    ),
     "no network": Hostile(named("fashion_mnist"), "fashion_mnist could not be", "data.manual_dir"),
 }
