@@ -58,17 +58,23 @@ def _is_of_library(error: Exception) -> bool:
 
 
 def _in_words(error: Exception) -> str | None:
-    said = next(iter(str(error).strip().splitlines()), "")[:LONGEST]
-    if found := DISK.search(str(error)):
+    if said := _line_with(DISK, error):
         return (
-            f"a file could not be written ({found[0].lower()}: {said}). Make room on its disk, or "
+            f"a file could not be written ({said}). Make room on its disk, or "
             "name another folder with --artifacts; then the same command goes on"
         )
     is_named_so = isinstance(error, MemoryError) or "ResourceExhausted" in type(error).__name__
-    if is_named_so or MEMORY.search(str(error)):
+    said = _line_with(MEMORY, error)
+    if said or is_named_so:
         return (
             f"too little memory ({said or type(error).__name__}). Lower train.batch_size or "
             "train.memory_limit_mib, end other programs, or raise the limit (`ulimit -v`); then "
-            "the same command goes on"
+            "run again"
         )
     return None
+
+
+def _line_with(pattern: re.Pattern[str], error: Exception) -> str:
+    """Of what a library says, the line that tells; the others tell where it was in its graph."""
+    lines = (line.strip() for line in str(error).splitlines() if pattern.search(line))
+    return next(lines, "")[:LONGEST]

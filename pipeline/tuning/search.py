@@ -94,7 +94,7 @@ class FinishedTrials:
         self._scores: dict[str, float | str] = {}
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         for line in lines:
-            with contextlib.suppress(ValueError):
+            with contextlib.suppress(ValueError, TypeError, RecursionError):  # it is no record
                 self._scores.update(json.loads(line))
 
     def score(self, values: TrialValues, epochs: int, compute: Callable[[], float]) -> float:

@@ -53,7 +53,7 @@ def poison(self, epoch, logs=None):
         self.model.set_weights([np.full_like(w, np.nan) for w in self.model.get_weights()])
 
 
-def test_a_diverged_training_keeps_what_was_good_and_can_be_repeated(call, tmp_path, monkeypatch):
+def test_a_diverged_training_keeps_weights_that_can_be_brought(call, tmp_path, monkeypatch):
     artifacts = tmp_path / "artifacts"
     assert call("--to", "build").code == 0
     before = fingerprints(artifacts)
@@ -73,8 +73,6 @@ def test_a_diverged_training_keeps_what_was_good_and_can_be_repeated(call, tmp_p
     assert fingerprints(artifacts) == before
     brought = call("--to", "train", f"train.model_file={found[1]}")
     assert (brought.code, "took before-divergence.keras" in brought.out) == (0, True), brought.err
-    again = call("--to", "train", "train.learning_rate=0.005")
-    assert (again.code, "in epoch" in again.out) == (0, True), again.err
 
 
 def test_too_little_memory_is_refused_before_a_stage_begins(tmp_path):
