@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.digest import sha256
-from pipeline.durable import sync
 from pipeline.errors import DamagedArtifactError
+from pipeline.sealing import read_sealed, write_sealed
 
 MANIFEST = "manifest.json"
-SEAL = "manifest_sha256"
+STAGE, KEY = re.compile(r"[a-z_]+"), re.compile(r"[0-9a-f]{16}")
 MANIFEST_TYPES = {
     "stage": str,
     "key": str,
@@ -51,12 +52,11 @@ class Artifact:
     def misfit(self) -> str | None:
         """The first file that is missing or of another size, or None; opens none of them."""
         for name, entry in self.manifest["files"].items():
-            path = self.path / name
-            if not self._is_own_file(name) or path.stat().st_size != entry["size_bytes"]:
-                return f"{path}: missing or not of its published size"
+            if self._size_bytes(name) != entry["size_bytes"]:
+                return f"{self.path / name}: missing or not of its published size"
         return None
 
-    @cached_property
+    @property
     def damage(self) -> str | None:
         """The first file whose size or SHA-256 is not the manifest's, or None; reads them all."""
         return next(filter(None, map(self.damage_of, self.manifest["files"])), None)
@@ -64,16 +64,21 @@ class Artifact:
     def damage_of(self, name: str) -> str | None:
         """How a file differs from what was published, or None; reads it."""
         path, entry = self.path / name, self.manifest["files"][name]
-        if not self._is_own_file(name):
+        size = self._size_bytes(name)
+        if size is None:
             return f"{path} is missing"
-        if path.stat().st_size != entry["size_bytes"] or sha256(path) != entry["sha256"]:
+        if size != entry["size_bytes"] or sha256(path) != entry["sha256"]:
             return f"{path} is not the file that was published"
         return None
 
-    def _is_own_file(self, name: str) -> bool:
-        """Whether it is a file within the folder, reached without a link."""
+    def _size_bytes(self, name: str) -> int | None:
+        """The size of a file within the folder that is reached without a link; None of others."""
         path = self.path / name
-        return path.is_file() and path.resolve() == self.path.resolve() / name
+        try:
+            is_own = path.is_file() and path.resolve() == self.path.resolve() / name
+            return path.stat().st_size if is_own else None
+        except FileNotFoundError:
+            return None
 
 
 def open_artifact(folder: Path) -> Artifact:
@@ -84,35 +89,24 @@ def open_artifact(folder: Path) -> Artifact:
     """
     path = folder / MANIFEST
     try:
-        text = path.read_text(encoding="utf-8")
-        manifest = json.loads(text)
-    except (OSError, ValueError, RecursionError) as error:
+        manifest = read_sealed(path)
+    except (OSError, ValueError) as error:
         raise DamagedArtifactError(f"{path}: no readable manifest ({error})") from error
     if not _is_manifest(manifest):
         raise DamagedArtifactError(f"{path}: not a manifest of this program")
-    if text != _sealed(manifest):
-        raise DamagedArtifactError(f"{path}: not the manifest that was written")
-    return Artifact(folder, _unsealed(manifest))
+    return Artifact(folder, manifest)
 
 
 def write_manifest(folder: Path, values: Mapping[str, Any]) -> Artifact:
     """Describes the files of a folder, and waits until the disk has the manifest."""
     manifest = {**values, "files": _describe_files(folder)}
-    path = folder / MANIFEST
-    path.write_text(_sealed(manifest), encoding="utf-8")
-    sync(path)
+    write_sealed(folder / MANIFEST, manifest)
     return Artifact(folder, manifest)
 
 
-def _sealed(values: Mapping[str, Any]) -> str:
-    """The manifest's text, which ends with the SHA-256 of all else that it says."""
-    unsealed = _unsealed(values)
-    seal = hashlib.sha256(json.dumps(unsealed).encode()).hexdigest()
-    return json.dumps({**unsealed, SEAL: seal}, indent=2) + "\n"
-
-
-def _unsealed(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if name != SEAL}
+def is_name_of_artifact(stage: str, key: str) -> bool:
+    """Whether they have the form of a stage and a key, and so lead nowhere else as a path."""
+    return bool(STAGE.fullmatch(stage) and KEY.fullmatch(key))
 
 
 def _describe_files(folder: Path) -> dict[str, dict[str, Any]]:
@@ -126,10 +120,11 @@ def _describe_files(folder: Path) -> dict[str, dict[str, Any]]:
     }
 
 
-def _is_manifest(values: Any) -> bool:
+def _is_manifest(values: Mapping[str, Any]) -> bool:
     return (
-        isinstance(values, dict)
-        and all(isinstance(values.get(key), kind) for key, kind in MANIFEST_TYPES.items())
+        all(isinstance(values.get(key), kind) for key, kind in MANIFEST_TYPES.items())
+        and is_name_of_artifact(values["stage"], values["key"])
+        and isinstance(values.get("config", {}), dict)
         and all(
             isinstance(entry, dict) and {"size_bytes", "sha256"} <= set(entry)
             for entry in values["files"].values()

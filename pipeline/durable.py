@@ -1,10 +1,7 @@
 """What reaches the disk, and when."""
 
-import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 
 def sync(path: Path) -> None:
@@ -14,12 +11,6 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def write_synced(path: Path, values: Mapping[str, Any]) -> None:
-    """Writes JSON and waits until the disk has it."""
-    path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
-    sync(path)
 
 
 def make_folder(path: Path) -> None:

@@ -21,6 +21,7 @@ from pipeline.errors import (
 )
 from pipeline.fingerprint import changes, ingredients, key_of, outside_files, outside_version
 from pipeline.graph import Stage
+from pipeline.guarding import refuse_damaged, refuse_gone, refuse_replaced
 from pipeline.progress import Progress, quiet_libraries
 from pipeline.selection import Selection
 from pipeline.stages import StageContext, StageResult
@@ -173,7 +174,7 @@ def execute(
             store.prepare(step.stage.name for step in steps if step.artifact is None)
             with _disk_trouble_is_a_stage_error(config.name):
                 store.claim((step.stage.name, step.key) for step in steps)
-            _refuse_gone(steps)
+            refuse_gone(step.artifact for step in steps)
             return _carry_out(config, store, steps, watcher)
         except DamagedArtifactError as error:
             watcher.warned(str(error))
@@ -181,13 +182,6 @@ def execute(
             store.tidy()
             raise
     raise StageError(f"{store.root}: artifacts keep getting damaged; check the disk")
-
-
-def _refuse_gone(steps: Sequence[Step]) -> None:
-    """What was deleted after the plan found it and before it was claimed."""
-    for step in steps:
-        if step.artifact and not step.artifact.path.is_dir():
-            raise DamagedArtifactError(f"{step.artifact.path} has just been deleted; made anew")
 
 
 def _carry_out(
@@ -201,6 +195,9 @@ def _carry_out(
         artifact = step.artifact or _make(config, store, step, inputs, watcher)
         artifacts[step.stage.name] = artifact
         done[step.stage.name] = replace(step, artifact=artifact)
+    last = graph.NAMES[-1]
+    if last in artifacts:
+        refuse_damaged(store, {last: artifacts[last]})  # no stage reads it, but the user does
     return tuple(done.values())
 
 
@@ -220,7 +217,7 @@ def _make(
         made_meanwhile = _find_or_set_aside(store, step, inputs, watcher)
         if made_meanwhile:
             return made_meanwhile
-        _refuse_damaged(store, inputs)
+        refuse_damaged(store, inputs)
         watcher.started(step)
         start = monotonic()
         with store.staging(name, step.key) as folder:
@@ -233,6 +230,7 @@ def _make(
                 identity=key_of({"key": step.key, **{n: a.identity for n, a in inputs.items()}}),
             )
             result = _run(step, context)
+            refuse_replaced(store, inputs)
             seconds = monotonic() - start
             manifest = {
                 **_describe(step, inputs, result),
@@ -273,13 +271,6 @@ def _find_or_set_aside(
         place = store.set_aside(step.stage.name, step.key)
         watcher.warned(f"{error}; moved to {place}")
         return None
-
-
-def _refuse_damaged(store: ArtifactStore, inputs: Mapping[str, Artifact]) -> None:
-    for name, artifact in inputs.items():
-        if artifact.damage:
-            place = store.set_aside(name, artifact.key)
-            raise DamagedArtifactError(f"{artifact.damage}; moved to {place}, made anew")
 
 
 @contextmanager

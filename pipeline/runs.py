@@ -1,6 +1,6 @@
 """Runs: a folder for each call of the pipeline, with a link to each artifact that it used."""
 
-import json
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -8,22 +8,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifact import open_artifact
+from pipeline.artifact import is_name_of_artifact
 from pipeline.config import PipelineConfig
-from pipeline.durable import make_folder, sync, write_synced
+from pipeline.durable import make_folder, sync
 from pipeline.errors import ConfigError, DamagedArtifactError
 from pipeline.runner import Step
+from pipeline.sealing import read_sealed, write_sealed
 from pipeline.store import ArtifactStore
 from pipeline.usage import TAKEN
 
 RECORD = "run.json"
-RECORD_TYPES: Mapping[str, type | tuple[type, ...]] = {
-    "config_name": str,
-    "started": str,
-    "seconds": (int, float),
-    "stages": list,
-    "config": dict,
-}
+PLACES = ("folder", "train_file", "file", "dataset")
+MENDS = "`python run_pipeline.py check --repair`"
 MOST_NAMED = 3
 MOST_AT_ONCE = 1000
 
@@ -43,8 +39,7 @@ class Run:
     def images(self) -> str:
         """Which images, in a few words: their source, and their file, folder or set."""
         data = self.record["config"]["data"]
-        places = (data.get(key) for key in ("folder", "train_file", "file", "dataset"))
-        place = next(filter(None, places), "")
+        place = next(filter(None, map(data.get, PLACES)), "")
         return f"{data['source']} {Path(place).name}".rstrip()
 
     def artifact(self, stage: str) -> Path | None:
@@ -58,12 +53,15 @@ class Run:
         Raises:
             DamagedArtifactError: a file is missing or is another.
         """
-        artifact = open_artifact(self.path / stage)
-        if artifact.damage:
-            raise DamagedArtifactError(
-                f"{artifact.damage}; running {self.record['config_name']} again mends it"
-            )
-        return artifact.path
+        place = self.path / stage
+        keys = {made["stage"]: made["key"] for made in self.record["stages"]}
+        try:
+            found = ArtifactStore(self.path.parent.parent).intact(stage, keys.get(stage, "none"))
+        except DamagedArtifactError as error:
+            raise DamagedArtifactError(f"{error}; {MENDS} mends it") from error
+        if not found or place.resolve() != found.path.resolve():
+            raise DamagedArtifactError(f"{place}: is not what the run made; {MENDS} mends it")
+        return place
 
 
 def record_run(
@@ -83,7 +81,7 @@ def record_run(
     with store.staging("run", config.name) as folder:
         for step in steps:
             (folder / step.stage.name).symlink_to(Path("../..") / step.stage.name / step.key)
-        write_synced(folder / RECORD, record)
+        write_sealed(folder / RECORD, record)
         sync(folder)
         name = f"{started.astimezone():%Y%m%d-%H%M%S}-{config.name}"
         path = _publish(folder, store.root / "runs" / name)
@@ -120,39 +118,54 @@ def _publish(folder: Path, target: Path) -> Path:
 def list_runs(store: ArtifactStore) -> list[Run]:
     """Every readable run, oldest first."""
     runs = []
-    for path in sorted((store.root / "runs").glob(f"*/{RECORD}")):
+    for path in (store.root / "runs").glob(f"*/{RECORD}"):
         with suppress(DamagedArtifactError):
             runs.append(open_run(path.parent))
-    return runs
+    return sorted(runs, key=lambda run: (run.record["started"], _by_number(run.name)))
 
 
 def open_run(folder: Path) -> Run:
-    """The run in a folder, by its record.
+    """The run in a folder.
 
     Raises:
-        DamagedArtifactError: the folder has no record that can be read.
+        DamagedArtifactError: its record is missing or not as it was written.
     """
     path = folder / RECORD
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise DamagedArtifactError(f"{path}: no readable record of a run") from error
+        record = read_sealed(path)
+    except (OSError, ValueError) as error:
+        raise DamagedArtifactError(f"{path}: no readable record of a run ({error})") from error
     if not _is_record(record):
         raise DamagedArtifactError(f"{path}: not a record of this program")
     return Run(folder, record)
 
 
-def _is_record(values: Any) -> bool:
+def _by_number(name: str) -> list[int | str]:
+    """Sorts `-10` behind `-2`."""
+    parts = re.split(r"([0-9]+)", name)
+    return [int(part) if index % 2 else part for index, part in enumerate(parts)]
+
+
+def _is_record(values: Mapping[str, Any]) -> bool:
+    """Whether it is what `record_run` writes, as far as anything here reads it."""
+    types = {"config_name": str, "started": str, "seconds": int | float, "stages": list}
+    if not all(isinstance(values.get(name), kind) for name, kind in types.items()):
+        return False
+    stages, config = values["stages"], values.get("config")
+    data = config.get("data") if isinstance(config, dict) else None
     return (
-        isinstance(values, dict)
-        and all(isinstance(values.get(key), kind) for key, kind in RECORD_TYPES.items())
-        and isinstance(values["config"].get("data"), dict)
-        and len(values["stages"]) > 0
-        and all(
-            isinstance(stage, dict)
-            and all(isinstance(stage.get(k), str) for k in ("stage", "key", "reason", "summary"))
-            for stage in values["stages"]
-        )
+        bool(stages)
+        and all(isinstance(made, dict) and _is_made(made) for made in stages)
+        and isinstance(data, dict)
+        and isinstance(data.get("source"), str)
+        and all(isinstance(data.get(place), str | None) for place in PLACES)
+    )
+
+
+def _is_made(values: Mapping[str, Any]) -> bool:
+    texts = ("stage", "key", "reason", "summary")
+    return all(isinstance(values.get(name), str) for name in texts) and is_name_of_artifact(
+        values["stage"], values["key"]
     )
 
 

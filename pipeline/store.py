@@ -17,6 +17,7 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from stat import S_ISDIR
 from typing import Any
 from uuid import uuid4
 
@@ -95,15 +96,36 @@ class ArtifactStore:
         Raises:
             DamagedArtifactError: there is one, but not as it was published.
         """
+        return self._read(stage, key, lambda artifact: artifact.misfit)
+
+    def intact(self, stage: str, key: str) -> Artifact | None:
+        """The published artifact, or None; reads every file.
+
+        Raises:
+            DamagedArtifactError: there is one, but not as it was published.
+        """
+        return self._read(stage, key, lambda artifact: artifact.damage)
+
+    def _read(
+        self, stage: str, key: str, trouble: Callable[[Artifact], str | None]
+    ) -> Artifact | None:
         path = self.root / stage / key
-        if not path.is_dir():
-            return None
-        artifact = open_artifact(path)
-        if (artifact.stage, artifact.key) != (stage, key):
-            raise DamagedArtifactError(f"{path}: holds the artifact of {artifact.stage}")
-        if artifact.misfit:
-            raise DamagedArtifactError(artifact.misfit)
-        return artifact
+        for _ in range(MOST_RIVALS):
+            before = _stamp(path)
+            if before is None:
+                return None
+            try:
+                artifact = open_artifact(path)
+                if (artifact.stage, artifact.key) != (stage, key):
+                    raise DamagedArtifactError(f"{path}: holds the artifact of {artifact.stage}")
+                if found := trouble(artifact):
+                    raise DamagedArtifactError(found)
+            except (DamagedArtifactError, FileNotFoundError):
+                if _stamp(path) == before:  # a rival did not replace it while it was read
+                    raise
+            else:
+                return artifact
+        raise DamagedArtifactError(f"{path}: other runs replace it again and again; stop them")
 
     def latest(self, stage: str, config_name: str = "") -> Artifact | None:
         """The newest readable artifact of a stage, made by a config of this name if one is."""
@@ -250,6 +272,15 @@ class ArtifactStore:
 
     def _hidden(self, name: str) -> Path:
         return self.root / f".{name}"
+
+
+def _stamp(folder: Path) -> tuple[int, int] | None:
+    """Differs where another folder has the name; None where no folder has it."""
+    try:
+        found = folder.stat()
+    except FileNotFoundError:
+        return None
+    return (found.st_ino, found.st_ctime_ns) if S_ISDIR(found.st_mode) else None
 
 
 def _put(folder: Path, target: Path) -> None:

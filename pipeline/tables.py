@@ -69,7 +69,7 @@ def show_run(console: Console, run: Run) -> None:
         from export import verdict
 
         console.print()
-        show_formats(console, verdict.read(verify / verdict.FILE_NAME))
+        show_formats(console, verdict.read(run.intact_artifact("verify") / verdict.FILE_NAME))
     evaluate = run.artifact("evaluate")
     places = {
         "report": evaluate and evaluate / "report.html",

@@ -7,16 +7,16 @@ then nothing that is claimed is away even for a moment.
 
 import errno
 import fcntl
-import json
 import os
 import shutil
 from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from pipeline.durable import make_folder, sync, write_synced
+from pipeline.durable import make_folder, sync
 from pipeline.errors import DamagedArtifactError
 from pipeline.leftovers import has_ended
+from pipeline.sealing import read_sealed, write_sealed
 
 TAKEN = (errno.ENOTEMPTY, errno.EEXIST)
 MOST_RIVALS = 100
@@ -38,7 +38,7 @@ def publish_claim(
 ) -> None:
     """Writes which artifacts a run may use in a staging folder, and renames that to its place."""
     claim = folder / place.name
-    write_synced(claim, {"artifacts": [list(each) for each in artifacts]})
+    write_sealed(claim, {"artifacts": [list(each) for each in artifacts]})
     with _alone(root):
         for _ in range(MOST_RIVALS):
             make_folder(place.parent)
@@ -67,8 +67,7 @@ def claimed(root: Path, machines: Container[str] = ()) -> set[tuple[str, str]]:
 
 def _read(claim: Path) -> set[tuple[str, str]]:
     try:
-        values = json.loads(claim.read_text(encoding="utf-8"))
-        return {(stage, key) for stage, key in values["artifacts"]}
+        return {(str(stage), str(key)) for stage, key in read_sealed(claim)["artifacts"]}
     except FileNotFoundError:  # just dropped
         return set()
     except (OSError, ValueError, KeyError, TypeError) as error:

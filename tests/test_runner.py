@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from pipeline import graph, runner
+from pipeline.artifact import MANIFEST
 from pipeline.config_loading import load_config
 from pipeline.errors import ConfigError, DataError, MissingArtifactError, StageError
 from pipeline.plugins import ROOT
@@ -274,9 +275,10 @@ def test_a_full_disk_is_told_with_the_stage_and_the_file(project):
 
 def test_a_disk_that_fills_while_publishing_is_told_too(project, monkeypatch):
     def fail(path):
-        raise OSError(28, "No space left on device", str(path))
+        if path.name == MANIFEST:
+            raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr("pipeline.artifact.sync", fail)
+    monkeypatch.setattr("pipeline.sealing.sync", fail)
     with pytest.raises(StageError, match=r"^ingest: .*manifest\.json: No space left on device$"):
         project.run()
     assert project.hidden("staging") == []

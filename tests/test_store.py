@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import artifact as artifact_module
-from pipeline import durable
+from pipeline import durable, sealing
 from pipeline import store as store_module
 from pipeline.artifact import MANIFEST, Artifact
 from pipeline.errors import ConfigError, DamagedArtifactError
@@ -228,7 +227,7 @@ def test_files_reach_the_disk_before_the_manifest_and_that_before_the_rename(sto
         return rename(path, target)
 
     store.prepare(["train"])
-    for module in (store_module, artifact_module, durable):
+    for module in (store_module, sealing, durable):
         monkeypatch.setattr(module, "sync", noted_sync)
     monkeypatch.setattr(Path, "rename", noted_rename)
     publish(store)

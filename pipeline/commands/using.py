@@ -123,7 +123,8 @@ def demo(
     from export.examples import demo as server
 
     run = runs.find_run(ArtifactStore(artifacts), run_name, "export")
-    exported, verify = run.path / "export", run.artifact("verify")
+    exported = run.intact_artifact("export")
+    verify = run.intact_artifact("verify") if run.artifact("verify") else None
     modules = server.install(exported / "runtimes" / "web", artifacts / ".npm")
     with suppress(Interrupted):
         server.serve(exported, verify and verify / "golden", modules, port, _say_where)
