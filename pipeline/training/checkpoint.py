@@ -6,6 +6,7 @@ bytes before the comment.
 
 import hashlib
 import json
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -24,6 +25,16 @@ PREVIOUS = "checkpoint-previous.npz"
 UNFINISHED = "checkpoint-unfinished.npz"
 VALUES = "checkpoint.json"
 DIGEST_LENGTH = 64
+UNREADABLE = (
+    LookupError,
+    TypeError,
+    AttributeError,
+    BadZipFile,
+    zlib.error,
+    EOFError,
+    RuntimeError,  # encrypted, packed in an unknown way, or nested too deep
+    MemoryError,
+)
 
 
 @dataclass(frozen=True)
@@ -128,7 +139,7 @@ def decode(data: bytes) -> Checkpoint:
         raise ValueError("its SHA-256 is not that of its bytes")
     try:
         return _parse(data)
-    except (LookupError, TypeError, AttributeError, BadZipFile, MemoryError) as error:
+    except UNREADABLE as error:
         raise ValueError(f"it holds no checkpoint: {error}") from error
 
 

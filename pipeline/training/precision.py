@@ -1,6 +1,5 @@
 """Which precision to train in on which device, and whether to compile with XLA: measured."""
 
-import json
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -14,6 +13,7 @@ import tensorflow as tf
 
 from pipeline.config import PipelineConfig, TrainSection
 from pipeline.environment import processor
+from pipeline.sealing import read_sealed, write_sealed
 from pipeline.training.model_creation import create_model
 
 TENSOR_CORES = (7, 0)
@@ -157,15 +157,14 @@ class ProbeMemory:
 
     def _read(self) -> dict[str, float]:
         try:
-            values = json.loads(self._path.read_text(encoding="utf-8"))
-            return {str(key): float(value) for key, value in values.items()}
-        except (OSError, ValueError, AttributeError, TypeError):
+            return {str(key): float(value) for key, value in read_sealed(self._path).items()}
+        except (OSError, ValueError, TypeError):
             return {}
 
     def _write(self, values: Mapping[str, float]) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self._path.with_suffix(f".{os.getpid()}")
-        temporary.write_text(json.dumps(values, indent=2), encoding="utf-8")
+        write_sealed(temporary, values)
         temporary.replace(self._path)
 
 

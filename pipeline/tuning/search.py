@@ -1,6 +1,7 @@
 """A KerasTuner search whose trials are trainings of the pipeline's own model and config."""
 
 import contextlib
+import hashlib
 import io
 import json
 import re
@@ -84,18 +85,19 @@ def create_oracle(section: TuneSection, seed: int) -> keras_tuner.Oracle:
 
 
 class FinishedTrials:
-    """The scores of finished trials, a line of JSON each; a kill can tear only the last one.
+    """The scores of finished trials, a line of JSON each behind the digest of the line.
 
+    A kill can tear only the last line; of one that is torn or damaged the trial is tried again.
     In place of a score stands why a trial failed.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._scores: dict[str, float | str] = {}
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        for line in lines:
-            with contextlib.suppress(ValueError, TypeError, RecursionError):  # it is no record
-                self._scores.update(json.loads(line))
+        for line in path.read_bytes().split(b"\n") if path.exists() else ():
+            digest, _, text = line.partition(b" ")
+            if text and digest == _digest(text):
+                self._scores.update(json.loads(text))
 
     def score(self, values: TrialValues, epochs: int, compute: Callable[[], float]) -> float:
         """The score of an earlier trial with these values, or that of a new one.
@@ -117,9 +119,14 @@ class FinishedTrials:
 
     def _keep(self, trial: str, result: float | str) -> None:
         self._scores[trial] = result
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(f"\n{json.dumps({trial: result})}")
+        text = json.dumps({trial: result}).encode()
+        with self._path.open("ab") as file:
+            file.write(b"\n" + _digest(text) + b" " + text)
         sync(self._path)
+
+
+def _digest(text: bytes) -> bytes:
+    return hashlib.sha256(text).hexdigest().encode()
 
 
 class Search(BaseTuner):

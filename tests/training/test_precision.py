@@ -1,12 +1,11 @@
 """Which precision on which device: devices and measurements are stand-ins here."""
 
-import json
-
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from pipeline.config import TrainSection
+from pipeline.sealing import read_sealed
 from pipeline.training import precision
 from pipeline.training.precision import (
     Device,
@@ -117,7 +116,7 @@ def test_a_damaged_memory_is_measured_anew_and_mended(tmp_path, content):
     path.write_text(content)
     assert ProbeMemory(path, "net").ratio("a", lambda: 0.5) == 0.5
     assert ProbeMemory(path, "net").ratio("a", lambda: 0.9) == 0.5
-    assert list(json.loads(path.read_text()).values()) == [0.5]
+    assert list(read_sealed(path).values()) == [0.5]
 
 
 def test_a_memory_that_cannot_be_written_only_forgets(tmp_path):
