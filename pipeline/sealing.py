@@ -1,4 +1,4 @@
-"""Sealed JSON: its text ends with the SHA-256 of all else that it says, so that damage shows."""
+"""Sealed JSON: its text ends with the SHA-256 of all that is before, so that damage shows."""
 
 import hashlib
 import json
@@ -11,32 +11,40 @@ from pipeline.durable import sync
 SEAL = "sha256"
 
 
-def sealed(values: Mapping[str, Any]) -> str:
-    """The text of the values, to the letter, with its seal."""
+def sealed(values: Mapping[str, Any]) -> bytes:
+    """The values, of which there is one at least, as JSON that ends with its seal."""
     unsealed = {name: value for name, value in values.items() if name != SEAL}
-    seal = hashlib.sha256(json.dumps(unsealed).encode()).hexdigest()
-    return json.dumps({**unsealed, SEAL: seal}, indent=2) + "\n"
+    assert unsealed
+    text = json.dumps(unsealed, indent=2).removesuffix("\n}") + ",\n"
+    return text.encode() + _seal(text.encode())
+
+
+def _seal(before: bytes) -> bytes:
+    return f'  "{SEAL}": "{hashlib.sha256(before).hexdigest()}"\n}}\n'.encode()
+
+
+LENGTH = len(_seal(b""))
 
 
 def write_sealed(path: Path, values: Mapping[str, Any]) -> None:
     """Writes the values, and waits until the disk has them."""
-    path.write_bytes(sealed(values).encode())
+    path.write_bytes(sealed(values))
     sync(path)
 
 
 def read_sealed(path: Path) -> dict[str, Any]:
-    """The values in a file.
+    """The values in a file, which is not parsed unless its seal holds.
 
     Raises:
         OSError: it cannot be read.
         ValueError: it is not as it was written.
     """
+    content = path.read_bytes()
+    if content[-LENGTH:] != _seal(content[:-LENGTH]):
+        raise ValueError("not as it was written")
     try:
-        text = path.read_bytes().decode()
-        values = json.loads(text)
-        if isinstance(values, dict) and text == sealed(values):
-            values.pop(SEAL)
-            return values
+        values: dict[str, Any] = json.loads(content)
     except RecursionError as error:
         raise ValueError("nested too deep") from error
-    raise ValueError("not as it was written")
+    values.pop(SEAL)
+    return values

@@ -10,8 +10,9 @@ import typer
 
 from export.formats import formats
 from pipeline import runs, tables
+from pipeline.artifact import MANIFEST, open_artifact
 from pipeline.commands.options import DEFAULT_ARTIFACTS, ArtifactsOption, RunOption, console
-from pipeline.errors import ConfigError, DataError, GateError
+from pipeline.errors import ConfigError, DamagedArtifactError, DataError, GateError
 from pipeline.interruption import Interrupted
 from pipeline.progress import progress_on, quiet_libraries
 from pipeline.store import ArtifactStore
@@ -97,6 +98,7 @@ def check_golden(
     artifacts: ArtifactsOption = DEFAULT_ARTIFACTS,
 ) -> None:
     """Ask a format about the golden images again."""
+    _refuse_damaged(folder.resolve().parent)
     found = None if model else runs.find_run(ArtifactStore(artifacts), run_name, "export")
     place = found.intact_artifact("export") if found else model
     assert place is not None
@@ -107,6 +109,12 @@ def check_golden(
     tables.show_replay(console, result)
     if result.wrong:
         raise GateError(f"{format_name} does not answer as it did when {folder} was made")
+
+
+def _refuse_damaged(verify: Path) -> None:
+    """Refuses a golden folder in an artifact that is not as it was published."""
+    if (verify / MANIFEST).exists() and (damage := open_artifact(verify).damage):
+        raise DamagedArtifactError(f"{damage}; {runs.MENDS} mends it")
 
 
 def demo(

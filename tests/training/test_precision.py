@@ -110,6 +110,15 @@ def test_another_device_is_measured_for_itself(memory):
     assert choose_execution(TrainSection(), other, Probe(bfloat16=2.0), memory).policy == "float32"
 
 
+def test_a_flipped_bit_of_the_memory_decides_nothing(tmp_path):
+    path = tmp_path / "probes.json"
+    assert ProbeMemory(path, "net").ratio("a", lambda: 0.5) == 0.5
+    content = path.read_bytes()
+    for place in range(len(content)):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+        assert ProbeMemory(path, "net").ratio("a", lambda: 0.7) == 0.7
+
+
 @pytest.mark.parametrize("content", ["", "{", "[1]", "5", '{"a": null}', '{"a": "x"}', "\x00"])
 def test_a_damaged_memory_is_measured_anew_and_mended(tmp_path, content):
     path = tmp_path / "probes.json"

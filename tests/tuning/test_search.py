@@ -113,6 +113,21 @@ def test_a_line_that_a_kill_tore_costs_one_trial(tmp_path):
     assert third.score({"a": 1}, 2, lambda: 0.5) == 0.5
 
 
+def test_no_flipped_bit_of_kept_trials_changes_a_score(tmp_path):
+    path = tmp_path / "finished.jsonl"
+    kept = FinishedTrials(path)
+    scores = {n: kept.score({"a": n}, 1, lambda n=n: n / 10) for n in (1, 2)}
+    content, tried = path.read_bytes(), []
+    for place in range(len(content)):
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << place % 8
+        path.write_bytes(damaged)
+        found = FinishedTrials(path)
+        for n, score in scores.items():
+            assert found.score({"a": n}, 1, lambda n=n: tried.append(n) or scores[n]) == score
+    assert len(tried) >= len(content)  # a torn line break costs both
+
+
 def test_a_failed_trial_has_failed_for_good(tmp_path):
     def fail():
         raise StageError("train: the loss became nan")
