@@ -1,7 +1,10 @@
 """What reaches the disk, and when."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+
+MOST_RIVALS = 100
 
 
 def sync(path: Path) -> None:
@@ -15,7 +18,23 @@ def sync(path: Path) -> None:
 
 def make_folder(path: Path) -> None:
     """Makes a folder, and waits until the disk has the name of each that was missing."""
+    insist(lambda: _make(path))
+
+
+def insist(make: Callable[[], object]) -> None:
+    """Makes something in folders that a run which made nothing may be removing, as empty ones."""
+    for tries_left in reversed(range(MOST_RIVALS)):
+        try:
+            make()
+        except FileNotFoundError:
+            if not tries_left:
+                raise
+        else:
+            return
+
+
+def _make(path: Path) -> None:
     if not path.is_dir():
-        make_folder(path.parent)
+        _make(path.parent)
         path.mkdir(exist_ok=True)
         sync(path.parent)

@@ -6,6 +6,7 @@ PipelineError
 ├── MissingArtifactError     a stage lacks an artifact that another makes     2
 ├── StageError               a stage failed                                   1
 │   ├── DamagedArtifactError     an artifact does not match its manifest     1
+│   │   └── ReplacedArtifactError    another run put another in its place    1
 │   └── ExportError              a converter or runtime refused a format     1
 └── GateError                a format failed verification                     3
 """
@@ -40,6 +41,10 @@ class StageError(PipelineError):
 
 
 class DamagedArtifactError(StageError):
+    pass
+
+
+class ReplacedArtifactError(DamagedArtifactError):
     pass
 
 

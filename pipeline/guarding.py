@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from pipeline.artifact import Artifact
-from pipeline.errors import DamagedArtifactError
+from pipeline.errors import DamagedArtifactError, ReplacedArtifactError
 from pipeline.store import ArtifactStore
 
 
@@ -11,7 +11,7 @@ def refuse_gone(artifacts: Iterable[Artifact | None]) -> None:
     """What was deleted after the plan found it and before it was claimed."""
     for artifact in artifacts:
         if artifact and not artifact.path.is_dir():
-            raise DamagedArtifactError(f"{artifact.path} has just been deleted; made anew")
+            raise ReplacedArtifactError(f"{artifact.path} has just been deleted; made anew")
 
 
 def refuse_damaged(store: ArtifactStore, artifacts: Mapping[str, Artifact]) -> None:
@@ -33,6 +33,6 @@ def refuse_replaced(store: ArtifactStore, artifacts: Mapping[str, Artifact]) -> 
 
 def _refuse_other(found: Artifact | None, artifact: Artifact) -> None:
     if found is None or found.identity != artifact.identity:
-        raise DamagedArtifactError(
+        raise ReplacedArtifactError(
             f"{artifact.path}: another run replaced it while it was in use; planned anew"
         )

@@ -17,6 +17,7 @@ from pipeline.errors import (
     DamagedArtifactError,
     DataError,
     MissingArtifactError,
+    ReplacedArtifactError,
     StageError,
 )
 from pipeline.fingerprint import changes, ingredients, key_of, outside_files, outside_version
@@ -168,20 +169,35 @@ def execute(
     Raises:
         PipelineError: a stage failed; what earlier stages published stays.
     """
-    for _ in graph.STAGES:
-        steps = plan(config, store, selection)
+    made: set[str] = set()
+    noting = _noting(watcher, made)
+    damages = 0
+    while damages < len(graph.STAGES):
+        # What this run made once is not forced again: two runs would replace each other's for ever.
+        steps = plan(config, store, replace(selection, forced=selection.forced - made))
         try:
             store.prepare(step.stage.name for step in steps if step.artifact is None)
             with _disk_trouble_is_a_stage_error(config.name):
                 store.claim((step.stage.name, step.key) for step in steps)
             refuse_gone(step.artifact for step in steps)
-            return _carry_out(config, store, steps, watcher)
+            return _carry_out(config, store, steps, noting)
         except DamagedArtifactError as error:
+            damages += not isinstance(error, ReplacedArtifactError)
             watcher.warned(str(error))
         except BaseException:
             store.tidy()
             raise
     raise StageError(f"{store.root}: artifacts keep getting damaged; check the disk")
+
+
+def _noting(watcher: Watcher, made: set[str]) -> Watcher:
+    """The watcher; the names of finished stages are noted too."""
+
+    def finished(step: Step, artifact: Artifact, seconds: float) -> None:
+        made.add(step.stage.name)
+        watcher.finished(step, artifact, seconds)
+
+    return replace(watcher, finished=finished)
 
 
 def _carry_out(

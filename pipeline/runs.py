@@ -15,7 +15,7 @@ from pipeline.errors import ConfigError, DamagedArtifactError
 from pipeline.runner import Step
 from pipeline.sealing import read_sealed, write_sealed
 from pipeline.store import ArtifactStore
-from pipeline.usage import TAKEN
+from pipeline.usage import REMOVED, TAKEN
 
 RECORD = "run.json"
 PLACES = ("folder", "train_file", "file", "dataset")
@@ -101,13 +101,13 @@ def _describe(step: Step) -> dict[str, Any]:
 
 def _publish(folder: Path, target: Path) -> Path:
     """Renames a run's folder to its name, with a number if that is taken."""
-    make_folder(target.parent)
     for number in range(1, MOST_AT_ONCE):
         path = target if number == 1 else target.with_name(f"{target.name}-{number}")
+        make_folder(target.parent)
         try:
             folder.rename(path)
         except OSError as error:
-            if error.errno not in TAKEN:
+            if error.errno not in TAKEN and not (error.errno == REMOVED and folder.is_dir()):
                 raise
         else:
             sync(target.parent)

@@ -25,12 +25,12 @@ from filelock import FileLock, Timeout
 
 from pipeline import usage
 from pipeline.artifact import Artifact, open_artifact, write_manifest
-from pipeline.durable import make_folder, sync
+from pipeline.durable import MOST_RIVALS, insist, make_folder, sync
 from pipeline.errors import ConfigError, DamagedArtifactError
 from pipeline.leftovers import REPLACED, sweep
 from pipeline.owner import this_process
 from pipeline.plugins import ROOT
-from pipeline.usage import MOST_RIVALS, TAKEN
+from pipeline.usage import REMOVED, TAKEN
 
 
 class ArtifactStore:
@@ -52,8 +52,9 @@ class ArtifactStore:
         try:
             make_folder(self._hidden("staging"))
             sweep(self.root)
-            for stage in (*stages, "runs"):
-                self._refuse_unwritable(stage)
+            with self.staging("trial", "0"):  # so that no run which ends removes the folder
+                for stage in (*stages, "runs"):
+                    self._refuse_unwritable(stage)
         except OSError as error:
             raise ConfigError(
                 f"{error.filename or self.root}: cannot be used for artifacts ({error.strerror}); "
@@ -79,12 +80,12 @@ class ArtifactStore:
     def _refuse_unwritable(self, stage: str) -> None:
         staging, target = self._hidden("staging"), self.root / stage
         for folder in (staging, self.root, target if target.exists() else self.root):
-            if not os.access(folder, os.W_OK | os.X_OK):
+            if not os.access(folder, os.W_OK | os.X_OK) and folder.exists():
                 raise ConfigError(
                     f"{folder}: cannot be written, so that nothing could be published at the end; "
                     "make it writable, or name another folder with --artifacts"
                 )
-            if folder.stat().st_dev != staging.stat().st_dev:
+            if folder.exists() and folder.stat().st_dev != staging.stat().st_dev:
                 raise ConfigError(
                     f"{folder}: lies on another file system than {staging}, and artifacts are "
                     "renamed into their place; put the whole folder there with --artifacts"
@@ -199,7 +200,7 @@ class ArtifactStore:
     def staging(self, stage: str, key: str) -> Iterator[Path]:
         """Gives an empty folder on the same file system; it is gone afterwards."""
         folder = self._staged(stage, key)
-        folder.mkdir(parents=True)
+        insist(lambda: folder.mkdir(parents=True))
         try:
             yield folder
         finally:
@@ -208,7 +209,7 @@ class ArtifactStore:
     def scratch(self, stage: str, key: str) -> Path:
         """A folder that outlives a killed run of this key."""
         folder = self._scratch(stage, key)
-        folder.mkdir(parents=True, exist_ok=True)
+        insist(lambda: folder.mkdir(parents=True, exist_ok=True))
         return folder
 
     def publish(self, folder: Path, manifest: Mapping[str, Any]) -> Artifact:
@@ -300,6 +301,8 @@ def _put(folder: Path, target: Path) -> None:
         except OSError as error:
             if error.errno in TAKEN:  # a rival was quicker
                 shutil.rmtree(replaced, ignore_errors=True)
+                continue
+            if error.errno == REMOVED and folder.is_dir():
                 continue
             with suppress(OSError):
                 target.rename(folder)

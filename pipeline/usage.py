@@ -13,13 +13,13 @@ from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from pipeline.durable import make_folder, sync
+from pipeline.durable import MOST_RIVALS, make_folder, sync
 from pipeline.errors import DamagedArtifactError
 from pipeline.leftovers import has_ended
 from pipeline.sealing import read_sealed, write_sealed
 
 TAKEN = (errno.ENOTEMPTY, errno.EEXIST)
-MOST_RIVALS = 100
+REMOVED = errno.ENOENT  # the folder around the name, which was empty, by a run that made nothing
 
 
 @contextmanager

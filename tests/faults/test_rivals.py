@@ -1,0 +1,234 @@
+"""Runs at the same time in one folder share artifacts, replace them, and never see a part."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+
+import pytest
+
+from pipeline import runner, runs
+from pipeline.errors import DataError
+from pipeline.plugins import ROOT
+from pipeline.runs import find_run, list_runs, record_run
+from pipeline.selection import Selection
+from pipeline.sources import idx
+from pipeline.store import ArtifactStore
+from tests.faults.rivals import OTHERS, RIVALS
+from tests.test_runner import ALL, Project
+
+UNTUNED = [name for name in ALL if name != "tune"]
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    project = Project(tmp_path / "artifacts")
+    monkeypatch.setattr(runner, "importlib", SimpleNamespace(import_module=project.load))
+    monkeypatch.setattr(runner.environment, "describe", dict)  # asks Git, which takes its time
+    return project
+
+
+def play(scenario, folder, rounds):
+    """Plays a scenario of `rivals`; whatever happened, nothing may be broken at its end."""
+    command = [sys.executable, "-m", "tests.faults.rivals", scenario, str(folder), str(rounds)]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+    played = json.loads(done.stdout)
+    diary = played["diary"]
+    ended = [rival for round_ in played["rounds"] for rival in round_]
+    assert played["again"] == [{"code": 0, "said": ""}]
+    for rival in ended:
+        assert rival["code"] in (0, 1, 2), rival["said"]
+        assert (rival["code"] > 0) == (len(rival["said"].splitlines()) == 1), rival["said"]
+    assert [words for words in diary if words[0] == "damaged"] == []
+    assert_whole(ArtifactStore(folder / "artifacts"))
+    return SimpleNamespace(
+        codes=Counter(rival["code"] for rival in ended),
+        rounds=[Counter(rival["code"] for rival in round_) for round_ in played["rounds"]],
+        made=Counter(words[1] for words in diary if words[0] == "made"),
+        told=lambda word: [list(map(int, words[1:])) for words in diary if words[0] == word],
+    )
+
+
+def assert_whole(store):
+    published = [path for path in store.root.glob("[a-z]*/*") if path.parent.name != "runs"]
+    assert published
+    for path in published:
+        assert store.intact(path.parent.name, path.name) is not None
+    for run in list_runs(store):
+        for made in run.record["stages"]:
+            assert run.intact_artifact(made["stage"]).is_dir()
+    for name in ("staging", "claims", "quarantine"):
+        assert list(store.root.glob(f".{name}/*")) == []
+
+
+@pytest.mark.parametrize("rounds", [1, pytest.param(20, marks=pytest.mark.long)])
+def test_sixteen_runs_of_one_config_make_each_artifact_once(tmp_path, rounds):
+    played = play("same", tmp_path / "place", rounds)
+    assert played.codes == {0: RIVALS * rounds}
+    assert played.made == dict.fromkeys(UNTUNED, rounds)
+    assert len(list_runs(ArtifactStore(tmp_path / "place" / "artifacts"))) == RIVALS * rounds + 1
+
+
+@pytest.mark.parametrize("rounds", [1, pytest.param(20, marks=pytest.mark.long)])
+def test_sixteen_runs_of_different_configs_share_what_they_have_in_common(tmp_path, rounds):
+    played = play("different", tmp_path / "place", rounds)
+    assert played.codes == {0: RIVALS * rounds}
+    assert played.made["ingest"] == rounds
+    assert played.made["train"] == played.made["verify"] == RIVALS * rounds
+
+
+@pytest.mark.parametrize("rounds", [1, pytest.param(20, marks=pytest.mark.long)])
+def test_locks_that_hold_nobody_off_break_nothing(tmp_path, rounds):
+    played = play("same_without_locks", tmp_path / "place", rounds)
+    assert played.codes[0] >= RIVALS * rounds / 2
+    assert played.made["ingest"] > rounds  # else the locks held
+
+
+@pytest.mark.parametrize(
+    ("scenario", "rounds"),
+    [
+        ("replacing", 1),
+        pytest.param("replacing", 20, marks=pytest.mark.long),
+        pytest.param("replacing_without_locks", 20, marks=pytest.mark.long),
+    ],
+)
+def test_who_looks_on_while_artifacts_are_replaced_sees_nothing_or_a_whole(
+    tmp_path, scenario, rounds
+):
+    played = play(scenario, tmp_path / "place", rounds)
+    assert played.codes[0] >= (RIVALS + OTHERS) * rounds * (1 if scenario == "replacing" else 0.5)
+    assert len(played.told("polled")) == OTHERS * rounds
+    for polls, contents in played.told("polled"):
+        assert polls > contents > len(UNTUNED)  # else nobody replaced anything under their eyes
+
+
+@pytest.mark.parametrize("rounds", [1, pytest.param(20, marks=pytest.mark.long)])
+def test_what_is_deleted_beside_runs_is_made_again_and_nothing_in_use_goes(tmp_path, rounds):
+    played = play("discarding", tmp_path / "place", rounds)
+    gone, kept = map(sum, zip(*played.told("discarded"), strict=True))
+    assert kept > 0
+    assert gone > 0
+
+
+@pytest.mark.long
+def test_sweeps_beside_runs_take_nothing_away(tmp_path):
+    played = play("sweeping", tmp_path / "place", 20)
+    assert played.codes == {0: (RIVALS + OTHERS) * 20}
+    assert sum(count for (count,) in played.told("swept")) > 1000
+
+
+@pytest.mark.parametrize("rounds", [1, pytest.param(20, marks=pytest.mark.long)])
+def test_runs_that_fail_and_tidy_up_do_not_disturb_others(tmp_path, rounds):
+    played = play("failing", tmp_path / "place", rounds)
+    assert played.codes == {0: RIVALS // 2 * rounds, 2: RIVALS // 2 * rounds}
+
+
+MOMENTS = {"1970": 0, "all the same": 1_000_000_000, "2100": 4_102_444_800}
+
+
+@pytest.mark.parametrize("moment", MOMENTS.values(), ids=MOMENTS)
+def test_times_of_files_decide_nothing(project, tmp_path, moment):
+    data = shutil.copytree(idx.MNIST, tmp_path / "data")
+    where = f"data.folder={data}"
+
+    def set_times():
+        for path in (*data.rglob("*"), *project.store.root.rglob("*")):
+            os.utime(path, (moment, moment), follow_symlinks=False)
+
+    project.run(where)
+    set_times()
+    assert project.run(where) == []
+    labels = data / "t10k-labels-idx1-ubyte.gz"
+    content = bytearray(labels.read_bytes())
+    content[-1] ^= 1
+    labels.write_bytes(content)  # of the same size, and in a moment of the same time
+    set_times()
+    assert project.run(where) == ALL
+    assert project.reasons["ingest"] == "the files that it reads changed"
+
+
+@pytest.mark.parametrize("years", [-60, 74])
+def test_a_clock_that_was_wrong_makes_nothing_stale_and_hides_no_run(project, monkeypatch, years):
+    class Wrong(datetime):
+        @classmethod
+        def now(cls, zone=None):
+            return datetime.now(zone) + timedelta(days=365 * years)
+
+    def recorded(*overrides):
+        config, started = project.config(*overrides), runs.datetime.now(UTC)
+        project.run(*overrides)
+        steps = runner.plan(config, project.store, Selection())
+        return record_run(project.store, config, steps, started)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runner, "datetime", Wrong)
+        patch.setattr(runs, "datetime", Wrong)
+        wrong = recorded("train.epochs=5")
+    assert project.run("train.epochs=5") == []
+    right = recorded("train.epochs=6")
+    assert project.artifact("train", "train.epochs=6").manifest["created"][:4] == str(
+        datetime.now(UTC).year
+    )
+    assert list_runs(project.store) == ([wrong, right] if years < 0 else [right, wrong])
+    assert find_run(project.store, right.name) == right
+    assert project.run("train.epochs=5") == []
+    assert project.run("train.epochs=6") == []
+
+
+def test_runs_of_one_second_are_in_order_of_their_numbers(project):
+    project.run(last="ingest")
+    config, started = project.config(), datetime.now(UTC)
+    steps = runner.plan(config, project.store, Selection(last="ingest"))
+    made = [record_run(project.store, config, steps, started).name for _ in range(12)]
+    assert [run.name for run in list_runs(project.store)] == made
+    assert find_run(project.store, None).name == made[-1]
+    assert made[-1].endswith("-12")
+
+
+def test_data_that_change_between_two_stages_leave_the_run_as_it_began(project, tmp_path):
+    """Later stages read what ingest published; the next run takes the new data."""
+    data = shutil.copytree(idx.MNIST, tmp_path / "data")
+    where = f"data.folder={data}"
+    labels = data / "t10k-labels-idx1-ubyte.gz"
+    project.actions["train"] = lambda context: labels.write_bytes(b"others") and None
+    assert project.run(where) == ALL
+    project.actions.clear()
+    assert project.run(where) == ALL
+    assert project.run(where) == []
+    labels.unlink()
+    with pytest.raises(DataError, match=labels.name):
+        project.run(where)
+
+
+def test_a_config_that_changes_between_two_stages_runs_what_depends_on_it(project):
+    project.run(last="train")
+    assert project.run("evaluate.worst_mistakes=3", first="evaluate") == [
+        "evaluate",
+        "export",
+        "verify",
+    ]
+    assert project.run() == ["evaluate", "verify"]
+
+
+def test_no_run_makes_what_it_forced_a_second_time(project):
+    """Two runs would replace each other's artifact for ever."""
+    project.run()
+
+    def rival(context):
+        del project.actions["evaluate"]
+        project.text = "made by a rival"
+        with_new = Project(project.store.root)
+        with_new.load = project.load
+        project.run(last="train", forced=frozenset({"train"}))
+
+    project.actions["evaluate"] = rival
+    ran = []
+    project.text = "made anew"
+    project.actions["train"] = lambda context: ran.append("train")
+    project.run(forced=frozenset({"train"}))
+    assert ran == ["train", "train"]  # once by each
+    assert project.run() == []
