@@ -12,6 +12,7 @@ from rich.text import Text
 from pipeline import graph
 from pipeline.commands import checking, diagnosing, help_page, keeping, looking, making, using
 from pipeline.config_loading import suggest
+from pipeline.disk_trouble import disk_trouble
 from pipeline.errors import ConfigError, PipelineError, StageError
 from pipeline.interruption import Interrupted, interruptible
 
@@ -65,8 +66,7 @@ def main() -> None:
     except PipelineError as error:
         _fail(*map(str, error.args), exit_code=error.exit_code)
     except OSError as error:
-        where = error.filename or "disk"
-        _fail(f"{where}: {error.strerror or error}", exit_code=StageError.exit_code)
+        _fail(disk_trouble(error, "disk"), exit_code=StageError.exit_code)
     except typer.TyperException as error:
         message = error.format_message().replace("Value error, ", "").rstrip(".")
         help_call = f"see python run_pipeline.py {arguments[0]} --help"

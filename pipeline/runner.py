@@ -1,8 +1,7 @@
 """plan(): what would run, and why; execute(): runs it and publishes what each stage made."""
 
 import importlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from time import monotonic
@@ -12,6 +11,7 @@ from pipeline import environment, graph, library_trouble
 from pipeline.artifact import Artifact
 from pipeline.config import PipelineConfig
 from pipeline.config_loading import with_values
+from pipeline.disk_trouble import trouble_is_a_stage_error
 from pipeline.errors import (
     ConfigError,
     DamagedArtifactError,
@@ -177,7 +177,7 @@ def execute(
         steps = plan(config, store, replace(selection, forced=selection.forced - made))
         try:
             store.prepare(step.stage.name for step in steps if step.artifact is None)
-            with _disk_trouble_is_a_stage_error(config.name):
+            with trouble_is_a_stage_error(config.name, store.root):
                 store.claim((step.stage.name, step.key) for step in steps)
             refuse_gone(step.artifact for step in steps)
             return _carry_out(config, store, steps, noting)
@@ -229,7 +229,7 @@ def _make(
     def waiting() -> None:
         watcher.warned(f"{name}: another run is making the same artifact; waiting for it")
 
-    with _disk_trouble_is_a_stage_error(name), store.lock(name, step.key, waiting):
+    with trouble_is_a_stage_error(name, store.root), store.lock(name, step.key, waiting):
         made_meanwhile = _find_or_set_aside(store, step, inputs, watcher)
         if made_meanwhile:
             return made_meanwhile
@@ -287,15 +287,6 @@ def _find_or_set_aside(
         place = store.set_aside(step.stage.name, step.key)
         watcher.warned(f"{error}; moved to {place}")
         return None
-
-
-@contextmanager
-def _disk_trouble_is_a_stage_error(stage: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        raise StageError(f"{stage}: {where}{error.strerror or error}") from error
 
 
 def _with_tuned_values(config: PipelineConfig, inputs: Mapping[str, Artifact]) -> PipelineConfig:

@@ -25,6 +25,7 @@ from filelock import FileLock, Timeout
 
 from pipeline import usage
 from pipeline.artifact import Artifact, open_artifact, write_manifest
+from pipeline.disk_trouble import disk_trouble
 from pipeline.durable import MOST_RIVALS, insist, make_folder, sync
 from pipeline.errors import ConfigError, DamagedArtifactError
 from pipeline.leftovers import REPLACED, sweep
@@ -57,8 +58,7 @@ class ArtifactStore:
                     self._refuse_unwritable(stage)
         except OSError as error:
             raise ConfigError(
-                f"{error.filename or self.root}: cannot be used for artifacts ({error.strerror}); "
-                "name a writable folder with --artifacts"
+                disk_trouble(error, self.root, "cannot be used for artifacts")
             ) from error
 
     def require(self) -> None:

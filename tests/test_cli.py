@@ -143,7 +143,7 @@ def test_an_artifacts_folder_that_is_a_file_is_refused(call, tmp_path):
     (tmp_path / "file").write_text("mine")
     ended = call("run", artifacts=tmp_path / "file")
     assert ended.code == 2
-    assert ended.err.startswith(f"error  {tmp_path / 'file'}: cannot be used for artifacts (")
+    assert ended.err.startswith(f"error  {tmp_path / 'file'}: cannot be used for artifacts: ")
     assert (tmp_path / "file").read_text() == "mine"
 
 

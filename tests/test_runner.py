@@ -269,7 +269,9 @@ def test_a_full_disk_is_told_with_the_stage_and_the_file(project):
         raise OSError(28, "No space left on device", str(context.output / "model.keras"))
 
     project.actions["train"] = fill
-    with pytest.raises(StageError, match=r"^train: .*/model\.keras: No space left on device$"):
+    with pytest.raises(
+        StageError, match=r"^train: .*/model\.keras: No space left on device\. Make room "
+    ):
         project.run()
 
 
@@ -279,7 +281,9 @@ def test_a_disk_that_fills_while_publishing_is_told_too(project, monkeypatch):
             raise OSError(28, "No space left on device", str(path))
 
     monkeypatch.setattr("pipeline.sealing.sync", fail)
-    with pytest.raises(StageError, match=r"^ingest: .*manifest\.json: No space left on device$"):
+    with pytest.raises(
+        StageError, match=r"^ingest: .*manifest\.json: No space left on device\. Make room "
+    ):
         project.run()
     assert project.hidden("staging") == []
 

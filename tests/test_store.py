@@ -266,7 +266,7 @@ def test_a_power_cut_before_the_rename_leaves_no_artifact(store, monkeypatch):
 
 def test_an_artifacts_folder_that_is_a_file_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match=r"cannot be used for artifacts .*--artifacts"):
+    with pytest.raises(ConfigError, match=r"cannot be used for artifacts: .*--artifacts"):
         ArtifactStore(tmp_path / "file").prepare()
 
 
