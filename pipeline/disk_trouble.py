@@ -37,7 +37,8 @@ def disk_trouble(error: OSError, place: object, refused: str = "") -> str:
         place: where it was, for an error that does not tell.
         refused: what cannot be done with it.
     """
-    where = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else place
+    named = error.filename2 or error.filename  # of a rename or a link the new name
+    where = os.fsdecode(named) if isinstance(named, str | bytes) else place
     said = ": ".join(filter(None, (refused, error.strerror or str(error))))
     remedy = REMEDIES.get(error.errno or 0, OTHER)
     return f"{where}: {said}. {remedy}; then the same command goes on"

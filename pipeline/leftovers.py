@@ -6,7 +6,9 @@ from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 
-from pipeline.artifact import open_artifact
+from filelock import FileLock
+
+from pipeline.artifact import MANIFEST, open_artifact
 from pipeline.errors import DamagedArtifactError
 from pipeline.owner import owner_in, this_process
 
@@ -17,10 +19,10 @@ UNKNOWN = "unknown"
 
 
 def sweep(root: Path, machines: Container[str] = ()) -> None:
-    """Removes the staging folders and claims of ended processes; leaves those of others.
+    """Removes the staging folders, claims and locks of ended processes; leaves those of others.
 
     An artifact that was on its way out when the process ended is put back in its place, if the
-    place is free.
+    place is free. What a process would go on from is removed if that is published.
 
     Args:
         root: the artifacts folder.
@@ -35,6 +37,27 @@ def sweep(root: Path, machines: Container[str] = ()) -> None:
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
+    unlocked = {path.stem for path in (root / ".locks").glob("*.lock")}
+    for name in unlocked | {path.name for path in (root / ".scratch").glob("*")}:
+        with suppress(OSError):  # a lock that is held is one: its process is at work
+            _sweep_unlocked(root, name)
+
+
+def _sweep_unlocked(root: Path, name: str) -> None:
+    path = root / ".locks" / f"{name}.lock"
+    path.parent.mkdir(exist_ok=True)
+    with FileLock(path, timeout=0):
+        scratch, (stage, _, key) = root / ".scratch" / name, name.rpartition("-")
+        if not _is_worth_keeping(scratch, root / stage / key / MANIFEST):
+            shutil.rmtree(scratch, ignore_errors=True)
+        path.unlink(missing_ok=True)
+
+
+def _is_worth_keeping(scratch: Path, manifest: Path) -> bool:
+    """Whether work is in it that is not published: a forced run writes after the manifest."""
+    published = manifest.stat().st_mtime_ns if manifest.exists() else 0
+    files = filter(Path.is_file, scratch.rglob("*"))
+    return any(path.stat().st_mtime_ns > published for path in files)
 
 
 def left_in(root: Path) -> Iterator[Path]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from pipeline.artifact import is_name_of_artifact
 from pipeline.config import PipelineConfig
+from pipeline.disk_trouble import trouble_is_a_stage_error
 from pipeline.durable import make_folder, sync
 from pipeline.errors import ConfigError, DamagedArtifactError
 from pipeline.runner import Step
@@ -70,6 +71,9 @@ def record_run(
     """Publishes the folder of a run that ended, whose links keep what it used from now on.
 
     `steps` are those that have an artifact.
+
+    Raises:
+        StageError: the disk does not take it.
     """
     record = {
         "config_name": config.name,
@@ -78,7 +82,10 @@ def record_run(
         "stages": [_describe(step) for step in steps],
         "config": config.model_dump(mode="json"),
     }
-    with store.staging("run", config.name) as folder:
+    with (
+        trouble_is_a_stage_error("the run's record", store.root),
+        store.staging("run", config.name) as folder,
+    ):
         for step in steps:
             (folder / step.stage.name).symlink_to(Path("../..") / step.stage.name / step.key)
         write_sealed(folder / RECORD, record)

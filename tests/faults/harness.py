@@ -1,0 +1,163 @@
+"""What every test of faults shares: a server of tries, what a folder shows, and its recovery."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Any
+
+from pipeline.artifact import MANIFEST, SEAL, open_artifact
+from pipeline.errors import DamagedArtifactError
+from pipeline.plugins import ROOT
+from tests.faults.miniature import Report
+
+PASSING = ("created", "seconds", SEAL)
+NO_FAULT = (0, 0)
+MUST_BE_EMPTY = (".staging", ".claims", ".locks", ".scratch")
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a try ended: by which signal, or with which exit code and output; and at which stage."""
+
+    signal: int
+    stage: str
+    code: int = -1
+    out: str = ""
+    err: str = ""
+
+    @property
+    def published(self) -> set[str]:
+        """The stages that said what they had made."""
+        return {line.split()[1] for line in self.out.splitlines() if line.startswith(" " * 9)}
+
+
+class Server:
+    """Forks tries from a process that has all imports behind it."""
+
+    def __init__(self, report: Path) -> None:
+        self._report = Report(report)
+        mine, theirs = socket.socketpair()
+        self._socket, self._answers = mine, mine.makefile("r")
+        with theirs:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "tests.faults.miniature", str(theirs.fileno()), str(report)],
+                cwd=ROOT,
+                pass_fds=[theirs.fileno()],
+            )
+
+    def start(self, action: str, *arguments: object, burn: Sequence[int] = NO_FAULT) -> int:
+        """Begins a try; gives its process id, which is that of its group too."""
+        asked = {"action": action, "arguments": [str(a) for a in arguments], "burn": list(burn)}
+        self._socket.sendall(json.dumps(asked).encode() + b"\n")
+        return int(self._answers.readline())
+
+    def end(self) -> Ended:
+        """Waits for the end of the try that was begun."""
+        status = int(self._answers.readline())
+        if os.WIFSIGNALED(status):
+            return Ended(os.WTERMSIG(status), self._report.stage)
+        return Ended(0, self._report.stage, **self._report.values())
+
+    def run(self, *arguments: object) -> Ended:
+        """Calls the program without a fault."""
+        self.start("run", *arguments)
+        return self.end()
+
+    def close(self) -> None:
+        self._answers.close()
+        self._socket.close()
+        self.process.wait()
+
+
+@contextmanager
+def serving() -> Iterator[Server]:
+    with NamedTemporaryFile() as report:
+        server = Server(Path(report.name))
+        try:
+            yield server
+        finally:
+            server.close()
+
+
+def shown(folder: Path, passing_over: Collection[str] = ()) -> dict[str, Any]:
+    """The artifacts that a folder shows its readers, without what differs between two runs.
+
+    Bytes by the names of files. What is damaged fails an assertion.
+    """
+    found: dict[str, Any] = {}
+    for path in sorted(folder.glob("[!.]*/*")):
+        if path.parent.name in ("runs", *passing_over):
+            continue
+        try:
+            artifact = open_artifact(path)
+        except DamagedArtifactError as error:
+            raise AssertionError(f"visible and damaged: {error}") from error
+        assert artifact.damage is None, artifact.damage
+        assert path.relative_to(folder).parts == (artifact.stage, artifact.key)
+        for file in filter(Path.is_file, path.rglob("*")):
+            found[str(file.relative_to(folder))] = _content(file, artifact.manifest)
+    return found
+
+
+def _content(file: Path, manifest: Any) -> Any:
+    if file.name != MANIFEST:
+        return file.read_bytes()
+    return {key: value for key, value in manifest.items() if key not in PASSING}
+
+
+def stages_in(found: dict[str, Any]) -> set[str]:
+    return {name.partition("/")[0] for name in found}
+
+
+def assert_runs_are_whole(folder: Path) -> None:
+    for run in (folder / "runs").glob("*"):
+        record = json.loads((run / "run.json").read_text())
+        for stage in record["stages"]:
+            assert (run / stage["stage"]).resolve().name == stage["key"]
+
+
+def assert_a_part(found: dict[str, Any], reference: dict[str, Any]) -> None:
+    """Whatever is there is whole, and what the reference has."""
+    stages = stages_in(found)
+    assert found == {n: v for n, v in reference.items() if n.partition("/")[0] in stages}
+
+
+def assert_recovered(
+    folder: Path, again: Ended, reference: dict[str, Any], *, set_aside: bool = False
+) -> None:
+    """After a rerun all is there as if nothing had happened, and nothing is left of the fault.
+
+    Args:
+        folder: of the artifacts.
+        again: how the rerun ended.
+        reference: what the folder shows where nothing happened.
+        set_aside: whether something was damaged before, and may lie in quarantine.
+    """
+    assert (again.signal, again.code, again.err) == (0, 0, ""), again
+    assert shown(folder) == reference
+    assert_runs_are_whole(folder)
+    empty = MUST_BE_EMPTY if set_aside else (*MUST_BE_EMPTY, ".quarantine")
+    left = [path for name in empty for path in (folder / name).glob("*")]
+    assert left == []
+
+
+def assert_told(ended: Ended, folder: Path, remedy: str) -> None:
+    """One line names a file in the folder and the remedy, and the exit code agrees."""
+    assert ended.code in (1, 2), ended
+    lines = ended.err.splitlines()
+    assert len(lines) == 1, ended.err
+    assert lines[0].startswith("error  "), ended.err
+    assert str(folder) in lines[0], ended.err
+    assert remedy in lines[0], ended.err
+
+
+def kill_group(process: int) -> None:
+    os.killpg(process, signal.SIGKILL)
