@@ -1,5 +1,6 @@
 """Artifact: a published folder, its files by SHA-256, and the manifest that seals them."""
 
+import errno
 import hashlib
 import json
 import re
@@ -16,6 +17,14 @@ from pipeline.sealing import read_sealed, write_sealed
 
 MANIFEST = "manifest.json"
 STAGE, KEY = re.compile(r"[a-z_]+"), re.compile(r"[0-9a-f]{16}")
+SAYS_NOTHING_OF_THE_FILE = (
+    errno.EIO,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ENOMEM,
+    errno.EACCES,
+    errno.EPERM,
+)
 MANIFEST_TYPES = {
     "stage": str,
     "key": str,
@@ -87,11 +96,14 @@ def open_artifact(folder: Path) -> Artifact:
 
     Raises:
         DamagedArtifactError: the folder has no manifest that can be read, or not as it was written.
+        OSError: the system does not let it be read now; it may be intact.
     """
     path = folder / MANIFEST
     try:
         manifest = read_sealed(path)
     except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno in SAYS_NOTHING_OF_THE_FILE:
+            raise
         raise DamagedArtifactError(f"{path}: no readable manifest ({error})") from error
     if not _is_manifest(manifest):
         raise DamagedArtifactError(f"{path}: not a manifest of this program")

@@ -104,13 +104,14 @@ def _step(
 ) -> Step:
     key = key_of(values)
     try:
-        artifact = store.find(stage.name, key)
+        with trouble_is_a_stage_error(stage.name, store.root):
+            artifact = store.find(stage.name, key)
+            latest = None if artifact else store.latest(stage.name, config_name)
     except DamagedArtifactError as error:
         return Step(stage, values, key, None, f"damaged: {error}")
-    if stage.name in selection.forced:
-        return Step(stage, values, key, None, FORCED)
-    if artifact is None:
-        return Step(stage, values, key, None, _why(store.latest(stage.name, config_name), values))
+    if artifact is None or stage.name in selection.forced:
+        why = FORCED if stage.name in selection.forced else _why(latest, values)
+        return Step(stage, values, key, None, why)
     if artifact.manifest["metrics"].get("failed"):
         return Step(stage, values, key, None, AGAIN)
     made = {name: step.artifact for name, step in inputs.items() if step.artifact}

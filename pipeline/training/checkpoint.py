@@ -8,6 +8,7 @@ import hashlib
 import json
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from io import BytesIO
@@ -17,6 +18,7 @@ from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 
+from pipeline.disk_trouble import disk_trouble
 from pipeline.durable import sync
 from pipeline.errors import StageError
 
@@ -106,12 +108,13 @@ class CheckpointFile:
             unfinished.replace(self.path)
             sync(self._folder)
         except OSError as error:
-            unfinished.unlink(missing_ok=True)
+            with suppress(OSError):
+                unfinished.unlink(missing_ok=True)
             found = any((self._folder / name).exists() for name in (FILE_NAME, PREVIOUS))
+            trouble = disk_trouble(error, unfinished, "a checkpoint could not be written")
             raise StageError(
-                f"train: {unfinished}: a checkpoint could not be written "
-                f"({error.strerror or error}). Make room on its disk and run again: training "
-                + ("goes on from the checkpoint before" if found else "begins anew")
+                f"train: {trouble}"
+                + (" from the checkpoint before" if found else " from the start")
             ) from error
 
 

@@ -28,6 +28,7 @@ import numpy as np
 from export import verdict
 from pipeline import cli, runner
 from pipeline.commands import options
+from pipeline.errors import StageError
 from pipeline.stages import StageContext, StageResult
 from pipeline.training.checkpoint import Checkpoint, CheckpointFile, State
 
@@ -104,8 +105,11 @@ def checkpoints(report: Report, arguments: Sequence[str]) -> None:
     folder, count = arguments
     file = CheckpointFile(Path(folder))
     for number in range(int(count)):
-        file.write(checkpoint(number))
-        report.at(f"checkpoint {number}")
+        try:
+            file.write(checkpoint(number))
+        except StageError as error:
+            sys.exit(f"error  {error}")
+        report.at(str(number))
 
 
 ACTIONS: dict[str, Callable[[Report, Sequence[str]], Any]] = {
@@ -149,7 +153,8 @@ def _be_the_try(report: Report, action: str, arguments: list[str], burn: list[in
             LIBC.syscall(number, -1, -1, -1, -1, -1)
         ACTIONS[action](report, arguments)
     except SystemExit as ended:
-        code = ended.code if isinstance(ended.code, int) else 0 if ended.code is None else 1
+        code = ended.code if isinstance(ended.code, int) else 1 if ended.code else 0
+        caught = ended.code if isinstance(ended.code, str) else ""
     except BaseException:
         code, caught = 1, traceback.format_exc()
     report.end({"code": code, "out": out.getvalue(), "err": err.getvalue() + caught})

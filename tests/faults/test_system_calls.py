@@ -152,3 +152,37 @@ def assert_error(stand, point, ended, before, remedy):
         harness.assert_told(ended, stand.folder.parent, remedy)
     seen, said = harness.stages_in(stand.shown()), before | ended.published
     assert said - stand.scene.spoilt <= seen <= said | stand.scene.put_back, (point, ended)
+
+
+READ_FAULTS = {
+    "read": ("error=EIO", "Its disk may be failing"),
+    "openat": ("error=EMFILE", "Allow more open files"),
+}
+
+
+@pytest.mark.parametrize("step", BOTH_LENGTHS)
+@pytest.mark.parametrize("call", READ_FAULTS)
+def test_what_cannot_be_read_now_is_told_and_left_where_it_is(
+    server, tmp_path, record_property, call, step
+):
+    stand = Stand(server, SCENES["replace"], tmp_path)
+    fault, remedy = READ_FAULTS[call]
+    stand.set()
+    with tracing.tracing(server.process.pid, tmp_path / "calls.log"):
+        process = stand.start()
+        assert server.end().code == 0
+    points = tracing.reading_points(tmp_path / "calls.log", process, stand.folder)
+    begun = []
+    log, options = tmp_path / "faults.log", tracing.hitting(fault, HIT_AT, [call])
+    with tracing.tracing(server.process.pid, log, *options):
+        for point in [point for point in points if point.call == call][::step]:
+            stand.set()
+            begun.append(stand.start(point.burn(HIT_AT)))
+            ended = server.end()
+            if ended.code:
+                harness.assert_told(ended, stand.folder.parent, remedy)
+            assert harness.shown(stand.folder) == stand.reference
+            harness.assert_recovered(stand.folder, stand.start_and_end(), stand.reference)
+    assert begun
+    assert tracing.injected(log) == dict.fromkeys(begun, 1)
+    record_property(f"{fault.partition('=')[2]} at calls that read the folder", len(begun))

@@ -128,9 +128,7 @@ def test_a_full_disk_leaves_the_checkpoints_that_are_there_and_says_what_to_do(f
     before = {path.name: path.read_bytes() for path in file.path.parent.iterdir()}
     if trouble == "No space left on device":
         no_space(file)
-    message = (
-        rf"unfinished\.npz: .* \({trouble}\)\. Make room .* goes on from the checkpoint before$"
-    )
+    message = rf"unfinished\.npz: .*: {trouble}\. [MR].* goes on from the checkpoint before$"
     with largest_file(len(encode(made())) // 2), pytest.raises(StageError, match=message):
         file.write(made(3))
     assert {path.name: path.read_bytes() for path in file.path.parent.iterdir()} == before
@@ -140,7 +138,7 @@ def test_a_full_disk_leaves_the_checkpoints_that_are_there_and_says_what_to_do(f
 
 def test_a_disk_too_full_for_the_first_checkpoint_promises_nothing(file):
     no_space(file)
-    with pytest.raises(StageError, match=r"Make room on its disk and run again: .* begins anew$"):
+    with pytest.raises(StageError, match=r"Make room on its disk .* goes on from the start$"):
         file.write(made())
 
 
