@@ -16,7 +16,6 @@ from pipeline.disk_trouble import disk_trouble
 from pipeline.errors import ConfigError, PipelineError, StageError
 from pipeline.interruption import Interrupted, interruptible
 
-INTERRUPTED = 130
 LONGEST_LINE = 2000
 COMMANDS: Mapping[str, Callable[..., None]] = {
     "run": making.run,
@@ -61,8 +60,11 @@ def main() -> None:
         arguments = _with_command(sys.argv[1:])
         with interruptible():
             sys.exit(app(args=arguments, prog_name="run_pipeline.py", standalone_mode=False))
-    except Interrupted:
-        _fail("interrupted; the same command goes on from what is finished", exit_code=INTERRUPTED)
+    except Interrupted as interrupted:
+        _fail(
+            "interrupted; the same command goes on from what is finished",
+            exit_code=interrupted.exit_code,
+        )
     except PipelineError as error:
         _fail(*map(str, error.args), exit_code=error.exit_code)
     except OSError as error:

@@ -8,10 +8,19 @@ from types import FrameType
 from typing import Any
 
 AGAIN_SECONDS = 2.0
+ASKING = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupted(BaseException):
-    """The user, or the system, asked the run to end."""
+    """The user, or the system, asked the run to end.
+
+    Attributes:
+        exit_code: 128 and the signal's number, as shells have it.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.exit_code = 128 + number
 
 
 @contextmanager
@@ -19,10 +28,10 @@ def interruptible() -> Iterator[None]:
     """Raises Interrupted in the block on SIGINT or SIGTERM, again and again until it lands.
 
     An exception that a signal raises within a destructor or a weak reference's callback is
-    printed and dropped by Python, and TensorFlow runs many of those.
+    printed and dropped by Python, and TensorFlow runs many of those. A second signal changes
+    nothing, also after the block: the process is on its way to its end.
     """
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
-    before = {number: signal.signal(number, _interrupt) for number in numbers}
+    before = {number: signal.signal(number, _interrupt) for number in ASKING}
     hook, sys.unraisablehook = sys.unraisablehook, _without_interrupted
     try:
         yield
@@ -30,12 +39,21 @@ def interruptible() -> Iterator[None]:
         signal.setitimer(signal.ITIMER_REAL, 0)
         sys.unraisablehook = hook
         for number, handler in before.items():
-            signal.signal(number, handler)
+            if signal.getsignal(number) is _interrupt:
+                signal.signal(number, handler)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    signal.setitimer(signal.ITIMER_REAL, AGAIN_SECONDS)
-    raise Interrupted
+    interrupted = Interrupted(number)
+    for each in ASKING:
+        signal.signal(each, signal.SIG_IGN)
+
+    def again(number: int, frame: FrameType | None) -> None:
+        raise interrupted
+
+    signal.signal(signal.SIGALRM, again)
+    signal.setitimer(signal.ITIMER_REAL, AGAIN_SECONDS, AGAIN_SECONDS)
+    raise interrupted
 
 
 def _without_interrupted(unraisable: Any) -> None:
