@@ -46,7 +46,7 @@ def interruptible() -> Iterator[None]:
 def _interrupt(number: int, frame: FrameType | None) -> None:
     interrupted = Interrupted(number)
     for each in ASKING:
-        signal.signal(each, signal.SIG_IGN)
+        signal.signal(each, _pass_over)  # with SIG_IGN Python warns of one that came together
 
     def again(number: int, frame: FrameType | None) -> None:
         raise interrupted
@@ -54,6 +54,10 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     signal.signal(signal.SIGALRM, again)
     signal.setitimer(signal.ITIMER_REAL, AGAIN_SECONDS, AGAIN_SECONDS)
     raise interrupted
+
+
+def _pass_over(number: int, frame: FrameType | None) -> None:
+    pass
 
 
 def _without_interrupted(unraisable: Any) -> None:

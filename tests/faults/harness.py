@@ -2,10 +2,10 @@
 
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +19,7 @@ from pipeline.plugins import ROOT
 from tests.faults.miniature import Report
 
 PASSING = ("created", "seconds", SEAL)
+POLL_SECONDS = 0.0005
 NO_FAULT = (0, 0)
 MUST_BE_EMPTY = (".staging", ".claims", ".locks", ".scratch")
 
@@ -61,10 +62,16 @@ class Server:
 
     def end(self) -> Ended:
         """Waits for the end of the try that was begun."""
+        self._socket.sendall(b"\n")
         status = int(self._answers.readline())
         if os.WIFSIGNALED(status):
             return Ended(os.WTERMSIG(status), self._report.stage)
         return Ended(0, self._report.stage, **self._report.values())
+
+    def await_beginning(self) -> None:
+        """Waits until the try that was begun heeds signals."""
+        while not self._report.stage:
+            time.sleep(POLL_SECONDS)
 
     def run(self, *arguments: object) -> Ended:
         """Calls the program without a fault."""
@@ -82,6 +89,7 @@ def serving() -> Iterator[Server]:
     with NamedTemporaryFile() as report:
         server = Server(Path(report.name))
         try:
+            server.run("--help")  # answered when it has warmed up
             yield server
         finally:
             server.close()
@@ -157,7 +165,3 @@ def assert_told(ended: Ended, folder: Path, remedy: str) -> None:
     assert lines[0].startswith("error  "), ended.err
     assert str(folder) in lines[0], ended.err
     assert remedy in lines[0], ended.err
-
-
-def kill_group(process: int) -> None:
-    os.killpg(process, signal.SIGKILL)

@@ -12,11 +12,12 @@ import io
 import json
 import mmap
 import os
+import signal
 import socket
 import sys
 import traceback
-from collections.abc import Callable, Sequence
-from contextlib import redirect_stdout, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout, suppress
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -29,11 +30,13 @@ from export import verdict
 from pipeline import cli, runner
 from pipeline.commands import options
 from pipeline.errors import StageError
+from pipeline.interruption import ASKING, interruptible
 from pipeline.stages import StageContext, StageResult
 from pipeline.training.checkpoint import Checkpoint, CheckpointFile, State
 
 REPORT_BYTES, STAGE_BYTES = 1 << 20, 32
 ALLOW_ANY_TRACER = (0x59616D61, ctypes.c_ulong(-1))  # PR_SET_PTRACER, PR_SET_PTRACER_ANY
+BEGUN = "plan and record"
 CHUNKS, CHUNK = 3, bytes(range(256)) * 64
 LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -89,6 +92,16 @@ def stage_of(report: Report, name: str) -> SimpleNamespace:
 
 def run(report: Report, arguments: Sequence[str]) -> Any:
     """The whole command line, from its arguments to its exit code."""
+
+    @contextmanager
+    def telling() -> Iterator[None]:
+        with interruptible():
+            report.at(BEGUN)
+            yield
+
+    for number in ASKING:  # what is asked before and after is for tests of the whole program
+        signal.signal(number, signal.SIG_IGN)
+    cli.interruptible = telling  # type: ignore[assignment]
     sys.argv = ["run_pipeline.py", *arguments]
     cli.main()
 
@@ -120,13 +133,14 @@ ACTIONS: dict[str, Callable[[Report, Sequence[str]], Any]] = {
 
 def serve(connection: socket.socket, report: Report) -> None:
     with connection.makefile("r", encoding="utf-8") as requests:
-        for line in requests:
+        while line := requests.readline():
             asked = json.loads(line)
             report.clear()
             child = os.fork()
             if not child:
                 _be_the_try(report, **asked)
             _answer(connection, child)
+            requests.readline()  # until then its process id is its own, though it may have ended
             _answer(connection, os.waitpid(child, 0)[1])
 
 

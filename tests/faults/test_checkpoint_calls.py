@@ -26,37 +26,37 @@ def newest(folder):
 
 @pytest.mark.parametrize("step", BOTH_LENGTHS)
 @pytest.mark.parametrize("fault", FAULTS)
-def test_the_newest_or_the_one_before_survives(server, tmp_path, record_property, fault, step):
-    folder = tmp_path / "scratch"
+def test_the_newest_or_the_one_before_survives(server, folder, record_property, fault, step):
+    scratch = folder / "scratch"
 
     def start(burn=harness.NO_FAULT):
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
-        return server.start("checkpoints", folder, COUNT, burn=burn)
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir()
+        return server.start("checkpoints", scratch, COUNT, burn=burn)
 
-    with tracing.tracing(server.process.pid, tmp_path / "calls.log"):
+    with tracing.tracing(server.process.pid, folder / "calls.log"):
         process = start()
         assert server.end().code == 0
-    points = tracing.changing_points(tmp_path / "calls.log", process, folder)
+    points = tracing.changing_points(folder / "calls.log", process, scratch)
     assert len(points) > 5 * COUNT
     options = tracing.hitting(FAULTS[fault], HIT_AT, sorted({point.call for point in points}))
     begun = []
-    with tracing.tracing(server.process.pid, tmp_path / "faults.log", *options):
+    with tracing.tracing(server.process.pid, folder / "faults.log", *options):
         for point in points[::step]:
             begun.append(start(point.burn(HIT_AT)))
             ended = server.end()
             done = int(ended.stage) if ended.stage else None
             following = 0 if done is None else done + 1
-            assert newest(folder) in (done, following), point
+            assert newest(scratch) in (done, following), point
             if fault == "SIGKILL":
                 assert ended.signal == 9
             else:
-                harness.assert_told(ended, folder, REMEDIES[fault])
-            file = CheckpointFile(folder)
+                harness.assert_told(ended, scratch, REMEDIES[fault])
+            file = CheckpointFile(scratch)
             for number in range(following, COUNT):
                 file.write(checkpoint(number))
-            assert {path.name for path in folder.iterdir()} == {FILE_NAME, PREVIOUS}
-            assert newest(folder) == COUNT - 1
+            assert {path.name for path in scratch.iterdir()} == {FILE_NAME, PREVIOUS}
+            assert newest(scratch) == COUNT - 1
     if fault != "SIGKILL":
-        assert tracing.injected(tmp_path / "faults.log") == dict.fromkeys(begun, 1)
+        assert tracing.injected(folder / "faults.log") == dict.fromkeys(begun, 1)
     record_property(f"{fault} at calls that write a checkpoint", len(begun))

@@ -117,11 +117,11 @@ class Stand:
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("name", SCENES)
 def test_a_call_that_fails_or_is_the_last_loses_nothing(
-    server, tmp_path, record_property, name, fault, step
+    server, folder, record_property, name, fault, step
 ):
-    stand = Stand(server, SCENES[name], tmp_path)
-    points = stand.points(tmp_path / "calls.log")
-    log, begun = tmp_path / "faults.log", []
+    stand = Stand(server, SCENES[name], folder)
+    points = stand.points(folder / "calls.log")
+    log, begun = folder / "faults.log", []
     first = list(FAULTS).index(fault) * 2 % step
     options = tracing.hitting(FAULTS[fault], HIT_AT, sorted({p.call for p in points}))
     with tracing.tracing(server.process.pid, log, *options):
@@ -163,17 +163,17 @@ READ_FAULTS = {
 @pytest.mark.parametrize("step", BOTH_LENGTHS)
 @pytest.mark.parametrize("call", READ_FAULTS)
 def test_what_cannot_be_read_now_is_told_and_left_where_it_is(
-    server, tmp_path, record_property, call, step
+    server, folder, record_property, call, step
 ):
-    stand = Stand(server, SCENES["replace"], tmp_path)
+    stand = Stand(server, SCENES["replace"], folder)
     fault, remedy = READ_FAULTS[call]
     stand.set()
-    with tracing.tracing(server.process.pid, tmp_path / "calls.log"):
+    with tracing.tracing(server.process.pid, folder / "calls.log"):
         process = stand.start()
         assert server.end().code == 0
-    points = tracing.reading_points(tmp_path / "calls.log", process, stand.folder)
+    points = tracing.reading_points(folder / "calls.log", process, stand.folder)
     begun = []
-    log, options = tmp_path / "faults.log", tracing.hitting(fault, HIT_AT, [call])
+    log, options = folder / "faults.log", tracing.hitting(fault, HIT_AT, [call])
     with tracing.tracing(server.process.pid, log, *options):
         for point in [point for point in points if point.call == call][::step]:
             stand.set()
