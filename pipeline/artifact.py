@@ -12,7 +12,6 @@ from typing import Any
 
 from pipeline.digest import sha256
 from pipeline.errors import DamagedArtifactError
-from pipeline.sealing import SEAL as SEAL
 from pipeline.sealing import read_sealed, write_sealed
 
 MANIFEST = "manifest.json"

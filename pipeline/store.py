@@ -72,7 +72,7 @@ class ArtifactStore:
             raise ConfigError(f"{self.root}: no such folder; name the right one with --artifacts")
 
     def _refuse_program_folder(self) -> None:
-        if self.root.resolve() == ROOT:
+        if Path(os.path.realpath(self.root)) == ROOT:  # resolve() raises where links form a loop
             raise ConfigError(
                 "--artifacts is the program's own folder; name one below or elsewhere"
             )
@@ -200,8 +200,8 @@ class ArtifactStore:
     def staging(self, stage: str, key: str) -> Iterator[Path]:
         """Gives an empty folder on the same file system; it is gone afterwards."""
         folder = self._staged(stage, key)
-        insist(lambda: folder.mkdir(parents=True))
         try:
+            insist(lambda: folder.mkdir(parents=True))
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)

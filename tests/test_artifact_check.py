@@ -8,9 +8,10 @@ from contextlib import contextmanager
 import pytest
 
 from pipeline import artifact as artifact_module
-from pipeline.artifact import MANIFEST, SEAL
+from pipeline.artifact import MANIFEST
 from pipeline.artifact_check import Kind, check, damage_in
 from pipeline.errors import ConfigError
+from pipeline.sealing import SEAL
 from pipeline.store import ArtifactStore
 
 KEY, OTHER = "0123456789abcdef", "f" * 16

@@ -6,21 +6,24 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import NamedTemporaryFile
+from types import MappingProxyType
 from typing import Any
 
-from pipeline.artifact import MANIFEST, SEAL, open_artifact
+from pipeline.artifact import MANIFEST, open_artifact
 from pipeline.errors import DamagedArtifactError
 from pipeline.plugins import ROOT
+from pipeline.sealing import SEAL
 from tests.faults.miniature import Report
 
 PASSING = ("created", "seconds", SEAL)
 POLL_SECONDS = 0.0005
 NO_FAULT = (0, 0)
+NO_LIMITS: Mapping[str, int] = MappingProxyType({})
 MUST_BE_EMPTY = (".staging", ".claims", ".locks", ".scratch")
 
 
@@ -54,9 +57,22 @@ class Server:
                 pass_fds=[theirs.fileno()],
             )
 
-    def start(self, action: str, *arguments: object, burn: Sequence[int] = NO_FAULT) -> int:
+    def start(
+        self,
+        action: str,
+        *arguments: object,
+        burn: Sequence[int] = NO_FAULT,
+        limits: Mapping[str, int] = NO_LIMITS,
+        user: int | None = None,
+    ) -> int:
         """Begins a try; gives its process id, which is that of its group too."""
-        asked = {"action": action, "arguments": [str(a) for a in arguments], "burn": list(burn)}
+        asked = {
+            "action": action,
+            "arguments": [str(a) for a in arguments],
+            "burn": list(burn),
+            "limits": dict(limits),
+            "user": user,
+        }
         self._socket.sendall(json.dumps(asked).encode() + b"\n")
         return int(self._answers.readline())
 
@@ -73,9 +89,14 @@ class Server:
         while not self._report.stage:
             time.sleep(POLL_SECONDS)
 
-    def run(self, *arguments: object) -> Ended:
-        """Calls the program without a fault."""
-        self.start("run", *arguments)
+    def run(
+        self,
+        *arguments: object,
+        limits: Mapping[str, int] = NO_LIMITS,
+        user: int | None = None,
+    ) -> Ended:
+        """Calls the program."""
+        self.start("run", *arguments, limits=limits, user=user)
         return self.end()
 
     def close(self) -> None:

@@ -12,6 +12,7 @@ import io
 import json
 import mmap
 import os
+import resource
 import signal
 import socket
 import sys
@@ -39,6 +40,18 @@ ALLOW_ANY_TRACER = (0x59616D61, ctypes.c_ulong(-1))  # PR_SET_PTRACER, PR_SET_PT
 BEGUN = "plan and record"
 CHUNKS, CHUNK = 3, bytes(range(256)) * 64
 LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+class Text(io.TextIOWrapper):
+    """What is printed, as Python's own stream would take it; needs no system call."""
+
+    def __init__(self, errors: str) -> None:
+        super().__init__(io.BytesIO(), "utf-8", errors=errors)
+
+    @property
+    def text(self) -> str:
+        self.seek(0)
+        return self.read()
 
 
 class Report:
@@ -148,7 +161,14 @@ def _answer(connection: socket.socket, value: int) -> None:
     connection.send(f"{value}\n".encode())  # not a write, which is among the faults
 
 
-def _be_the_try(report: Report, action: str, arguments: list[str], burn: list[int]) -> None:
+def _be_the_try(
+    report: Report,
+    action: str,
+    arguments: list[str],
+    burn: list[int],
+    limits: dict[str, int],
+    user: int | None,
+) -> None:
     """Does the action in a process group of its own; never returns.
 
     Args:
@@ -156,12 +176,18 @@ def _be_the_try(report: Report, action: str, arguments: list[str], burn: list[in
         action: which.
         arguments: what it is to act on.
         burn: a system call's number, and how often to call it in vain before.
+        limits: of resources, by the names of the module `resource`.
+        user: as whom to do it.
     """
     code, caught = 0, ""
-    sys.stdout, sys.stderr = out, err = io.StringIO(), io.StringIO()
+    sys.stdout, sys.stderr = out, err = Text("strict"), Text("backslashreplace")
     options.console.file = out
     try:
         os.setsid()
+        for name, value in limits.items():
+            resource.setrlimit(getattr(resource, name), (value, value))
+        if user is not None:
+            os.setresuid(user, user, user)
         number, times = burn
         for _ in range(times):
             LIBC.syscall(number, -1, -1, -1, -1, -1)
@@ -171,7 +197,7 @@ def _be_the_try(report: Report, action: str, arguments: list[str], burn: list[in
         caught = ended.code if isinstance(ended.code, str) else ""
     except BaseException:
         code, caught = 1, traceback.format_exc()
-    report.end({"code": code, "out": out.getvalue(), "err": err.getvalue() + caught})
+    report.end({"code": code, "out": out.text, "err": err.text + caught})
     os._exit(0)
 
 
