@@ -1,14 +1,18 @@
 # make run: sets up and runs the pipeline.  make test: sets up and runs the tests.
+# make faults: kills, full disks, rivals and hostile files by the thousand; about 40 minutes.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test lint
+.PHONY: run test faults lint
 
 run: .venv/installed
 	$(BIN)/python run_pipeline.py
 
 test: .venv/installed-dev
 	$(BIN)/python -m pytest -n 2
+
+faults: .venv/installed-dev
+	$(BIN)/python -m pytest tests/faults -n 2 -m "" -v
 
 lint: .venv/installed-dev
 	$(BIN)/ruff format --check .

@@ -2,14 +2,11 @@
 
 import json
 import math
-import subprocess
-import sys
 
 import pytest
 
 from pipeline.config import Choice, LinearRange, LogRange, TuneSection
 from pipeline.errors import StageError
-from pipeline.plugins import ROOT
 from pipeline.tuning.search import FinishedTrials, Search, create_space
 
 SPACE = {
@@ -84,21 +81,6 @@ def test_killed_in_every_trial_a_search_makes_the_same_trials(tmp_path, algorith
     calls = []
     assert search(tmp_path / "killed", algorithm, score=once).run() == unbroken
     assert scored == [(trial.epochs, trial.values) for trial in unbroken]
-
-
-def test_killed_by_sigkill_at_random_instants_a_search_makes_the_same_trials(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.tuning.kill_searches", str(tmp_path)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert done.returncode == 0
-    for algorithm in ALGORITHMS:
-        unbroken = search(tmp_path / "unbroken", algorithm).run()
-        said = json.loads((tmp_path / f"{algorithm}.json").read_text())
-        assert said == [[t.number, t.values, t.epochs, t.score] for t in unbroken]
-        assert f"{algorithm} killed 3 times" in done.stdout
 
 
 def test_a_line_that_a_kill_tore_costs_one_trial(tmp_path):

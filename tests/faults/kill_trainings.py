@@ -1,6 +1,6 @@
 """Kills one training again and again at random instants, until it is left to end.
 
-    python -m tests.training.kill_trainings INGEST FOLDER PLACE KILLS SEED
+    python -m tests.faults.kill_trainings INGEST FOLDER PLACE KILLS SEED
 
 The libraries are imported once; each try is a forked process of its own. FOLDER gets what a
 training that was left alone, and the killed one, came to; PLACE is `memory` or `shards`.

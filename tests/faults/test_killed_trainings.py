@@ -6,17 +6,27 @@ import subprocess
 import sys
 from types import SimpleNamespace
 
+import pytest
+
 from pipeline.plugins import ROOT
 from tests.training import resumed_training as training
 
-KILLS, SEED = 1, 0
+SEED = 0
 
 
-def test_killed_at_random_instants_it_ends_the_same(tmp_path):
+@pytest.mark.parametrize(
+    ("kills", "place"),
+    [
+        (1, "shards"),
+        pytest.param(12, "shards", marks=pytest.mark.long),
+        pytest.param(12, "memory", marks=pytest.mark.long),
+    ],
+)
+def test_killed_at_random_instants_it_ends_the_same(tmp_path, record_property, kills, place):
     ingest = tmp_path / "ingest"
     ingest.mkdir()
     training.write_images(ingest)
-    command = ["tests.training.kill_trainings", ingest, tmp_path, "shards", KILLS, SEED]
+    command = ["tests.faults.kill_trainings", ingest, tmp_path, place, kills, SEED]
     done = subprocess.run(
         [sys.executable, "-m", *map(str, command)],
         cwd=ROOT,
@@ -26,7 +36,8 @@ def test_killed_at_random_instants_it_ends_the_same(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     began = [line for line in done.stdout.splitlines() if line.startswith("began")]
-    assert "ended by signal 9" in done.stdout, done.stdout + done.stderr
+    fired = done.stdout.count("ended by signal 9")
+    assert fired, done.stdout + done.stderr
     assert began[0] == "began (0, 0)" != began[-1], done.stdout + done.stderr
     unbroken, resumed = (
         SimpleNamespace(**pickle.loads((tmp_path / f"{name}.pickle").read_bytes()))
@@ -34,3 +45,4 @@ def test_killed_at_random_instants_it_ends_the_same(tmp_path):
     )
     assert len(unbroken.history) == training.TRAINED
     training.assert_same(resumed, unbroken)
+    record_property(f"SIGKILL of a real training from {place}", fired)

@@ -1,6 +1,6 @@
-"""Kills each kind of search three times at random instants, then lets it end.
+"""Kills kinds of search a few times each at random instants, then lets them end.
 
-    python -m tests.tuning.kill_searches FOLDER
+    python -m tests.faults.kill_searches FOLDER KILLS ALGORITHM...
 
 FOLDER gets the trials of each as JSON.
 """
@@ -15,14 +15,14 @@ from pathlib import Path
 
 from tests.tuning import test_search as searching
 
-KILLS, TRIAL_SECONDS, WAIT_SECONDS = 3, 0.1, (0.15, 0.3)
+TRIAL_SECONDS, WAIT_SECONDS = 0.1, (0.15, 0.3)
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, kills: int, algorithms: list[str]) -> None:
     draw = random.Random(0)
-    for algorithm in searching.ALGORITHMS:
+    for algorithm in algorithms:
         killed = 0
-        for _ in range(KILLS):
+        for _ in range(kills):
             child = _start(folder, algorithm)
             time.sleep(draw.uniform(*WAIT_SECONDS))
             os.kill(child, signal.SIGKILL)
@@ -52,4 +52,4 @@ def _slowly(values, epochs):
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3:])
