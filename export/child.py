@@ -27,7 +27,11 @@ ORPHAN_POLL_SECONDS = 0.5
 # Keras imports these if it can, for layers and plots that no child uses: 2 s of its 7 s.
 UNUSED_BY_KERAS = ("sklearn", "matplotlib")
 # On the processor: a GPU may round to TF32, and its memory belongs to the process that trained.
-ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
+ENVIRONMENT = {
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "CUDA_VISIBLE_DEVICES": "-1",
+    "PYTHONHASHSEED": "0",  # tf2onnx numbers nodes in the order of a set
+}
 LOG_LINE = re.compile(r"^([IWEF]\d{4} |\d{4}-\d\d-\d\d |WARNING: |INFO: |\s|$)")
 
 

@@ -46,13 +46,13 @@ class Ended:
 class Server:
     """Forks tries from a process that has all imports behind it."""
 
-    def __init__(self, report: Path) -> None:
+    def __init__(self, module: str, report: Path) -> None:
         self._report = Report(report)
         mine, theirs = socket.socketpair()
         self._socket, self._answers = mine, mine.makefile("r")
         with theirs:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "tests.faults.miniature", str(theirs.fileno()), str(report)],
+                [sys.executable, "-m", module, str(theirs.fileno()), str(report)],
                 cwd=ROOT,
                 pass_fds=[theirs.fileno()],
             )
@@ -84,9 +84,14 @@ class Server:
             return Ended(os.WTERMSIG(status), self._report.stage)
         return Ended(0, self._report.stage, **self._report.values())
 
+    @property
+    def stage(self) -> str:
+        """The stage at which the try is that was begun."""
+        return self._report.stage
+
     def await_beginning(self) -> None:
         """Waits until the try that was begun heeds signals."""
-        while not self._report.stage:
+        while not self.stage:
             time.sleep(POLL_SECONDS)
 
     def run(
@@ -106,9 +111,9 @@ class Server:
 
 
 @contextmanager
-def serving() -> Iterator[Server]:
+def serving(module: str = "tests.faults.miniature") -> Iterator[Server]:
     with NamedTemporaryFile() as report:
-        server = Server(Path(report.name))
+        server = Server(module, Path(report.name))
         try:
             server.run("--help")  # answered when it has warmed up
             yield server
