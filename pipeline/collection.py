@@ -5,8 +5,6 @@ import shutil
 from collections.abc import Callable
 from contextlib import suppress
 
-from filelock import FileLock, Timeout
-
 from pipeline.errors import ConfigError, PipelineError
 from pipeline.garbage import Garbage, Piece, Rules
 from pipeline.leftovers import has_ended, sweep
@@ -37,7 +35,6 @@ def collect(
             failed(_in_words(piece, error))
     with suppress(OSError):
         sweep(store.root, rules.machines)
-    _delete_free_locks(store)
     store.tidy()
     return tuple(gone)
 
@@ -82,9 +79,3 @@ def _in_words(piece: Piece, error: OSError | PipelineError) -> str:
         return f"{piece.path}: not deleted ({error})"
     what = f"{error.filename}: " if error.filename not in (None, str(piece.path)) else ""
     return f"{piece.path}: not deleted ({what}{error.strerror or error})"
-
-
-def _delete_free_locks(store: ArtifactStore) -> None:
-    for path in entries(store.root / ".locks"):
-        with suppress(OSError, Timeout), FileLock(path).acquire(timeout=0):
-            path.unlink(missing_ok=True)

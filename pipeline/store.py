@@ -279,7 +279,7 @@ def _stamp(folder: Path) -> tuple[int, int] | None:
     """Differs where another folder has the name; None where no folder has it."""
     try:
         found = folder.stat()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     return (found.st_ino, found.st_ctime_ns) if S_ISDIR(found.st_mode) else None
 

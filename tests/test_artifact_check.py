@@ -11,7 +11,7 @@ from pipeline import artifact as artifact_module
 from pipeline.artifact import MANIFEST
 from pipeline.artifact_check import Kind, check, damage_in
 from pipeline.errors import ConfigError
-from pipeline.sealing import SEAL
+from pipeline.sealing import SEAL, write_sealed
 from pipeline.store import ArtifactStore
 
 KEY, OTHER = "0123456789abcdef", "f" * 16
@@ -67,7 +67,7 @@ def record(store, *stages, key=KEY, name="20260101-000000-mnist"):
         "stages": [{"stage": stage, **said} for stage in stages],
         "config": {"data": {}},
     }
-    (folder / "run.json").write_text(json.dumps(values))
+    write_sealed(folder / "run.json", values)
     return folder
 
 
@@ -168,19 +168,19 @@ def without_seal(values):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    "change",
     [
-        (without_seal, "manifest.json: not the manifest that was written"),
-        (lambda values: {"name": "a package"}, "manifest.json: not a manifest of this program"),
-        (lambda values: {**values, "summary": "better"}, "not the manifest that was written"),
+        without_seal,
+        lambda values: {"name": "a package"},
+        lambda values: {**values, "summary": "better"},
     ],
     ids=["former format", "foreign", "edited"],
 )
-def test_a_manifest_that_was_not_written_so_is_found(store, change, said):
+def test_a_manifest_that_was_not_written_so_is_found(store, change):
     path = publish(store)
     values = json.loads((path / MANIFEST).read_text())
     (path / MANIFEST).write_text(json.dumps(change(values), indent=2) + "\n")
-    assert said in damage_in(path)
+    assert damage_in(path) == "manifest.json: no readable manifest (not as it was written)"
 
 
 def test_the_manifest_of_another_artifact_is_found(store):
@@ -280,7 +280,7 @@ def test_a_run_that_names_no_artifact_is_found(store, stage, key):
     run = record(store, "train")
     values = json.loads((run / "run.json").read_text())
     values["stages"][0] |= {"stage": stage, "key": key}
-    (run / "run.json").write_text(json.dumps(values))
+    write_sealed(run / "run.json", values)
     assert [problem[0] for problem in found(store)] == [Kind.BAD_RUN]
 
 

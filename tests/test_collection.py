@@ -1,6 +1,5 @@
 """gc: what no kept run uses goes, whole; what one uses stays, whatever happens meanwhile."""
 
-import json
 import os
 import shutil
 import signal
@@ -17,6 +16,7 @@ from pipeline.garbage import Rules, find_garbage
 from pipeline.owner import Owner, this_process
 from pipeline.plugins import ROOT
 from pipeline.runs import list_runs
+from pipeline.sealing import write_sealed
 from pipeline.store import ArtifactStore
 
 ELSEWHERE = "00000000.1.1"
@@ -59,7 +59,7 @@ class Folder:
             "stages": [{"stage": each.stage, "key": each.key, **named} for each in artifacts],
             "config": {"data": {"source": "idx"}},
         }
-        (folder / "run.json").write_text(json.dumps(record))
+        write_sealed(folder / "run.json", record)
         return folder
 
     def garbage(self, rules=ORDINARY):
@@ -157,6 +157,7 @@ def test_scratch_stays_unless_its_artifact_is_made_or_it_is_told_to_go(folder):
     for letter in "ab":
         (folder.store.scratch("train", letter * 16) / "checkpoint").write_text("1")
     (folder.store.root / ".scratch" / "other").mkdir()
+    (folder.store.root / ".scratch" / "other" / "mine").write_text("")
     assert folder.garbage() == ["left over train a"]
     assert folder.garbage(ALL) == ["left over train a", "unfinished train b"]
     folder.store.claim([("train", "a" * 16), ("train", "b" * 16)])

@@ -1,6 +1,7 @@
 """check --repair: what is damaged is made anew, alone; what cannot be is said, with the reason."""
 
 import shutil
+import signal
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -16,6 +17,7 @@ from pipeline.plugins import ROOT
 from pipeline.repair import repair
 from pipeline.runner import Watcher, execute
 from pipeline.runs import list_runs, record_run
+from pipeline.sealing import read_sealed, write_sealed
 from pipeline.selection import Selection
 from pipeline.stages import StageResult
 from pipeline.store import ArtifactStore
@@ -204,7 +206,7 @@ def test_a_stage_that_fails_leaves_the_others_to_be_mended(project):
 
 def test_a_repair_that_was_stopped_can_be_repeated(project):
     project.damage("train", "verify")
-    project.failing["train"] = Interrupted()
+    project.failing["train"] = Interrupted(signal.SIGINT)
     with pytest.raises(Interrupted):
         project.repair()
     assert len(project.problems()) == 1
@@ -216,7 +218,9 @@ def test_a_repair_that_was_stopped_can_be_repeated(project):
 def test_a_config_that_is_none_any_more_is_said_to_be(project):
     project.damage("train")
     record = project.recorded.path / "run.json"
-    record.write_text(record.read_text().replace('"momentum"', '"mass"'))
+    values = read_sealed(record)
+    values["config"]["train"]["mass"] = values["config"]["train"].pop("momentum")
+    write_sealed(record, values)
     ((is_mended, said),) = project.repair().values()
     assert not is_mended
     assert said.startswith(f"run {project.recorded.name}: train.mass is no known key")

@@ -142,7 +142,8 @@ def test_the_lowest_loss_is_the_best_and_of_equals_the_first(tmp_path):
 @pytest.mark.parametrize("line", ["[1]", "3", "null", '{"a": ', "[" * 100_000, "\0"])
 def test_a_line_that_is_no_record_counts_for_nothing(tmp_path, line):
     path = tmp_path / "finished.jsonl"
-    path.write_text(f'{line}\n{{"{{\\"epochs\\": 1}}": 0.25}}\n{line}\n')
+    FinishedTrials(path).score({}, 1, lambda: 0.25)
+    path.write_text(f"{line}\n{path.read_text()}\n{line}\n")
     assert FinishedTrials(path).score({}, 1, lambda: pytest.fail("trained")) == 0.25
 
 
