@@ -65,7 +65,7 @@ def record(store, *stages, key=KEY, name="20260101-000000-mnist"):
         "started": "2026-01-01T00:00:00+00:00",
         "seconds": 1,
         "stages": [{"stage": stage, **said} for stage in stages],
-        "config": {"data": {}},
+        "config": {"data": {"source": "idx"}},
     }
     write_sealed(folder / "run.json", values)
     return folder
