@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from export.formats import formats
 from export.interface import Interface, TensorType
@@ -183,7 +183,7 @@ def read(folder: Path) -> Contract:
     path = folder / FILE_NAME
     try:
         return from_json(path.read_text("utf-8"))
-    except ValidationError as error:
+    except ValueError as error:  # ValidationError is one, and so is what is no UTF-8
         raise DataError(
             f"{path}: is no contract as this version of the program writes it. "
             "Export once more with it: run --force export."
