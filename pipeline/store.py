@@ -303,6 +303,9 @@ def _put(folder: Path, target: Path) -> None:
                 shutil.rmtree(replaced, ignore_errors=True)
                 continue
             if error.errno == REMOVED and folder.is_dir():
+                make_folder(target.parent)
+                with suppress(OSError):
+                    replaced.rename(target)
                 continue
             with suppress(OSError):
                 target.rename(folder)

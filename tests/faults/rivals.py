@@ -15,7 +15,10 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from multiprocessing import get_context
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
+from threading import BrokenBarrierError
 from types import SimpleNamespace
 
 from export import verdict
@@ -32,7 +35,9 @@ CONFIG = ROOT / "configs" / "mnist.yaml"
 ARCHIVES = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
 TRACEBACK = 99
 RIVALS, OTHERS = 16, 3
+TIMEOUT_SECONDS = 60
 REFUSED_SEED = 666
+UNUSED = "0" * 16
 
 
 class Place:
@@ -41,6 +46,7 @@ class Place:
     def __init__(self, folder: Path) -> None:
         self.data, self.artifacts = folder / "data", folder / "artifacts"
         self.diary, self.said = folder / "diary", folder / "said"
+        self.meeting: Barrier | None = None
         self.data.mkdir(parents=True)
         self.said.mkdir()
         self.diary.touch()
@@ -73,6 +79,10 @@ class Place:
         def run(context: StageContext) -> StageResult:
             if context.config.seed == REFUSED_SEED:
                 raise DataError("bad images; bring others")
+            if name == "ingest" and self.meeting:
+                with suppress(BrokenBarrierError):
+                    self.meeting.wait()
+                self.meeting.abort()  # nobody need wait any more
             (context.scratch / "state").write_text(name)
             read = [sorted(p.name for p in folder.iterdir()) for folder in context.inputs.values()]
             text = f"{name} {context.config.train.epochs} {read} {os.environ.get('CONTENT')}"
@@ -230,7 +240,11 @@ def same(place: Place, number: int) -> list[dict[str, object]]:
 
 
 def same_without_locks(place: Place, number: int) -> list[dict[str, object]]:
-    return at_once(place, [without_locks(lambda: run(place, f"seed={number}"))] * RIVALS)
+    """Two at least make the first artifact at the same time."""
+    place.meeting = get_context("fork").Barrier(2, timeout=TIMEOUT_SECONDS)
+    ended = at_once(place, [without_locks(lambda: run(place, f"seed={number}"))] * RIVALS)
+    place.meeting = None
+    return ended
 
 
 def different(place: Place, number: int) -> list[dict[str, object]]:
@@ -255,6 +269,9 @@ def discarding(place: Place, number: int) -> list[dict[str, object]]:
     """What an earlier run made and no run claims goes, while others begin to use it."""
     at_once(place, [lambda: run(place, f"seed={number}"), lambda: run(place, "train.epochs=2")])
     shutil.rmtree(place.artifacts / "runs")
+    store = ArtifactStore(place.artifacts)
+    with store.staging("train", UNUSED) as folder:
+        store.publish(folder, {**store.latest("train").manifest, "key": UNUSED})
     works = [lambda: run(place, f"seed={number}"), lambda: run(place, "train.epochs=2")]
     return _beside(place, discard, works * (RIVALS // 2))
 

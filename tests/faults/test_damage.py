@@ -158,11 +158,8 @@ def test_status_and_a_dry_run_tell_damage_that_shows_in_a_size(copy, call, name)
 
 
 def contents(project):
-    return {
-        stage: (artifact.key, artifact.identity)
-        for stage in ALL
-        for artifact in [project.artifact(stage)]
-    }
+    steps = runner.plan(project.config(), project.store, Selection())
+    return {step.stage.name: step.artifact.identity for step in steps}
 
 
 def damage(artifact, how):
