@@ -28,32 +28,37 @@ def interruptible() -> Iterator[None]:
     """Raises Interrupted in the block on SIGINT or SIGTERM, again and again until it lands.
 
     An exception that a signal raises within a destructor or a weak reference's callback is
-    printed and dropped by Python, and TensorFlow runs many of those. A second signal changes
-    nothing, also after the block: the process is on its way to its end.
+    printed and dropped by Python, and TensorFlow runs many of those; Pydantic raises its own
+    instead. A second signal changes nothing, also after the block: the process is on its way to
+    its end.
     """
-    before = {number: signal.signal(number, _interrupt) for number in ASKING}
+    asked: list[Interrupted] = []
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        asked.append(Interrupted(number))
+        for each in ASKING:
+            signal.signal(each, _pass_over)  # with SIG_IGN Python warns of one that came together
+        signal.signal(signal.SIGALRM, again)
+        signal.setitimer(signal.ITIMER_REAL, AGAIN_SECONDS, AGAIN_SECONDS)
+        raise asked[0]
+
+    def again(number: int, frame: FrameType | None) -> None:
+        raise asked[0]
+
+    before = {number: signal.signal(number, interrupt) for number in ASKING}
     hook, sys.unraisablehook = sys.unraisablehook, _without_interrupted
     try:
         yield
+    except Exception as error:
+        if asked:
+            raise asked[0] from error
+        raise
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         sys.unraisablehook = hook
-        for number, handler in before.items():
-            if signal.getsignal(number) is _interrupt:
+        if not asked:
+            for number, handler in before.items():
                 signal.signal(number, handler)
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    interrupted = Interrupted(number)
-    for each in ASKING:
-        signal.signal(each, _pass_over)  # with SIG_IGN Python warns of one that came together
-
-    def again(number: int, frame: FrameType | None) -> None:
-        raise interrupted
-
-    signal.signal(signal.SIGALRM, again)
-    signal.setitimer(signal.ITIMER_REAL, AGAIN_SECONDS, AGAIN_SECONDS)
-    raise interrupted
 
 
 def _pass_over(number: int, frame: FrameType | None) -> None:

@@ -94,6 +94,12 @@ class Server:
         while not self.stage:
             time.sleep(POLL_SECONDS)
 
+    def await_stage(self, stage: str, timeout_seconds: float) -> None:
+        """Waits until the try that was begun is at that stage, but no longer than so."""
+        deadline = time.monotonic() + timeout_seconds
+        while not self.stage.startswith(stage) and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
+
     def run(
         self,
         *arguments: object,

@@ -19,7 +19,7 @@ from tests.faults import harness
 INTERRUPTED = "error  interrupted; the same command goes on from what is finished\n"
 LONGEST_START_SECONDS = 0.5
 SEED = 0
-AGAIN_SHARE = 0.3
+AGAIN_SHARE, STAGE_SHARE = 0.3, 0.6
 LONGEST_PAUSE_SECONDS = 0.01
 
 
@@ -46,7 +46,12 @@ class Chaos:
         return self.server.start("run", "run", "--artifacts", self.folder, *forced)
 
     def pause(self):
-        time.sleep(self.draw.uniform(0, self.seconds))
+        """Waits for an instant of the run, or of a stage of it: planning takes longer than most."""
+        if self.draw.random() < STAGE_SHARE:
+            self.server.await_stage(self.draw.choice(graph.NAMES), self.seconds)
+            time.sleep(self.draw.uniform(0, LONGEST_PAUSE_SECONDS))
+        else:
+            time.sleep(self.draw.uniform(0, self.seconds))
 
     def rerun(self):
         again = self.server.run("run", "--artifacts", self.folder)

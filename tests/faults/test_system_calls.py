@@ -173,7 +173,7 @@ def test_what_cannot_be_read_now_is_told_and_left_where_it_is(
         assert server.end().code == 0
     points = tracing.reading_points(folder / "calls.log", process, stand.folder)
     begun = []
-    log, options = folder / "faults.log", tracing.hitting(fault, HIT_AT, [call])
+    log, options = folder / "faults.log", tracing.hitting(fault, f"{HIT_AT}+", [call])
     with tracing.tracing(server.process.pid, log, *options):
         for point in [point for point in points if point.call == call][::step]:
             stand.set()
@@ -184,5 +184,23 @@ def test_what_cannot_be_read_now_is_told_and_left_where_it_is(
             assert harness.shown(stand.folder) == stand.reference
             harness.assert_recovered(stand.folder, stand.start_and_end(), stand.reference)
     assert begun
-    assert tracing.injected(log) == dict.fromkeys(begun, 1)
+    assert set(tracing.injected(log)) == set(begun)
     record_property(f"{fault.partition('=')[2]} at calls that read the folder", len(begun))
+
+
+def test_what_is_published_was_on_the_disk_before_and_its_name_is_after(server, folder):
+    stand = Stand(server, SCENES["publish"], folder)
+    stand.points(log := folder / "calls.log")
+    calls = tracing.successful_calls(log)
+    (renamed,) = (n for n, (call, rest) in enumerate(calls) if is_publishing(call, rest))
+    staging = calls[renamed][1].split('"')[1]
+    synced = {rest.split("<")[1].split(">")[0] for call, rest in calls[:renamed] if call == "fsync"}
+    published = next(stand.folder.glob("ingest/*"))
+    for path in (published, *published.rglob("*")):
+        assert str(Path(staging) / path.relative_to(published)) in synced, path
+    after = [rest for call, rest in calls[renamed:] if call == "fsync"]
+    assert f"<{published.parent}>" in after[0]
+
+
+def is_publishing(call, rest):
+    return call == "rename" and "/.staging/ingest-" in rest

@@ -99,7 +99,7 @@ def tracing(process: int, log: Path, *options: str) -> Iterator[None]:
         tracer.communicate(timeout=LONGEST_ATTACH_SECONDS)
 
 
-def hitting(fault: str, hit_at: int, calls: Sequence[str]) -> list[str]:
+def hitting(fault: str, hit_at: int | str, calls: Sequence[str]) -> list[str]:
     """strace's options that hit, in every process, the call of each name at that place."""
     return [word for call in calls for word in ("-e", f"inject={call}:{fault}:when={hit_at}")]
 
@@ -131,6 +131,12 @@ def _points(log: Path, process: int, folder: Path) -> Iterator[tuple[Point, str]
         places[found[2]] += 1
         if str(folder) in found[3]:
             yield Point(found[2], places[found[2]]), found[3]
+
+
+def successful_calls(log: Path) -> list[tuple[str, str]]:
+    """All calls of a log that did not fail: their names, and what strace says of each."""
+    found = map(CALL.match, log.read_text(errors="replace").splitlines())
+    return [(match[2], match[3]) for match in found if match and " = -1 " not in match[3]]
 
 
 def injected(log: Path) -> Counter[int]:
