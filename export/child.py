@@ -15,8 +15,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -63,19 +63,31 @@ def call(
         timeout_seconds: after this the child, and all that it started, is killed.
         is_cancelled: asked now and then; true kills the child.
     """
-    # A file, for what communicate() has not sent by its first timeout it never sends.
-    with tempfile.TemporaryFile("w+") as given:
-        json.dump(argument, given)
-        given.seek(0)
-        with _start(function, given) as process:
-            try:
-                stdout, stderr, failure = _converse(process, timeout_seconds, is_cancelled)
-            finally:
-                _kill(process)
+    with _as_file(argument) as given, _start(function, given) as process:
+        try:
+            stdout, stderr, failure = _converse(process, timeout_seconds, is_cancelled)
+        finally:
+            _kill(process)
     if not failure and process.returncode:
         failure = _cause(process.returncode, stderr)
     values = [json.loads(line) for line in stdout.splitlines(keepends=True) if line.endswith("\n")]
     return Outcome(tuple(values), failure)
+
+
+@contextmanager
+def _as_file(argument: Any) -> Iterator[IO[str]]:
+    """Gives it as a file: what communicate() has not sent by its first timeout it never sends.
+
+    Raises:
+        OSError: the folder for temporary files does not take it; names that folder.
+    """
+    with tempfile.TemporaryFile("w+") as given:
+        try:
+            json.dump(argument, given)
+            given.seek(0)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, tempfile.gettempdir()) from error
+        yield given
 
 
 def _start(function: str, given: IO[str]) -> subprocess.Popen[str]:

@@ -3,10 +3,12 @@
 import os
 import shutil
 import subprocess
+import tempfile
 from contextlib import contextmanager
 
 import pytest
 
+from export import child
 from tests.faults import harness
 from tests.faults.miniature import BEGUN
 
@@ -181,3 +183,12 @@ def test_a_folder_may_have_any_name(server, folder, reference, name):
     for command in ("runs", "show", "status"):
         ended = server.run(command, "--artifacts", artifacts)
         assert (ended.code, ended.err) == (0, ""), command
+
+
+def test_a_full_folder_for_temporary_files_is_named(folder, monkeypatch):
+    disk = folder / "disk"
+    with mounted(disk, "size=4k"):
+        monkeypatch.setattr(tempfile, "tempdir", str(disk))
+        with pytest.raises(OSError, match="No space left on device") as caught:
+            child.call("builtins:iter", ["x"] * 10_000, timeout_seconds=5)
+    assert caught.value.filename == str(disk)
