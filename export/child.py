@@ -86,6 +86,8 @@ def _as_file(argument: Any) -> Iterator[IO[str]]:
             json.dump(argument, given)
             given.seek(0)
         except OSError as error:
+            with suppress(OSError):
+                given.close()  # tries once more to write
             raise OSError(error.errno, error.strerror, tempfile.gettempdir()) from error
         yield given
 
