@@ -105,10 +105,6 @@ def test_a_second_run_does_nothing_and_imports_nothing_heavy(artifacts):
     assert len(list((artifacts / "runs").iterdir())) == 2
 
 
-def test_verify_runs_alone_when_it_is_forced(artifacts):
-    assert call(artifacts, "--stage", "verify", "--force", "verify").ran == ["verify"]
-
-
 def test_only_verify_runs_again_when_only_verify_is_told_otherwise(artifacts):
     again = call(artifacts, "verify.timed_runs=3", "verify.warmup_runs=1")
     assert again.ran == ["verify"]

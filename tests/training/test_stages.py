@@ -18,7 +18,7 @@ from pipeline.yaml_reading import parse_yaml
 SMALL = (
     "data.train_limit=120",
     "data.test_limit=20",
-    "model.preset=two_conv",
+    "model.preset=lenet5",
     "train.epochs=2",
     "train.batch_size=40",
     "train.jit_compile=false",
