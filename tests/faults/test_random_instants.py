@@ -66,7 +66,7 @@ class Chaos:
                 shutil.rmtree(self.folder)
 
 
-@pytest.mark.parametrize("kills", [40, pytest.param(1000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("kills", [25, pytest.param(1000, marks=pytest.mark.long)])
 def test_killed_at_random_instants_a_run_loses_nothing(server, folder, record_property, kills):
     chaos, killed = Chaos(server, folder), Counter()
     while killed.total() < kills:
@@ -85,7 +85,7 @@ def test_killed_at_random_instants_a_run_loses_nothing(server, folder, record_pr
 
 @pytest.mark.parametrize("times", ["once", "twice"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)
-@pytest.mark.parametrize("signals", [8, pytest.param(250, marks=pytest.mark.long)])
+@pytest.mark.parametrize("signals", [5, pytest.param(250, marks=pytest.mark.long)])
 def test_asked_to_end_at_a_random_instant_it_does_in_one_line(
     server, folder, record_property, signals, number, times
 ):

@@ -15,7 +15,7 @@ from tests.faults.tracing import Point
 FAULTS = {"SIGKILL": "signal=KILL", "ENOSPC": "error=ENOSPC", "EIO": "error=EIO"}
 REMEDIES = {"ENOSPC": "Make room on its disk", "EIO": "Its disk may be failing"}
 MATTERS = ("fsync", "fdatasync", "write", "pwrite64", "writev", "symlink", "symlinkat")
-SHORT_STEP = 6
+SHORT_STEP = 11
 HIT_AT = 400  # a try makes fewer calls of a name, so that only one that spends some is hit
 BOTH_LENGTHS = [
     pytest.param(SHORT_STEP, id="short"),
