@@ -361,6 +361,34 @@ def test_a_disk_that_fails_after_the_rename_publishes_nothing(store, monkeypatch
     assert hidden_files(store, "staging") == []
 
 
+@pytest.mark.parametrize("before", [True, False])
+def test_a_run_that_removes_empty_folders_at_the_wrong_moment_stops_no_other(
+    store, monkeypatch, before
+):
+    if before:
+        publish(store, text="old")
+    rename, mkdir, times = Path.rename, Path.mkdir, ["rename", "mkdir"]
+
+    def hindered_rename(path, target):
+        if target.parent.name == "train" and "rename" in times:
+            times.remove("rename")
+            target.parent.rmdir()
+        return rename(path, target)
+
+    def hindered_mkdir(path, *arguments, **options):
+        if path.name.startswith(f"train-{KEY}") and "mkdir" in times:
+            times.remove("mkdir")
+            raise FileNotFoundError
+        mkdir(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "rename", hindered_rename)
+    monkeypatch.setattr(Path, "mkdir", hindered_mkdir)
+    publish(store, text="new")
+    assert times == []
+    assert (store.find("train", KEY).path / "model.keras").read_text() == "new"
+    assert hidden_files(store, "staging") == []
+
+
 def test_claims_hold_until_they_are_dropped_or_their_process_ends(store):
     store.claim([("train", KEY)])
     claim = next(store.root.glob(".claims/*"))
