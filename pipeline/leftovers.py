@@ -1,5 +1,6 @@
 """sweep(): clears away what processes that have ended were writing in the artifacts folder."""
 
+import re
 import shutil
 from collections.abc import Container, Iterator
 from contextlib import suppress
@@ -13,9 +14,8 @@ from pipeline.errors import DamagedArtifactError
 from pipeline.owner import owner_in, this_process
 
 REPLACED = ".replaced"
-
-
 UNKNOWN = "unknown"
+OF_AN_ARTIFACT = re.compile(r"[a-z]+-[0-9a-f]{16}")
 
 
 def sweep(root: Path, machines: Container[str] = ()) -> None:
@@ -37,8 +37,9 @@ def sweep(root: Path, machines: Container[str] = ()) -> None:
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
-    unlocked = {path.stem for path in (root / ".locks").glob("*.lock")}
-    for name in unlocked | {path.name for path in (root / ".scratch").glob("*")}:
+    locks = {path.stem for path in (root / ".locks").glob("*.lock")}
+    names = locks | {path.name for path in (root / ".scratch").glob("*")}
+    for name in filter(OF_AN_ARTIFACT.fullmatch, names):
         with suppress(OSError):  # a lock that is held is one: its process is at work
             _sweep_unlocked(root, name)
 

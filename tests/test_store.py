@@ -1,5 +1,6 @@
 """The store: an artifact is there as it was published, or it is not there at all."""
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -100,6 +101,20 @@ def test_a_manifest_that_is_not_one_is_damage_and_no_crash(store, text):
     with pytest.raises(DamagedArtifactError, match=str(path)):
         store.find("train", KEY)
     assert store.latest("train") is None
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.EIO, errno.EACCES])
+def test_what_cannot_be_read_now_is_no_damage(store, monkeypatch, number):
+    published = publish(store)
+
+    def fail(path):
+        raise OSError(number, os.strerror(number), str(path))
+
+    monkeypatch.setattr("pipeline.artifact.read_sealed", fail)
+    with pytest.raises(OSError, match=os.strerror(number)) as raised:
+        store.find("train", KEY)
+    assert not isinstance(raised.value, DamagedArtifactError)
+    assert published.path.is_dir()
 
 
 def test_an_artifact_in_the_wrong_place_is_damage(store):
