@@ -14,7 +14,7 @@ import numpy as np
 
 from export.contract import Contract
 from export.formats import formats
-from pipeline.digest import sha256
+from pipeline.artifacts.digest import sha256
 from pipeline.sources import LabelledImages
 
 FOLDER = "golden"

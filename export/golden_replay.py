@@ -20,7 +20,7 @@ from export import child, contract
 from export.formats import exporter, formats, refuse_reaching
 from export.golden import FILE_NAME, SCHEMA
 from export.interface import TensorType
-from pipeline.digest import sha256
+from pipeline.artifacts.digest import sha256
 from pipeline.errors import ConfigError, DataError, PipelineError
 
 ANSWER = "export.golden_replay:answer"

@@ -10,10 +10,10 @@ from typing import Any, get_args
 
 from pydantic.fields import FieldInfo
 
+from pipeline.artifacts.digest import sha256
 from pipeline.code_version import code_version
 from pipeline.config import PipelineConfig, Section
 from pipeline.config_base import Undeciding
-from pipeline.digest import sha256
 from pipeline.environment import version
 from pipeline.errors import DataError
 from pipeline.graph import Stage

@@ -8,7 +8,9 @@ from time import monotonic
 from typing import Any
 
 from pipeline import environment, graph, library_trouble
-from pipeline.artifact import Artifact
+from pipeline.artifacts.artifact import Artifact
+from pipeline.artifacts.guarding import refuse_damaged, refuse_gone, refuse_replaced
+from pipeline.artifacts.store import ArtifactStore
 from pipeline.config import PipelineConfig
 from pipeline.config_loading import with_values
 from pipeline.disk_trouble import trouble_is_a_stage_error
@@ -22,11 +24,9 @@ from pipeline.errors import (
 )
 from pipeline.fingerprint import changes, ingredients, key_of, outside_files, outside_version
 from pipeline.graph import Stage
-from pipeline.guarding import refuse_damaged, refuse_gone, refuse_replaced
 from pipeline.progress import Progress, quiet_libraries
 from pipeline.selection import Selection
 from pipeline.stages import StageContext, StageResult
-from pipeline.store import ArtifactStore
 from pipeline.yaml_reading import parse_yaml
 
 FORCED = "forced"

@@ -8,15 +8,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifact import is_name_of_artifact
+from pipeline.artifacts.artifact import is_name_of_artifact
+from pipeline.artifacts.durable import make_folder, sync
+from pipeline.artifacts.sealing import read_sealed, write_sealed
+from pipeline.artifacts.store import ArtifactStore
+from pipeline.artifacts.usage import REMOVED, TAKEN
 from pipeline.config import PipelineConfig
 from pipeline.disk_trouble import trouble_is_a_stage_error
-from pipeline.durable import make_folder, sync
 from pipeline.errors import ConfigError, DamagedArtifactError
 from pipeline.runner import Step
-from pipeline.sealing import read_sealed, write_sealed
-from pipeline.store import ArtifactStore
-from pipeline.usage import REMOVED, TAKEN
 
 RECORD = "run.json"
 PLACES = ("folder", "train_file", "file", "dataset")

@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from export import contract
 from export.formats import opened
-from pipeline.artifact import open_artifact
+from pipeline.artifacts.artifact import open_artifact
 from pipeline.errors import ConfigError, DataError
 from pipeline.progress import Progress
 from pipeline.sources._csv_rows import read_unlabelled

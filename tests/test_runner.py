@@ -8,7 +8,8 @@ from types import SimpleNamespace
 import pytest
 
 from pipeline import graph, runner
-from pipeline.artifact import MANIFEST
+from pipeline.artifacts.artifact import MANIFEST
+from pipeline.artifacts.store import ArtifactStore
 from pipeline.config_loading import load_config
 from pipeline.errors import ConfigError, DataError, MissingArtifactError, StageError
 from pipeline.plugins import ROOT
@@ -16,7 +17,6 @@ from pipeline.runner import Watcher, execute, plan
 from pipeline.selection import Selection
 from pipeline.sources import idx
 from pipeline.stages import StageResult
-from pipeline.store import ArtifactStore
 
 MNIST = ROOT / "configs" / "mnist.yaml"
 ALL = list(graph.NAMES)
@@ -280,7 +280,7 @@ def test_a_disk_that_fills_while_publishing_is_told_too(project, monkeypatch):
         if path.name == MANIFEST:
             raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr("pipeline.sealing.sync", fail)
+    monkeypatch.setattr("pipeline.artifacts.sealing.sync", fail)
     with pytest.raises(
         StageError, match=r"^ingest: .*manifest\.json: No space left on device\. Make room "
     ):
@@ -379,7 +379,9 @@ def test_a_damaged_input_outside_of_the_selection_names_the_command(project):
 
 
 def test_damage_that_never_ends_is_an_error(project, monkeypatch):
-    monkeypatch.setattr("pipeline.store.Artifact.damage", "a file is not the one published")
+    monkeypatch.setattr(
+        "pipeline.artifacts.store.Artifact.damage", "a file is not the one published"
+    )
     with pytest.raises(StageError, match="artifacts keep getting damaged; check the disk"):
         project.run()
 

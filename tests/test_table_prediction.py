@@ -9,7 +9,8 @@ from rich.console import Console
 
 from export import contract, failures
 from export.contract import Contract, ImageInput
-from pipeline import store, table_prediction
+from pipeline import table_prediction
+from pipeline.artifacts import store
 from pipeline.errors import ConfigError, DataError
 from pipeline.progress import LogProgress
 from pipeline.table_prediction import Tables, asked, predict_table

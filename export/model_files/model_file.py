@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from export.model_files import model_config
 from export.model_files.model_archive import Archive, open_archive
-from pipeline.digest import sha256
+from pipeline.artifacts.digest import sha256
 from pipeline.errors import ConfigError
 
 if TYPE_CHECKING:

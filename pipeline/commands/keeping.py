@@ -7,16 +7,16 @@ from typing import Annotated
 
 import typer
 
-from pipeline import artifact_check, keeping_tables
-from pipeline.artifact_check import Problem
-from pipeline.collection import collect, refuse_unwritable
+from pipeline.artifacts.store import ArtifactStore
 from pipeline.commands.making import watcher
 from pipeline.commands.options import DEFAULT_ARTIFACTS, ArtifactsOption, console
 from pipeline.errors import ConfigError, DamagedArtifactError, StageError
-from pipeline.garbage import Garbage, Rules, find_garbage
+from pipeline.keeping import artifact_check, tables
+from pipeline.keeping.artifact_check import Problem
+from pipeline.keeping.collection import collect, refuse_unwritable
+from pipeline.keeping.garbage import Garbage, Rules, find_garbage
+from pipeline.keeping.repair import Outcome, repair
 from pipeline.progress import progress_on
-from pipeline.repair import Outcome, repair
-from pipeline.store import ArtifactStore
 
 
 def check(
@@ -32,12 +32,12 @@ def check(
     """
     store = ArtifactStore(artifacts)
     findings = artifact_check.check(store, progress_on(console))
-    keeping_tables.show_findings(console, findings)
+    tables.show_findings(console, findings)
     if findings.problems and mend:
         _mend(store, findings.problems)
     elif findings.problems:
         raise DamagedArtifactError(
-            f"{artifacts}: {keeping_tables.count(len(findings.problems), 'problem')}; mend with: "
+            f"{artifacts}: {tables.count(len(findings.problems), 'problem')}; mend with: "
             f"python run_pipeline.py check --repair{_on(artifacts)}"
         )
 
@@ -46,7 +46,7 @@ def _mend(store: ArtifactStore, problems: tuple[Problem, ...]) -> None:
     console.print()
     outcomes = []
     for outcome in repair(store, problems, watcher()):
-        keeping_tables.show_outcome(console, outcome)
+        tables.show_outcome(console, outcome)
         outcomes.append(outcome)
     if failed := [outcome for outcome in outcomes if not outcome.is_mended]:
         raise DamagedArtifactError(_unmended(failed, len(outcomes)))
@@ -91,7 +91,7 @@ def gc(
     store = ArtifactStore(artifacts)
     rules = Rules(keep, unfinished, frozenset(machine or ()))
     garbage = find_garbage(store, rules)
-    keeping_tables.show_garbage(console, garbage)
+    tables.show_garbage(console, garbage)
     if not garbage.pieces:
         console.print("Nothing to delete.")
     elif not dry_run:
@@ -116,7 +116,7 @@ def _carry_out(store: ArtifactStore, garbage: Garbage, rules: Rules) -> None:
     gone = collect(store, garbage, rules, failures.append)
     in_use = len(garbage.pieces) - len(gone) - len(failures)
     stays = f"; {in_use} came into use meanwhile" if in_use else ""
-    freed = keeping_tables.size(sum(piece.size_bytes for piece in gone))
+    freed = tables.size(sum(piece.size_bytes for piece in gone))
     console.print(f"Deleted {len(gone)} of {len(garbage.pieces)}, {freed}{stays}.")
     if failures:
         raise StageError(*failures)

@@ -7,6 +7,7 @@ import typer
 from export import recommendation
 from export.recommendation import TARGETS, Limits
 from pipeline import runs, tables
+from pipeline.artifacts.store import ArtifactStore
 from pipeline.commands.options import (
     DEFAULT_ARTIFACTS,
     DEFAULT_CONFIG,
@@ -21,7 +22,6 @@ from pipeline.config_loading import load_config, suggest
 from pipeline.errors import ConfigError, GateError
 from pipeline.runner import plan
 from pipeline.selection import Selection
-from pipeline.store import ArtifactStore
 
 
 def status(

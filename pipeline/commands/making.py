@@ -11,7 +11,8 @@ import typer
 from rich.markup import escape
 
 from pipeline import graph, runs, tables
-from pipeline.artifact import Artifact
+from pipeline.artifacts.artifact import Artifact
+from pipeline.artifacts.store import ArtifactStore
 from pipeline.commands.options import (
     DEFAULT_ARTIFACTS,
     DEFAULT_CONFIG,
@@ -29,7 +30,6 @@ from pipeline.errors import ConfigError, GateError
 from pipeline.progress import progress_on
 from pipeline.runner import UNCHANGED, Step, Watcher, execute, plan
 from pipeline.selection import Selection
-from pipeline.store import ArtifactStore
 
 
 def run(

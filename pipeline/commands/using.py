@@ -10,12 +10,12 @@ import typer
 
 from export.formats import formats
 from pipeline import runs, tables
-from pipeline.artifact import MANIFEST, open_artifact
+from pipeline.artifacts.artifact import MANIFEST, open_artifact
+from pipeline.artifacts.store import ArtifactStore
 from pipeline.commands.options import DEFAULT_ARTIFACTS, ArtifactsOption, RunOption, console
 from pipeline.errors import ConfigError, DamagedArtifactError, DataError, GateError
 from pipeline.interruption import Interrupted
 from pipeline.progress import progress_on, quiet_libraries
-from pipeline.store import ArtifactStore
 from pipeline.table_prediction import Tables, asked, predict_table
 
 

@@ -9,9 +9,9 @@ from typing import Literal
 
 from filelock import FileLock, Timeout
 
+from pipeline.artifacts.durable import sync
 from pipeline.diagnosis.disk import nearest
 from pipeline.diagnosis.finding import Finding, run_pipeline
-from pipeline.durable import sync
 
 RIVAL_SECONDS = 20
 RIVAL = (

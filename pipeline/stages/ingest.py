@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from pipeline.artifacts.digest import sha256
 from pipeline.config import DataSection
 from pipeline.data import cleaning, description, file_names
 from pipeline.data.augmentation import preview
@@ -17,7 +18,6 @@ from pipeline.data.inspecting import inspect
 from pipeline.data.preparing import Prepared
 from pipeline.data.profile import Profile
 from pipeline.data.records import write_split
-from pipeline.digest import sha256
 from pipeline.errors import DataError
 from pipeline.stages import StageContext, StageResult
 

@@ -18,8 +18,8 @@ from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 
+from pipeline.artifacts.durable import sync
 from pipeline.disk_trouble import disk_trouble
-from pipeline.durable import sync
 from pipeline.errors import StageError
 
 FILE_NAME = "checkpoint.npz"

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from pipeline.artifacts.sealing import read_sealed, write_sealed
 from pipeline.config import PipelineConfig, TrainSection
 from pipeline.environment import processor
-from pipeline.sealing import read_sealed, write_sealed
 from pipeline.training.model_creation import create_model
 
 TENSOR_CORES = (7, 0)

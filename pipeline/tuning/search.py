@@ -13,8 +13,8 @@ from typing import Any
 import keras_tuner
 from keras_tuner.engine.base_tuner import BaseTuner
 
+from pipeline.artifacts.durable import sync
 from pipeline.config import Choice, Dimension, LogRange, TuneSection
-from pipeline.durable import sync
 from pipeline.errors import ConfigError, DataError, StageError
 
 TrialValues = Mapping[str, Any]

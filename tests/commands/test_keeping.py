@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from pipeline import keeping_tables
 from pipeline.commands import keeping
 from pipeline.errors import ConfigError, DamagedArtifactError, StageError
+from pipeline.keeping import tables
 from pipeline.plugins import ROOT
 
 STAGES = ("ingest", "tune", "build", "train", "evaluate", "export", "verify")
@@ -148,7 +148,7 @@ def test_gc_of_a_folder_that_cannot_be_written_does_not_ask(artifacts, shown, mo
 
 @pytest.mark.parametrize(("width", "made"), [(80, "2026-01-01 "), (120, "2026-01-01 1")])
 def test_the_table_fits_a_terminal_of_80_columns(width, made, monkeypatch):
-    from pipeline.garbage import Garbage, Kind, Piece
+    from pipeline.keeping.garbage import Garbage, Kind, Piece
 
     piece = Piece(
         Kind.UNFINISHED,
@@ -160,7 +160,7 @@ def test_the_table_fits_a_terminal_of_80_columns(width, made, monkeypatch):
         "2026-01-01T12:00:00+00:00",
     )
     console = Console(file=io.StringIO(), width=width, highlight=False)
-    keeping_tables.show_garbage(console, Garbage((piece,), (piece,), {"00000000": 2}))
+    tables.show_garbage(console, Garbage((piece,), (piece,), {"00000000": 2}))
     _, row, *rest = console.file.getvalue().splitlines()
     assert row.split()[:3] == ["unfinished", "evaluate", "a" * 16]
     assert made in row

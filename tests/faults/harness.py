@@ -14,10 +14,10 @@ from tempfile import NamedTemporaryFile
 from types import MappingProxyType
 from typing import Any
 
-from pipeline.artifact import MANIFEST, open_artifact
+from pipeline.artifacts.artifact import MANIFEST, open_artifact
+from pipeline.artifacts.sealing import SEAL
 from pipeline.errors import DamagedArtifactError
 from pipeline.plugins import ROOT
-from pipeline.sealing import SEAL
 from tests.faults.miniature import Report
 
 PASSING = ("created", "seconds", SEAL)

@@ -23,13 +23,13 @@ from types import SimpleNamespace
 
 from export import verdict
 from pipeline import cli, graph, runner
+from pipeline.artifacts.store import ArtifactStore
 from pipeline.commands import options
 from pipeline.config_loading import load_config
 from pipeline.errors import DamagedArtifactError, DataError
 from pipeline.plugins import ROOT
 from pipeline.selection import Selection
 from pipeline.stages import StageContext, StageResult
-from pipeline.store import ArtifactStore
 
 CONFIG = ROOT / "configs" / "mnist.yaml"
 ARCHIVES = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")

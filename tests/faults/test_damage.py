@@ -11,14 +11,14 @@ from types import SimpleNamespace
 import pytest
 
 from pipeline import cli, graph, runner
-from pipeline.artifact import MANIFEST, open_artifact
+from pipeline.artifacts.artifact import MANIFEST, open_artifact
+from pipeline.artifacts.owner import Owner, this_process
+from pipeline.artifacts.sealing import read_sealed, write_sealed
+from pipeline.artifacts.store import ArtifactStore
 from pipeline.errors import DamagedArtifactError
-from pipeline.owner import Owner, this_process
 from pipeline.plugins import ROOT
 from pipeline.runs import RECORD, list_runs, open_run, record_run
-from pipeline.sealing import read_sealed, write_sealed
 from pipeline.selection import Selection
-from pipeline.store import ArtifactStore
 from tests.faults.damaging import Tally, absence, flip, flips, refuse_all, truncations
 from tests.test_runner import ALL, Project
 

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from pipeline import runner, tables
-from pipeline.artifact import MANIFEST, open_artifact
+from pipeline.artifacts.artifact import MANIFEST, open_artifact
+from pipeline.artifacts.leftovers import sweep
+from pipeline.artifacts.owner import owner_in, this_process
+from pipeline.artifacts.sealing import read_sealed, write_sealed
 from pipeline.errors import DamagedArtifactError, PipelineError
-from pipeline.leftovers import sweep
-from pipeline.owner import owner_in, this_process
 from pipeline.runs import RECORD, find_run, list_runs, record_run
-from pipeline.sealing import read_sealed, write_sealed
 from pipeline.selection import Selection
 from tests.faults.fuzzing import KINDS, changed, images_in, json_values, paths_in, replaced
 from tests.test_runner import Project

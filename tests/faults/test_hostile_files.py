@@ -14,8 +14,8 @@ from export import golden_replay
 from export.formats import formats, refuse_reaching
 from export.model_files import model_file
 from pipeline import plugins
+from pipeline.artifacts.digest import sha256
 from pipeline.config_loading import load_config
-from pipeline.digest import sha256
 from pipeline.errors import ConfigError, PipelineError
 from pipeline.plugins import ROOT
 from pipeline.training.checkpoint import CheckpointFile

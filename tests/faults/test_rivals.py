@@ -12,12 +12,12 @@ from types import SimpleNamespace
 import pytest
 
 from pipeline import runner, runs
+from pipeline.artifacts.store import ArtifactStore
 from pipeline.errors import DataError
 from pipeline.plugins import ROOT
 from pipeline.runs import find_run, list_runs, record_run
 from pipeline.selection import Selection
 from pipeline.sources import idx
-from pipeline.store import ArtifactStore
 from tests.faults.rivals import OTHERS, RIVALS
 from tests.test_runner import ALL, Project
 

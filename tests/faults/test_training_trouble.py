@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pipeline import cli
-from pipeline.digest import sha256
+from pipeline.artifacts.digest import sha256
 from pipeline.library_trouble import LEAST_ADDRESS_BYTES
 from pipeline.plugins import ROOT
 from pipeline.training.divergence import StopOnDivergence

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from pipeline.artifacts.sealing import read_sealed
 from pipeline.config import TrainSection
-from pipeline.sealing import read_sealed
 from pipeline.training import precision
 from pipeline.training.precision import (
     Device,

@@ -8,10 +8,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from export.formats import readable_size
-from pipeline.artifact_check import Findings
-from pipeline.garbage import Garbage, Kind, Piece
-from pipeline.leftovers import UNKNOWN
-from pipeline.repair import Outcome
+from pipeline.artifacts.leftovers import UNKNOWN
+from pipeline.keeping.artifact_check import Findings
+from pipeline.keeping.garbage import Garbage, Kind, Piece
+from pipeline.keeping.repair import Outcome
 
 WIDE = 100
 GIGABYTE = 1_000_000_000

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Mapping
 
-from pipeline.artifact import Artifact
+from pipeline.artifacts.artifact import Artifact
+from pipeline.artifacts.store import ArtifactStore
 from pipeline.errors import DamagedArtifactError, ReplacedArtifactError
-from pipeline.store import ArtifactStore
 
 
 def refuse_gone(artifacts: Iterable[Artifact | None]) -> None:

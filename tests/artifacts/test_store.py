@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import durable, sealing
-from pipeline import store as store_module
-from pipeline.artifact import MANIFEST, Artifact
+from pipeline.artifacts import durable, sealing
+from pipeline.artifacts import store as store_module
+from pipeline.artifacts.artifact import MANIFEST, Artifact
+from pipeline.artifacts.owner import this_process
+from pipeline.artifacts.store import ArtifactStore
 from pipeline.errors import ConfigError, DamagedArtifactError
-from pipeline.owner import this_process
 from pipeline.plugins import ROOT
-from pipeline.store import ArtifactStore
 
 KEY = "0123456789abcdef"
 
@@ -110,7 +110,7 @@ def test_what_cannot_be_read_now_is_no_damage(store, monkeypatch, number):
     def fail(path):
         raise OSError(number, os.strerror(number), str(path))
 
-    monkeypatch.setattr("pipeline.artifact.read_sealed", fail)
+    monkeypatch.setattr("pipeline.artifacts.artifact.read_sealed", fail)
     with pytest.raises(OSError, match=os.strerror(number)) as raised:
         store.find("train", KEY)
     assert not isinstance(raised.value, DamagedArtifactError)
@@ -565,7 +565,11 @@ def test_a_stage_folder_on_another_file_system_is_refused_before_anything_runs(s
 def ended_process():
     """The owner that a process was which has ended."""
     done = subprocess.run(
-        [sys.executable, "-c", "from pipeline.owner import this_process; print(this_process())"],
+        [
+            sys.executable,
+            "-c",
+            "from pipeline.artifacts.owner import this_process; print(this_process())",
+        ],
         cwd=ROOT,
         capture_output=True,
         text=True,

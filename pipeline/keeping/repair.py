@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import graph
-from pipeline.artifact import Artifact, open_artifact
-from pipeline.artifact_check import KEY, Kind, Problem, damage_in, target_of
+from pipeline.artifacts.artifact import Artifact, open_artifact
+from pipeline.artifacts.store import ArtifactStore
 from pipeline.config_layers import merge, nested
 from pipeline.config_loading import recorded_config
 from pipeline.errors import DamagedArtifactError, PipelineError
 from pipeline.fingerprint import changes
+from pipeline.keeping.artifact_check import KEY, Kind, Problem, damage_in, target_of
 from pipeline.runner import Step, Watcher, execute, plan
 from pipeline.runs import list_runs, open_run
 from pipeline.selection import Selection
-from pipeline.store import ArtifactStore
 
 MOST_CHANGES = 3
 

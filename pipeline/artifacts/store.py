@@ -23,15 +23,15 @@ from uuid import uuid4
 
 from filelock import FileLock, Timeout
 
-from pipeline import usage
-from pipeline.artifact import Artifact, open_artifact, write_manifest
+from pipeline.artifacts import usage
+from pipeline.artifacts.artifact import Artifact, open_artifact, write_manifest
+from pipeline.artifacts.durable import MOST_RIVALS, insist, make_folder, sync
+from pipeline.artifacts.leftovers import REPLACED, sweep
+from pipeline.artifacts.owner import this_process
+from pipeline.artifacts.usage import REMOVED, TAKEN
 from pipeline.disk_trouble import disk_trouble
-from pipeline.durable import MOST_RIVALS, insist, make_folder, sync
 from pipeline.errors import ConfigError, DamagedArtifactError
-from pipeline.leftovers import REPLACED, sweep
-from pipeline.owner import this_process
 from pipeline.plugins import ROOT
-from pipeline.usage import REMOVED, TAKEN
 
 
 class ArtifactStore:

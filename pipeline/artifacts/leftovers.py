@@ -9,9 +9,9 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from pipeline.artifact import MANIFEST, open_artifact
+from pipeline.artifacts.artifact import MANIFEST, open_artifact
+from pipeline.artifacts.owner import owner_in, this_process
 from pipeline.errors import DamagedArtifactError
-from pipeline.owner import owner_in, this_process
 
 REPLACED = ".replaced"
 UNKNOWN = "unknown"

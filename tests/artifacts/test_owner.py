@@ -6,7 +6,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from pipeline.owner import owner_in, this_process
+from pipeline.artifacts.owner import owner_in, this_process
 
 
 def test_this_process_has_not_ended():

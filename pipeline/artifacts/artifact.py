@@ -10,9 +10,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pipeline.digest import sha256
+from pipeline.artifacts.digest import sha256
+from pipeline.artifacts.sealing import read_sealed, write_sealed
 from pipeline.errors import DamagedArtifactError
-from pipeline.sealing import read_sealed, write_sealed
 
 MANIFEST = "manifest.json"
 STAGE, KEY = re.compile(r"[a-z_]+"), re.compile(r"[0-9a-f]{16}")

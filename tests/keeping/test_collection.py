@@ -8,16 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import collection, owner
-from pipeline.artifact import open_artifact
-from pipeline.collection import collect
+from pipeline.artifacts import owner
+from pipeline.artifacts.artifact import open_artifact
+from pipeline.artifacts.owner import Owner, this_process
+from pipeline.artifacts.sealing import write_sealed
+from pipeline.artifacts.store import ArtifactStore
 from pipeline.errors import ConfigError, DamagedArtifactError
-from pipeline.garbage import Rules, find_garbage
-from pipeline.owner import Owner, this_process
+from pipeline.keeping import collection
+from pipeline.keeping.collection import collect
+from pipeline.keeping.garbage import Rules, find_garbage
 from pipeline.plugins import ROOT
 from pipeline.runs import list_runs
-from pipeline.sealing import write_sealed
-from pipeline.store import ArtifactStore
 
 ELSEWHERE = "00000000.1.1"
 ORDINARY, ALL = Rules(), Rules(unfinished=True)

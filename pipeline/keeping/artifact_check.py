@@ -8,12 +8,12 @@ from enum import StrEnum
 from pathlib import Path
 
 from pipeline import graph
-from pipeline.artifact import MANIFEST, Artifact, open_artifact
+from pipeline.artifacts.artifact import MANIFEST, Artifact, open_artifact
+from pipeline.artifacts.store import ArtifactStore
+from pipeline.artifacts.usage import entries
 from pipeline.errors import DamagedArtifactError
 from pipeline.progress import Progress
 from pipeline.runs import open_run
-from pipeline.store import ArtifactStore
-from pipeline.usage import entries
 
 MOST_FILES = 3
 KEY = re.compile(r"[0-9a-f]{16}")

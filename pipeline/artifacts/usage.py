@@ -13,10 +13,10 @@ from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from pipeline.durable import MOST_RIVALS, make_folder, sync
+from pipeline.artifacts.durable import MOST_RIVALS, make_folder, sync
+from pipeline.artifacts.leftovers import has_ended
+from pipeline.artifacts.sealing import read_sealed, write_sealed
 from pipeline.errors import DamagedArtifactError
-from pipeline.leftovers import has_ended
-from pipeline.sealing import read_sealed, write_sealed
 
 TAKEN = (errno.ENOTEMPTY, errno.EEXIST)
 REMOVED = errno.ENOENT  # the folder around the name, which was empty, by a run that made nothing

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.durable import sync
+from pipeline.artifacts.durable import sync
 
 SEAL = "sha256"
 

@@ -7,12 +7,12 @@ from contextlib import contextmanager
 
 import pytest
 
-from pipeline import artifact as artifact_module
-from pipeline.artifact import MANIFEST
-from pipeline.artifact_check import Kind, check, damage_in
+from pipeline.artifacts import artifact as artifact_module
+from pipeline.artifacts.artifact import MANIFEST
+from pipeline.artifacts.sealing import SEAL, write_sealed
+from pipeline.artifacts.store import ArtifactStore
 from pipeline.errors import ConfigError
-from pipeline.sealing import SEAL, write_sealed
-from pipeline.store import ArtifactStore
+from pipeline.keeping.artifact_check import Kind, check, damage_in
 
 KEY, OTHER = "0123456789abcdef", "f" * 16
 

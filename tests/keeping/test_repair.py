@@ -9,18 +9,18 @@ from types import SimpleNamespace
 import pytest
 
 from pipeline import fingerprint, graph, runner
-from pipeline.artifact_check import check
+from pipeline.artifacts.sealing import read_sealed, write_sealed
+from pipeline.artifacts.store import ArtifactStore
 from pipeline.config_loading import load_config
 from pipeline.errors import StageError
 from pipeline.interruption import Interrupted
+from pipeline.keeping.artifact_check import check
+from pipeline.keeping.repair import repair
 from pipeline.plugins import ROOT
-from pipeline.repair import repair
 from pipeline.runner import Watcher, execute
 from pipeline.runs import list_runs, record_run
-from pipeline.sealing import read_sealed, write_sealed
 from pipeline.selection import Selection
 from pipeline.stages import StageResult
-from pipeline.store import ArtifactStore
 
 MNIST = ROOT / "configs" / "mnist.yaml"
 

@@ -5,11 +5,11 @@ import shutil
 from collections.abc import Callable
 from contextlib import suppress
 
+from pipeline.artifacts.leftovers import has_ended, sweep
+from pipeline.artifacts.store import ArtifactStore
+from pipeline.artifacts.usage import entries
 from pipeline.errors import ConfigError, PipelineError
-from pipeline.garbage import Garbage, Piece, Rules
-from pipeline.leftovers import has_ended, sweep
-from pipeline.store import ArtifactStore
-from pipeline.usage import entries
+from pipeline.keeping.garbage import Garbage, Piece, Rules
 
 
 def collect(

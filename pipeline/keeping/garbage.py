@@ -9,13 +9,13 @@ from enum import StrEnum
 from pathlib import Path
 
 from pipeline import graph
-from pipeline.artifact import Artifact, open_artifact
+from pipeline.artifacts.artifact import Artifact, open_artifact
+from pipeline.artifacts.leftovers import REPLACED, has_ended, left_in, machine_of
+from pipeline.artifacts.owner import this_process
+from pipeline.artifacts.store import ArtifactStore
+from pipeline.artifacts.usage import entries
 from pipeline.errors import DamagedArtifactError
-from pipeline.leftovers import REPLACED, has_ended, left_in, machine_of
-from pipeline.owner import this_process
 from pipeline.runs import Run, list_runs
-from pipeline.store import ArtifactStore
-from pipeline.usage import entries
 
 KEY = re.compile(r"[0-9a-f]{16}")
 OF_A_KEY = re.compile(rf"({'|'.join(graph.NAMES)})-([0-9a-f]{{16}})")

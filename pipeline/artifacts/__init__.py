@@ -1,0 +1,1 @@
+"""Artifacts: published folders, the store that holds them, and who uses which."""

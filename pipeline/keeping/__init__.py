@@ -1,0 +1,1 @@
+"""Keeping the store in order: what is damaged, how it is mended, what nobody needs."""
