@@ -79,10 +79,11 @@ def _read_idx(which: int, packed: bool) -> Callable[[Path, bytes], object]:
     parts = (IMAGES[:4], LABELS[:4], IMAGES[4:], LABELS[4:])
 
     def read(folder: Path, content: bytes) -> object:
-        for number, (name, values) in enumerate(zip(IDX, parts, strict=True)):
-            good = _idx_bytes(values)
-            mine = content if number == which else good
-            written(folder, f"{name}-ubyte.gz", gzip.compress(mine, 1) if packed else mine)
+        for name, values in zip(IDX, parts, strict=True):
+            if not (folder / f"{name}-ubyte.gz").exists():
+                written(folder, f"{name}-ubyte.gz", _idx_bytes(values))
+        mine = gzip.compress(content, 1) if packed else content
+        written(folder, f"{IDX[which]}-ubyte.gz", mine)
         return idx.load(idx.Options(folder=folder))
 
     return read

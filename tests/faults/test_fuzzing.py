@@ -21,7 +21,7 @@ from pipeline.selection import Selection
 from tests.faults.fuzzing import KINDS, changed, images_in, json_values, paths_in, replaced
 from tests.test_runner import Project
 
-EXAMPLES = [25, pytest.param(2000, marks=pytest.mark.long)]
+EXAMPLES = [25, pytest.param(1000, marks=pytest.mark.long)]
 
 
 def fuzz(examples, *strategies):
@@ -62,7 +62,7 @@ def test_no_damage_to_a_file_makes_anything_but_a_refusal(tmp_path, kind, exampl
         refusal = good.refusal(tmp_path, content)
         assert refusal is None or (refusal and "\n" not in "".join(refusal))
 
-    assert len(set(seen)) > examples * 0.8
+    assert len(set(seen)) > examples / 2
 
 
 @pytest.mark.parametrize("examples", EXAMPLES)
