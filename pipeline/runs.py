@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts.artifact import is_name_of_artifact
-from pipeline.artifacts.durable import make_folder, sync
+from pipeline.artifacts.durable import SAYS_NOTHING_OF_THE_FILE, make_folder, sync
 from pipeline.artifacts.sealing import read_sealed, write_sealed
 from pipeline.artifacts.store import ArtifactStore
 from pipeline.artifacts.usage import REMOVED, TAKEN
@@ -84,7 +84,7 @@ def record_run(
     }
     with (
         trouble_is_a_stage_error("the run's record", store.root),
-        store.staging("run", config.name) as folder,
+        store.staging("run", "0") as folder,
     ):
         for step in steps:
             (folder / step.stage.name).symlink_to(Path("../..") / step.stage.name / step.key)
@@ -136,11 +136,14 @@ def open_run(folder: Path) -> Run:
 
     Raises:
         DamagedArtifactError: its record is missing or not as it was written.
+        OSError: the system does not let it be read now.
     """
     path = folder / RECORD
     try:
         record = read_sealed(path)
     except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno in SAYS_NOTHING_OF_THE_FILE:
+            raise
         raise DamagedArtifactError(f"{path}: no readable record of a run ({error})") from error
     if not _is_record(record):
         raise DamagedArtifactError(f"{path}: not a record of this program")

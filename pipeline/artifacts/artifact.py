@@ -1,29 +1,21 @@
 """Artifact: a published folder, its files by SHA-256, and the manifest that seals them."""
 
-import errno
 import hashlib
 import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pipeline.artifacts.digest import sha256
+from pipeline.artifacts.durable import SAYS_NOTHING_OF_THE_FILE
 from pipeline.artifacts.sealing import read_sealed, write_sealed
 from pipeline.errors import DamagedArtifactError
 
 MANIFEST = "manifest.json"
 STAGE, KEY = re.compile(r"[a-z_]+"), re.compile(r"[0-9a-f]{16}")
-SAYS_NOTHING_OF_THE_FILE = (
-    errno.EIO,
-    errno.EMFILE,
-    errno.ENFILE,
-    errno.ENOMEM,
-    errno.EACCES,
-    errno.EPERM,
-)
 MANIFEST_TYPES = {
     "stage": str,
     "key": str,
@@ -140,5 +132,10 @@ def _is_manifest(values: Mapping[str, Any]) -> bool:
         and all(
             isinstance(entry, dict) and {"size_bytes", "sha256"} <= set(entry)
             for entry in values["files"].values()
+        )
+        and not any(PurePosixPath(name).is_absolute() for name in values["files"])
+        and all(
+            isinstance(identity, dict) and is_name_of_artifact(stage, str(identity.get("key")))
+            for stage, identity in values["inputs"].items()
         )
     )

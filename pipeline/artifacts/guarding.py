@@ -20,9 +20,20 @@ def refuse_damaged(store: ArtifactStore, artifacts: Mapping[str, Artifact]) -> N
         try:
             found = store.intact(stage, artifact.key)
         except DamagedArtifactError as error:
-            place = store.set_aside(stage, artifact.key)
-            raise DamagedArtifactError(f"{error}; moved to {place}, made anew") from error
+            _set_aside(store, stage, artifact.key)
+            raise DamagedArtifactError(
+                f"{error}; moved to {store.root / '.quarantine'}, made anew"
+            ) from error
         _refuse_other(found, artifact)
+
+
+def _set_aside(store: ArtifactStore, stage: str, key: str) -> None:
+    """Moves it out of the way, unless a run has put another in its place meanwhile."""
+    with store.lock(stage, key):
+        try:
+            store.intact(stage, key)
+        except DamagedArtifactError:
+            store.set_aside(stage, key)
 
 
 def refuse_replaced(store: ArtifactStore, artifacts: Mapping[str, Artifact]) -> None:

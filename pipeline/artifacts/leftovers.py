@@ -58,7 +58,7 @@ def _is_worth_keeping(scratch: Path, manifest: Path) -> bool:
     """Whether work is in it that is not published: a forced run writes after the manifest."""
     published = manifest.stat().st_mtime_ns if manifest.exists() else 0
     files = filter(Path.is_file, scratch.rglob("*"))
-    return any(path.stat().st_mtime_ns > published for path in files)
+    return any(path.stat().st_mtime_ns >= published for path in files)
 
 
 def left_in(root: Path) -> Iterator[Path]:

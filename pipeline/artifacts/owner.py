@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PROCESSES = Path("/proc")
+MACHINE_ID = Path("/etc/machine-id")
 STATE, STARTED = 0, 19  # of /proc/<id>/stat, counted from behind the process's name
 WRITTEN = re.compile(r"\.([0-9a-f]{8})\.(\d+)\.(\d+)\.")
 
@@ -49,10 +50,13 @@ def owner_in(name: str) -> Owner | None:
 
 
 def _machine() -> str:
-    inside = ""
+    """Of the machine's name, its number, and the container: each alone may be another's too."""
+    parts = [platform.node()]
+    with suppress(OSError, UnicodeDecodeError):
+        parts.append(MACHINE_ID.read_text(encoding="utf-8").strip())
     with suppress(OSError):
-        inside = str((PROCESSES / "self/ns/pid").readlink())
-    return hashlib.sha256(f"{platform.node()} {inside}".encode()).hexdigest()[:8]
+        parts.append(str((PROCESSES / "self/ns/pid").readlink()))
+    return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:8]
 
 
 def _runs(process: int, started: int) -> bool:

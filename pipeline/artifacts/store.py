@@ -132,10 +132,8 @@ class ArtifactStore:
         """The newest readable artifact of a stage, made by a config of this name if one is."""
         found = []
         for path in (self.root / stage).glob("*/"):
-            try:
+            with suppress(DamagedArtifactError, OSError):  # it is only to say what changed
                 found.append(open_artifact(path))
-            except DamagedArtifactError:
-                continue
 
         def rank(artifact: Artifact) -> tuple[bool, str]:
             made_by = artifact.manifest.get("config", {}).get("name")
@@ -163,8 +161,9 @@ class ArtifactStore:
             with suppress(OSError):  # what a killed run may go on from stays: it is not empty
                 self._scratch(stage, key).rmdir()
             with suppress(OSError):
-                path.unlink(missing_ok=True)
-                lock.release()
+                if lock.is_locked:
+                    path.unlink(missing_ok=True)
+                    lock.release()
 
     def claim(self, artifacts: Iterable[tuple[str, str]]) -> None:
         """Says which artifacts, by stage and key, this process may use until it drops the claim."""

@@ -18,7 +18,7 @@ from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 
-from pipeline.artifacts.durable import sync
+from pipeline.artifacts.durable import SAYS_NOTHING_OF_THE_FILE, sync
 from pipeline.disk_trouble import disk_trouble
 from pipeline.errors import StageError
 
@@ -79,13 +79,19 @@ class CheckpointFile:
         return self._folder / FILE_NAME
 
     def read(self, fingerprint: str, tell: Callable[[str], None]) -> Checkpoint | None:
-        """The newest intact checkpoint of this fingerprint; tells which others were passed over."""
+        """The newest intact checkpoint of this fingerprint; tells which others were passed over.
+
+        Raises:
+            OSError: the system does not let it be read now.
+        """
         for name in (FILE_NAME, PREVIOUS):
             try:
                 found = decode((self._folder / name).read_bytes())
             except FileNotFoundError:
                 continue
             except (OSError, ValueError) as error:
+                if isinstance(error, OSError) and error.errno in SAYS_NOTHING_OF_THE_FILE:
+                    raise
                 tell(f"{self._folder / name} is damaged and not used ({error})")
                 continue
             if found.fingerprint == fingerprint:

@@ -15,6 +15,7 @@ from pipeline.artifacts import durable, sealing
 from pipeline.artifacts import store as store_module
 from pipeline.artifacts.artifact import MANIFEST, Artifact
 from pipeline.artifacts.owner import this_process
+from pipeline.artifacts.sealing import read_sealed, write_sealed
 from pipeline.artifacts.store import ArtifactStore
 from pipeline.errors import ConfigError, DamagedArtifactError
 from pipeline.plugins import ROOT
@@ -576,3 +577,55 @@ def ended_process():
         check=True,
     )
     return done.stdout.strip()
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"inputs": {"ingest": {}}},
+        {"inputs": {"ingest": "x"}},
+        {"inputs": {"../..": {"key": KEY}}},
+        {"files": {"/etc/hostname": {"size_bytes": 1, "sha256": ""}}},
+    ],
+    ids=str,
+)
+def test_a_sealed_manifest_that_names_what_is_none_is_damage(store, odd):
+    path = publish(store).path
+    write_sealed(path / MANIFEST, {**manifest(files={}), **odd})
+    with pytest.raises(DamagedArtifactError, match="not a manifest of this program"):
+        store.find("train", KEY)
+
+
+def test_a_lock_that_was_never_held_is_left_to_its_holder(store, monkeypatch):
+    def fail(self, *arguments, **options):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    with store.lock("train", KEY):
+        held = next(store.root.glob(".locks/*"))
+        with monkeypatch.context() as broken:
+            broken.setattr("pipeline.artifacts.store.FileLock.acquire", fail)
+            with store.lock("train", KEY):
+                pass
+        assert held.exists()
+
+
+def test_an_unreadable_artifact_does_not_keep_the_latest_from_being_found(store, monkeypatch):
+    publish(store)
+    other = publish(store, key="f" * 16, created="2026-02-01T00:00:00.000000+00:00").path
+
+    def fail(path):
+        if path.parent == other:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+        return read_sealed(path)
+
+    monkeypatch.setattr("pipeline.artifacts.artifact.read_sealed", fail)
+    assert store.latest("train").key == KEY
+
+
+def test_machines_of_one_name_are_told_apart_by_their_numbers(monkeypatch, tmp_path):
+    found = set()
+    for number in ("1", "2"):
+        (tmp_path / number).write_text(number)
+        monkeypatch.setattr("pipeline.artifacts.owner.MACHINE_ID", tmp_path / number)
+        found.add(this_process().machine)
+    assert len(found) == 2

@@ -1,9 +1,12 @@
 """The checkpoint file: whole, or refused, or still the one before."""
 
+import errno
+import os
 import resource
 from contextlib import contextmanager
 from dataclasses import replace
 from io import BytesIO
+from pathlib import Path
 from zipfile import ZipFile
 
 import numpy as np
@@ -165,3 +168,12 @@ def test_at_whichever_call_it_is_killed_a_checkpoint_is_found(file, monkeypatch,
             file.write(made(3))
         monkeypatch.setattr(owner, call, genuine)
         assert file.read("this", refuse_to_tell).epoch in (2, 3)
+
+
+def test_a_checkpoint_that_cannot_be_read_now_is_not_taken_for_damaged(tmp_path, monkeypatch):
+    def fail(path):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", fail)
+    with pytest.raises(OSError, match="Too many open files"):
+        CheckpointFile(tmp_path).read("", pytest.fail)
