@@ -28,10 +28,13 @@ class StopOnDivergence(keras.callbacks.Callback):
     def __init__(self, section: TrainSection) -> None:
         super().__init__()
         self._section = section
-        self._epoch = 0
+        self._epoch = -1
         self._before = math.inf
+        self._penalty = 0.0
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        if epoch != self._epoch:  # else it goes on within the epoch that it remembers
+            self._penalty = _penalty(self.model)
         self._epoch = epoch
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
@@ -43,17 +46,23 @@ class StopOnDivergence(keras.callbacks.Callback):
             self._stop(f"the validation loss became {logs['val_loss']} at the end of")
         guessing = math.log(max(2, self.model.output_shape[-1]))
         is_last = epoch + 1 == self.params["epochs"]
-        if logs["loss"] > MOST_GUESSES * guessing and (logs["loss"] > self._before or is_last):
+        # The loss holds the penalties on weights. Those the epoch began with may stay; if they
+        # grow by far more than a loss can fall for it, that is no training either.
+        most = MOST_GUESSES * guessing + self._penalty
+        if logs["loss"] > most and (logs["loss"] > self._before or is_last):
+            with_penalty = guessing + self._penalty
             self._stop(
-                f"the loss reached {logs['loss']:.3g}, where guessing has {guessing:.3g}, in"
+                f"the loss reached {logs['loss']:.3g}, where guessing has {with_penalty:.3g}, in"
             )
         self._before = logs["loss"]
 
     def state(self) -> State:
-        return State({"before": self._before})
+        return State({"before": self._before, "epoch": self._epoch, "penalty": self._penalty})
 
     def restore(self, state: State) -> None:
-        self._before = state.values["before"]
+        values = state.values
+        self._before, self._epoch = values["before"], values["epoch"]
+        self._penalty = values["penalty"]
 
     def _stop(self, what: str) -> None:
         rate = self._section.learning_rate
@@ -61,6 +70,12 @@ class StopOnDivergence(keras.callbacks.Callback):
         narrow = {layer.compute_dtype for layer in self.model.layers} - {"float32"}
         other = ", or train with train.precision=float32" if narrow else ""
         raise DivergedError(f"train: {what} epoch {self._epoch + 1}; {lower}{other}")
+
+
+def _penalty(model: Any) -> float:
+    """What the L1 and L2 penalties on weights add to the loss at this moment."""
+    weights = model.trainable_variables
+    return sum(float(weight.regularizer(weight)) for weight in weights if weight.regularizer)
 
 
 def keep_last_good(untrained: Any, best: KeepBest, folder: Path) -> str:

@@ -14,16 +14,18 @@ GOOD = {"loss": 0.5, "val_loss": 0.4, "val_accuracy": 0.9}
 GUESSING = math.log(3)
 
 
-def network(dtype="float32"):
-    layers = [keras.Input((4,)), keras.layers.Dense(3, activation="softmax", dtype=dtype)]
-    return keras.Sequential(layers)
+def network(dtype="float32", l2=None):
+    penalty = l2 and keras.regularizers.L2(l2)
+    dense = keras.layers.Dense(3, activation="softmax", dtype=dtype, kernel_regularizer=penalty)
+    return keras.Sequential([keras.Input((4,)), dense])
 
 
 @pytest.fixture
 def watch():
-    def make(dtype="float32", epochs=3):
+    def make(dtype="float32", epochs=3, l2=None):
         stop = StopOnDivergence(TrainSection(learning_rate=0.5))
-        stop.set_model(network(dtype))
+        stop.set_model(network(dtype, l2))
+        stop.model.set_weights([np.full((4, 3), 2.0), np.zeros(3)])  # 12 squares: 48 times l2
         stop.set_params({"epochs": epochs})
         stop.on_epoch_begin(1)
         return stop
@@ -60,6 +62,41 @@ def test_the_last_epoch_must_have_come_down(watch):
     watch().on_epoch_end(2, {**GOOD, "loss": 9.9 * GUESSING})
     with pytest.raises(DivergedError, match="where guessing has"):
         watch().on_epoch_end(2, {**GOOD, "loss": 10.1 * GUESSING})
+
+
+def test_penalties_on_weights_are_no_divergence(watch):
+    watch(l2=10).on_epoch_end(2, {**GOOD, "loss": 480 + 9.9 * GUESSING})
+    with pytest.raises(DivergedError, match=r"the loss reached 491, where guessing has 481, in"):
+        watch(l2=10).on_epoch_end(2, {**GOOD, "loss": 480 + 10.1 * GUESSING})
+
+
+def test_a_penalty_that_shrinks_within_its_one_epoch_ends_no_training():
+    model, images = network(l2=10), np.ones((64, 4), np.float32)
+    model.set_weights([np.full((4, 3), 2.0), np.zeros(3)])
+    model.compile(keras.optimizers.SGD(0.01), "sparse_categorical_crossentropy")
+    stop, labels = StopOnDivergence(TrainSection(learning_rate=0.01)), np.zeros(64)
+    history = model.fit(
+        images, labels, 8, validation_data=(images, labels), callbacks=[stop], verbose=0
+    ).history
+    assert history["loss"][0] > 100
+    assert history["val_loss"][0] < 30
+
+
+def test_a_penalty_that_grows_away_is_divergence(watch):
+    stop = watch(l2=10)
+    stop.model.set_weights([np.full((4, 3), 4.0), np.zeros(3)])
+    with pytest.raises(DivergedError, match=r"the loss reached 1\.92e\+03, where guessing has 481"):
+        stop.on_epoch_end(2, {**GOOD, "loss": 1920 + GUESSING})
+
+
+def test_an_epoch_that_goes_on_after_a_kill_has_the_penalty_it_began_with(watch):
+    before, after = watch(l2=10), watch()
+    after.restore(before.state())
+    after.on_epoch_begin(1)
+    after.on_epoch_end(2, {**GOOD, "loss": 480 + 9.9 * GUESSING})
+    after.on_epoch_begin(2)
+    with pytest.raises(DivergedError):
+        after.on_epoch_end(2, {**GOOD, "loss": 480 + 9.9 * GUESSING})
 
 
 def test_what_it_remembers_outlives_a_kill(watch):
