@@ -157,13 +157,6 @@ def _assign(variables: list[Any], state: State, resume: Resume) -> None:
         variable.assign(array)
 
 
-def _misfit(resume: Resume) -> StageError:
-    return StageError(
-        f"train: {resume.file.path} does not fit the network and its optimizer; "
-        "delete it and run again"
-    )
-
-
 def _build_metrics(model: Any) -> None:
     """Keras makes their variables when they first measure something."""
     nothing = np.zeros((1, model.output_shape[-1]), np.float32)
