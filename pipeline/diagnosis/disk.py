@@ -21,15 +21,22 @@ IN_MEMORY = {"tmpfs", "ramfs"}
 
 def nearest(folder: Path) -> Path:
     """The folder, or the nearest above it that is there."""
-    absolute = folder.resolve()
+    absolute = _resolved(folder)
     return next(place for place in (absolute, *absolute.parents) if place.exists())
+
+
+def _resolved(folder: Path) -> Path:
+    return Path(os.path.realpath(folder))  # resolve() raises where links form a loop
 
 
 def examine_folder(artifacts: Path) -> Iterator[Finding]:
     """Whether artifacts could be written there: one finding, a failure where not."""
     place, other = nearest(artifacts), run_pipeline("--artifacts", "FOLDER")
-    if artifacts.resolve() == ROOT:
+    absolute = _resolved(artifacts)
+    if absolute == ROOT:
         yield Finding("artifacts", "fail", f"{artifacts} is the program's own folder", other)
+    elif any(path.is_symlink() for path in (absolute, *absolute.parents)):
+        yield Finding("artifacts", "fail", f"{artifacts}: its links lead round in a circle", other)
     elif not place.is_dir():
         yield Finding("artifacts", "fail", f"{place} is a file, not a folder", other)
     elif why := _why_not_writable(place):
@@ -44,7 +51,7 @@ def examine_folder(artifacts: Path) -> Iterator[Finding]:
             "artifacts", "fail", f"{locked} cannot be written", f"chmod u+w {quote(str(locked))}"
         )
     else:
-        there = str(artifacts) if place == artifacts.resolve() else f"{artifacts}, to be made"
+        there = str(artifacts) if place == absolute else f"{artifacts}, to be made"
         yield Finding("artifacts", "ok", f"{there}; can be written")
 
 

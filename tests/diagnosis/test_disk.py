@@ -43,6 +43,17 @@ def test_a_file_in_the_place_of_the_folder_is_a_failure(tmp_path):
     assert finding.remedy.endswith("run_pipeline.py --artifacts FOLDER")
 
 
+@pytest.mark.parametrize("below", ["", "deep/down"])
+def test_links_that_form_a_loop_are_a_failure(tmp_path, below):
+    (tmp_path / "one").symlink_to(tmp_path / "other")
+    (tmp_path / "other").symlink_to(tmp_path / "one")
+    (finding,) = examine_folder(tmp_path / "one" / below)
+    assert finding.level == "fail"
+    assert finding.found == f"{tmp_path / 'one' / below}: its links lead round in a circle"
+    (space,) = examine_space(tmp_path / "one" / below)
+    assert " free, " in space.found
+
+
 def test_the_program_s_own_folder_is_refused():
     (finding,) = examine_folder(ROOT)
     assert finding.level == "fail"
