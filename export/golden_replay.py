@@ -6,6 +6,7 @@ looked into before its runtime is, and the runtime runs in a child process.
 
 import json
 import math
+import os
 import resource
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -72,11 +73,18 @@ class Numbers(Listed):
 
 
 @dataclass(frozen=True)
+class Answers(Numbers):
+    """One row of probabilities for each image."""
+
+    shape: Annotated[tuple[Size, ...], Field(min_length=2, max_length=2)]
+
+
+@dataclass(frozen=True)
 class Entry:
     """What the record holds for a format."""
 
     input: Numbers
-    output: Numbers
+    output: Answers
     tolerance: float
     runtime: str
 
@@ -182,7 +190,7 @@ def _answers(format_name: str, path: Path, images: np.ndarray) -> tuple[str, np.
 def answer(argument: Mapping[str, str]) -> Iterator[dict[str, str]]:
     """The child's side: writes the answers and yields who gave them, or why there are none."""
     name, path = argument["format_name"], Path(argument["path"])
-    resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY_BYTES, MOST_MEMORY_BYTES))
+    _limit_memory()
     try:
         refuse_reaching(name, path)
         predictor = exporter(name).load(name, path, 1)
@@ -194,6 +202,13 @@ def answer(argument: Mapping[str, str]) -> Iterator[dict[str, str]]:
         yield {"problem": lines[0]}
     else:
         yield {"runtime": predictor.runtime}
+
+
+def _limit_memory() -> None:
+    """Allows so much and no more, or less where less was allowed before."""
+    given = resource.getrlimit(resource.RLIMIT_AS)
+    most = min([MOST_MEMORY_BYTES, *(size for size in given if size != resource.RLIM_INFINITY)])
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
 
 def _model_file(model: Path, record: Record, format_name: str) -> Path:
@@ -217,7 +232,8 @@ def _read_array(folder: Path, entry: Numbers) -> np.ndarray:
 def _refuse_damaged(folder: Path, entries: Iterable[Listed]) -> None:
     for entry in entries:
         path = folder / entry.file
-        if not path.resolve().is_relative_to(folder.resolve()):
+        # resolve() raises where links form a loop
+        if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
             raise DataError(f"{folder / FILE_NAME}: names {entry.file!r} outside of it; {AGAIN}")
         if not path.is_file() or sha256(path) != entry.sha256:
             raise DataError(

@@ -1,10 +1,12 @@
 """Commands that use what was exported: predict, check-golden, demo."""
 
 import json
+import os
+from collections.abc import Sequence
 from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +19,9 @@ from pipeline.errors import ConfigError, DamagedArtifactError, DataError, GateEr
 from pipeline.interruption import Interrupted
 from pipeline.progress import progress_on, quiet_libraries
 from pipeline.table_prediction import Tables, asked, predict_table
+
+if TYPE_CHECKING:
+    from pipeline.prediction import Prediction
 
 
 class Polarity(StrEnum):
@@ -56,31 +61,36 @@ def predict(
     run = runs.find_run(ArtifactStore(artifacts), run_name, "export")
     folder = run.intact_artifact("export")
     if table:
-        _predict_table(table, folder, format_name)
-        _say_who_answered(format_name, run)
+        _predict_table(table, folder, format_name, run)
         return
     refused: list[DataError] = []
     with quiet_libraries():
         from pipeline.prediction import predict as classify
 
         answers = classify(files, folder, format_name, polarity.value, refused.append)
-    if as_json:
+    _show_answers(answers, format_name, None if as_json else run)
+    if refused:
+        raise DataError(*map(str, refused))
+
+
+def _show_answers(answers: Sequence["Prediction"], format_name: str, run: runs.Run | None) -> None:
+    """As a table, with the run that answered; as JSON without one."""
+    if run is None:
         print(json.dumps([answer.as_json() for answer in answers], indent=2))  # noqa: T201
     elif answers:
         tables.show_predictions(console, answers)
         _say_who_answered(format_name, run)
-    if refused:
-        raise DataError(*map(str, refused))
 
 
 def _say_who_answered(format_name: str, run: runs.Run) -> None:
     console.print(f"answered by {format_name} of run {run.name}", markup=False, soft_wrap=True)
 
 
-def _predict_table(table: Tables, folder: Path, format_name: str) -> None:
+def _predict_table(table: Tables, folder: Path, format_name: str, run: runs.Run) -> None:
     with quiet_libraries():
         images = predict_table(table, folder, format_name, progress_on(console))
     console.print(f"{images:,} images answered in {table.answers}", markup=False, soft_wrap=True)
+    _say_who_answered(format_name, run)
 
 
 def check_golden(
@@ -98,7 +108,7 @@ def check_golden(
     artifacts: ArtifactsOption = DEFAULT_ARTIFACTS,
 ) -> None:
     """Ask a format about the golden images again."""
-    _refuse_damaged(folder.resolve().parent)
+    _refuse_damaged(Path(os.path.realpath(folder)).parent)  # resolve() raises on loops of links
     found = None if model else runs.find_run(ArtifactStore(artifacts), run_name, "export")
     place = found.intact_artifact("export") if found else model
     assert place is not None

@@ -96,6 +96,31 @@ def test_a_folder_that_is_not_golden_is_named(smoke_run, tmp_path):
     assert "golden.json: there is no such file" in done.stderr
 
 
+def test_links_that_form_a_loop_are_told_in_one_line(tmp_path):
+    (loop := tmp_path / "loop").symlink_to(tmp_path / "loop")
+    done = call("check-golden", loop, "--format", "onnx", "--model", tmp_path)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert str(loop) in line
+
+
+FEWER = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_AS, (2**32, 2**33))
+from export.golden_replay import answer
+(said,) = answer({"format_name": "onnx", "path": sys.argv[1]})
+print(*said, *resource.getrlimit(resource.RLIMIT_AS))
+"""
+
+
+def test_a_golden_folder_is_asked_about_where_less_memory_is_allowed(tmp_path):
+    (model := tmp_path / "model.onnx").touch()
+    done = subprocess.run(
+        [sys.executable, "-c", FEWER, str(model)], cwd=ROOT, capture_output=True, text=True
+    )
+    assert (done.stdout, done.returncode) == (f"problem {2**32} {2**32}\n", 0), done.stderr
+
+
 @pytest.mark.skipif(
     not (shutil.which("npm") or os.environ.get("CI")), reason="the page's packages come from npm"
 )

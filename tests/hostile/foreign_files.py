@@ -276,6 +276,12 @@ def linked_input(record, place):
     path.symlink_to(place.canary.secret)
 
 
+def looped_input(record, place):
+    path = place.folder / "inputs" / "float32.bin"
+    path.unlink()
+    path.symlink_to(path)
+
+
 def reads_input(folder):
     record = json.loads((folder / "golden.json").read_text())
     return (folder / record["formats"]["onnx"]["input"]["file"]).read_bytes()
@@ -303,6 +309,11 @@ GOLDEN = {
     "a negative size": HostileFile(
         golden(setting("output", "shape", [2, -1])), r"output.shape.1: "
     ),
+    "answers that are pictures": HostileFile(
+        golden(setting("output", "shape", [2, 1, 1, 2])),
+        "output.shape: tuple should have at most 2",
+    ),
+    "a loop of links": HostileFile(golden(looped_input), "float32.bin: missing, though"),
     "no formats": HostileFile(
         golden(lambda r, p: r.pop("formats")), "golden.json: formats: field required"
     ),
