@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -19,9 +20,14 @@ def folder():
 
 def pytest_terminal_summary(terminalreporter):
     """Prints what was done: each fault, and how often it fired in tests that passed."""
-    reports = terminalreporter.getreports("passed")
-    figures = [figure for report in reports for figure in report.user_properties]
-    if figures:
-        terminalreporter.section("faults that fired; lost, corrupt or different: 0")
-        for what, count in figures:
-            terminalreporter.write_line(f"{count:>7,}  {what}")
+    fired = Counter()
+    for report in terminalreporter.getreports("passed"):
+        for what, count in report.user_properties:
+            fired[what] += count
+    failed = sum(len(terminalreporter.getreports(how)) for how in ("failed", "error"))
+    if not fired:
+        return
+    found = f"{failed} tests FAILED" if failed else "lost, corrupt or different: 0"
+    terminalreporter.section(f"faults that fired; {found}")
+    for what, count in fired.items():
+        terminalreporter.write_line(f"{count:>7,}  {what}")

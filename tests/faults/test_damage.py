@@ -23,6 +23,7 @@ from tests.faults.damaging import Tally, absence, flip, flips, refuse_all, trunc
 from tests.test_runner import ALL, Project
 
 SMOKE = ["-c", str(ROOT / "configs" / "smoke.yaml")]
+DAMAGES = "flips, truncations and losses of files of artifacts"
 INPUTS = [(stage.name, name) for stage in graph.STAGES for name in stage.inputs]
 
 
@@ -55,7 +56,9 @@ def call(monkeypatch, capsys):
     return call
 
 
-def test_each_file_of_each_artifact_is_refused_where_a_bit_flips_or_bytes_are_gone(copy):
+def test_each_file_of_each_artifact_is_refused_where_a_bit_flips_or_bytes_are_gone(
+    copy, record_property
+):
     tally, chance = Tally(), random.Random(1)
 
     def damages(path):
@@ -66,17 +69,20 @@ def test_each_file_of_each_artifact_is_refused_where_a_bit_flips_or_bytes_are_go
     assert tally.made > 400
     flipped = sum(path.stat().st_size > 0 for path in copy.glob("[a-z]*/[0-9a-f]*/**/*.*"))
     assert tally.by_size < tally.made - flipped // 2  # of most flips a size tells nothing
+    record_property(DAMAGES, tally.made)
 
 
 @pytest.mark.long
-def test_ten_thousand_flips_and_truncations_of_each_kind_of_artifact_are_refused(copy):
+def test_ten_thousand_flips_and_truncations_of_each_kind_of_artifact_are_refused(
+    copy, record_property
+):
     tally, chance = Tally(), random.Random(2)
     refuse_all(copy, lambda path: chain(truncations(path), flips(path, 40, chance)), tally)
-    print(f"\n{tally.made:,} flips and truncations: 0 accepted")  # noqa: T201
     assert tally.made >= 10_000
+    record_property(DAMAGES, tally.made)
 
 
-def test_a_damaged_record_of_a_run_is_no_run(copy):
+def test_a_damaged_record_of_a_run_is_no_run(copy, record_property):
     (run,) = list_runs(ArtifactStore(copy))
     path, made = run.path / RECORD, 0
     for _ in chain(flips(path, 300, random.Random(3)), truncations(path, 97), absence(path)):
@@ -86,6 +92,7 @@ def test_a_damaged_record_of_a_run_is_no_run(copy):
         assert list_runs(ArtifactStore(copy)) == []
     assert made > 360
     assert open_run(run.path) == run
+    record_property("flips, truncations and losses of records of runs", made)
 
 
 USES = {
@@ -110,7 +117,7 @@ USES = {
 
 @pytest.mark.parametrize("what", USES)
 @pytest.mark.parametrize("how", ["flipped", "cut", "gone", "in another's place"])
-def test_no_command_uses_what_is_damaged(copy, call, what, how):
+def test_no_command_uses_what_is_damaged(copy, call, record_property, what, how):
     stage, name, command = USES[what]
     (run,) = list_runs(ArtifactStore(copy))
     path = run.path.resolve() / stage / name
@@ -128,6 +135,7 @@ def test_no_command_uses_what_is_damaged(copy, call, what, how):
     (line,) = ended.err.splitlines()
     assert str(path.resolve()) in line.replace(str(run.path / stage), str(path.parent.resolve()))
     assert line.endswith("`python run_pipeline.py check --repair` mends it")
+    record_property("damaged files offered to commands", 1)
 
 
 @pytest.mark.parametrize(
@@ -199,7 +207,9 @@ HOWS = ["flipped", "empty", "no file", "no manifest", "a flipped manifest", "a f
         *(("train", "build", how) for how in [*HOWS, *FOREIGN]),
     ],
 )
-def test_a_stage_notices_damage_before_it_reads_and_it_is_made_anew(project, reader, damaged, how):
+def test_a_stage_notices_damage_before_it_reads_and_it_is_made_anew(
+    project, record_property, reader, damaged, how
+):
     project.run()
     before = contents(project)
     damage(project.artifact(damaged), how)
@@ -208,6 +218,7 @@ def test_a_stage_notices_damage_before_it_reads_and_it_is_made_anew(project, rea
     assert len(project.hidden("quarantine")) == 1
     assert [w for w in project.warnings if "moved to" in w]
     assert project.run() == []
+    record_property("damaged artifacts offered to stages", 1)
 
 
 def test_a_damaged_verdict_is_made_anew_before_it_is_shown(project):

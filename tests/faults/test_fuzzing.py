@@ -3,6 +3,7 @@
 import io
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import wraps
 from types import SimpleNamespace
 
 import pytest
@@ -24,14 +25,27 @@ from tests.test_runner import Project
 EXAMPLES = [25, pytest.param(1000, marks=pytest.mark.long)]
 
 
-def fuzz(examples, *strategies):
-    """Runs the check on so many examples, and says how many it was."""
+@pytest.fixture
+def fuzz(record_property):
+    """Runs a check on so many examples, and records how many it was."""
 
-    def run(check):
-        unhurried = settings(max_examples=examples, suppress_health_check=list(HealthCheck))
-        unhurried(given(*strategies)(check))()
+    def fuzz(examples, *strategies):
+        def run(check):
+            ran = 0
 
-    return run
+            @wraps(check)
+            def counted(*values, **named):
+                nonlocal ran
+                ran += 1
+                check(*values, **named)
+
+            unhurried = settings(max_examples=examples, suppress_health_check=list(HealthCheck))
+            unhurried(given(*strategies)(counted))()
+            record_property("examples of fuzzing", ran)
+
+        return run
+
+    return fuzz
 
 
 @pytest.fixture
@@ -53,7 +67,7 @@ def test_a_good_file_is_read(tmp_path, kind):
 
 @pytest.mark.parametrize("examples", EXAMPLES)
 @pytest.mark.parametrize("kind", KINDS)
-def test_no_damage_to_a_file_makes_anything_but_a_refusal(tmp_path, kind, examples):
+def test_no_damage_to_a_file_makes_anything_but_a_refusal(fuzz, tmp_path, kind, examples):
     good, seen = KINDS[kind], []
 
     @fuzz(examples, changed(good.content))
@@ -66,7 +80,7 @@ def test_no_damage_to_a_file_makes_anything_but_a_refusal(tmp_path, kind, exampl
 
 
 @pytest.mark.parametrize("examples", EXAMPLES)
-def test_no_folder_of_pictures_makes_anything_but_a_refusal(tmp_path, examples):
+def test_no_folder_of_pictures_makes_anything_but_a_refusal(fuzz, tmp_path, examples):
     names = st.lists(st.text(min_size=1, max_size=6), min_size=1, max_size=4).map("/".join)
     pictures = st.sampled_from(
         ["cat/1.png", "cat/2.JPG", "dog/1.png", "dog/2.gif", "train/x/1.png"]
@@ -81,7 +95,7 @@ def test_no_folder_of_pictures_makes_anything_but_a_refusal(tmp_path, examples):
 
 @pytest.mark.parametrize("examples", EXAMPLES)
 @pytest.mark.parametrize("name", [MANIFEST, RECORD])
-def test_no_changed_byte_of_a_seal_or_what_it_seals_is_read(project, examples, name):
+def test_no_changed_byte_of_a_seal_or_what_it_seals_is_read(fuzz, project, examples, name):
     path = next(project.store.root.glob(f"*/*/{name}"))
     content = path.read_bytes()
 
@@ -98,7 +112,7 @@ def test_no_changed_byte_of_a_seal_or_what_it_seals_is_read(project, examples, n
 
 @pytest.mark.parametrize("examples", [12, pytest.param(300, marks=pytest.mark.long)])
 @pytest.mark.parametrize("stage", ["tune", "export"])
-def test_no_foreign_manifest_makes_a_plan_or_a_listing_fail(project, examples, stage):
+def test_no_foreign_manifest_makes_a_plan_or_a_listing_fail(fuzz, project, examples, stage):
     """Its seal is right: whoever made it took the trouble."""
     path = project.artifact(stage).path / MANIFEST
     good = read_sealed(path)
@@ -119,7 +133,7 @@ def test_no_foreign_manifest_makes_a_plan_or_a_listing_fail(project, examples, s
 
 
 @pytest.mark.parametrize("examples", EXAMPLES)
-def test_no_foreign_record_of_a_run_makes_a_command_fail(project, examples):
+def test_no_foreign_record_of_a_run_makes_a_command_fail(fuzz, project, examples):
     path = next(project.store.root.glob(f"runs/*/{RECORD}"))
     good = read_sealed(path)
     shown, console = [], Console(file=io.StringIO(), width=200)
@@ -144,7 +158,7 @@ def test_no_foreign_record_of_a_run_makes_a_command_fail(project, examples):
 
 
 @pytest.mark.parametrize("examples", EXAMPLES)
-def test_no_claim_makes_anything_but_a_refusal(project, examples):
+def test_no_claim_makes_anything_but_a_refusal(fuzz, project, examples):
     store = project.store
     store.claim([("ingest", "0" * 16)])
     (path,) = store.root.glob(".claims/*.json")
@@ -158,7 +172,7 @@ def test_no_claim_makes_anything_but_a_refusal(project, examples):
 
 @pytest.mark.parametrize("examples", EXAMPLES)
 def test_no_name_in_a_working_folder_stops_a_sweep_or_costs_a_live_run_its_files(
-    tmp_path, examples
+    fuzz, tmp_path, examples
 ):
     staging = tmp_path / ".staging"
     mine = staging / f"train-{'0' * 16}.{this_process()}.ab"

@@ -42,11 +42,18 @@ EXPORTED = {
 
 
 @pytest.fixture
-def place(tmp_path):
+def empty_place(tmp_path):
     (tmp_path / "input").mkdir()
     canary = Canary(tmp_path / "canary")
     yield Place(tmp_path / "input", canary)
     canary.close()
+
+
+@pytest.fixture
+def place(empty_place, record_property):
+    """Where one hostile file is put beside a canary."""
+    record_property("hostile files, each beside a canary", 1)
+    return empty_place
 
 
 def check_refused(read, hostile, place):
@@ -128,7 +135,7 @@ DOWNLOADS = {
 
 @pytest.mark.parametrize("found", foreign_files.INSTEAD)
 @pytest.mark.parametrize("name", DOWNLOADS)
-def test_a_download_that_is_something_else_is_called_so(tmp_path, name, found):
+def test_a_download_that_is_something_else_is_called_so(tmp_path, record_property, name, found):
     path = tmp_path / name
     path.parent.mkdir(parents=True, exist_ok=True)
     if name.startswith("train"):
@@ -138,6 +145,7 @@ def test_a_download_that_is_something_else_is_called_so(tmp_path, name, found):
     with pytest.raises(PipelineError, match=found) as caught:
         DOWNLOADS[name](path)
     assert path.parts[len(tmp_path.parts)] in str(caught.value)
+    record_property("downloads that are something else", 1)
 
 
 @pytest.mark.parametrize("kind", foreign_files.CHECKPOINTS)
@@ -195,9 +203,9 @@ def test_check_golden_refuses_a_hostile_file_in_one_line(place, smoke_run, name,
     assert fingerprints(smoke_run) == before
 
 
-def test_a_runtime_that_a_file_brings_down_is_an_answer(place, monkeypatch):
-    folder = foreign_files.golden(lambda record, place: None)(place)
-    (model := place.folder / "model.onnx").touch()
+def test_a_runtime_that_a_file_brings_down_is_an_answer(empty_place, monkeypatch):
+    folder = foreign_files.golden(lambda record, place: None)(empty_place)
+    (model := empty_place.folder / "model.onnx").touch()
     monkeypatch.setattr(golden_replay, "ANSWER", "tests.hostile.mutants:dies")
     with pytest.raises(ConfigError, match=r"as onnx \(was killed by SIGABRT.*; name a"):
         golden_replay.replay(folder, "onnx", model)
@@ -206,7 +214,7 @@ def test_a_runtime_that_a_file_brings_down_is_an_answer(place, monkeypatch):
 @pytest.mark.parametrize("count", [250, pytest.param(10_000, marks=pytest.mark.long)])
 @pytest.mark.parametrize(("name", "dtype"), [("tflite_int8", "uint8"), ("onnx", "float32")])
 def test_a_file_that_is_damaged_anywhere_is_answered_or_refused(
-    smoke_run, tmp_path, name, dtype, count
+    smoke_run, tmp_path, record_property, name, dtype, count
 ):
     (original,) = smoke_run.glob(f"export/*/{formats()[name].path}")
     np.save(tmp_path / "images.npy", np.ones((1, 28, 28, 1), dtype))
@@ -223,3 +231,4 @@ def test_a_file_that_is_damaged_anywhere_is_answered_or_refused(
     counts = Counter(how for how, _ in found)
     assert counts.keys() - {"died"} == {"runtime", "refused", "problem"}
     assert min(counts["runtime"], counts["refused"]) > count / 5
+    record_property(f"mutants of {name}", len(found))

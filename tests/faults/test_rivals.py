@@ -32,25 +32,32 @@ def project(tmp_path, monkeypatch):
     return project
 
 
-def play(scenario, folder, rounds):
-    """Plays a scenario of `rivals`; whatever happened, nothing may be broken at its end."""
-    command = [sys.executable, "-m", "tests.faults.rivals", scenario, str(folder), str(rounds)]
-    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
-    played = json.loads(done.stdout)
-    diary = played["diary"]
-    ended = [rival for round_ in played["rounds"] for rival in round_]
-    assert played["again"] == [{"code": 0, "said": ""}]
-    for rival in ended:
-        assert rival["code"] in (0, 1, 2), rival["said"]
-        assert (rival["code"] > 0) == (len(rival["said"].splitlines()) == 1), rival["said"]
-    assert [words for words in diary if words[0] == "damaged"] == []
-    assert_whole(ArtifactStore(folder / "artifacts"))
-    return SimpleNamespace(
-        codes=Counter(rival["code"] for rival in ended),
-        rounds=[Counter(rival["code"] for rival in round_) for round_ in played["rounds"]],
-        made=Counter(words[1] for words in diary if words[0] == "made"),
-        told=lambda word: [list(map(int, words[1:])) for words in diary if words[0] == word],
-    )
+@pytest.fixture
+def play(tmp_path, record_property):
+    def play(scenario, rounds):
+        """Plays a scenario of `rivals`; whatever happened, nothing may be broken at its end."""
+        folder = tmp_path / "place"
+        command = [sys.executable, "-m", "tests.faults.rivals", scenario, str(folder), str(rounds)]
+        done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+        played = json.loads(done.stdout)
+        diary = played["diary"]
+        ended = [rival for round_ in played["rounds"] for rival in round_]
+        assert played["again"] == [{"code": 0, "said": ""}]
+        for rival in ended:
+            assert rival["code"] in (0, 1, 2), rival["said"]
+            assert (rival["code"] > 0) == (len(rival["said"].splitlines()) == 1), rival["said"]
+        assert [words for words in diary if words[0] == "damaged"] == []
+        assert_whole(ArtifactStore(folder / "artifacts"))
+        record_property(f"rounds of rivals: {scenario}", rounds)
+        record_property("rival processes in them", len(ended))
+        return SimpleNamespace(
+            codes=Counter(rival["code"] for rival in ended),
+            rounds=[Counter(rival["code"] for rival in round_) for round_ in played["rounds"]],
+            made=Counter(words[1] for words in diary if words[0] == "made"),
+            told=lambda word: [list(map(int, words[1:])) for words in diary if words[0] == word],
+        )
+
+    return play
 
 
 def assert_whole(store):
@@ -66,24 +73,24 @@ def assert_whole(store):
 
 
 @pytest.mark.parametrize("rounds", [1, pytest.param(20, marks=pytest.mark.long)])
-def test_sixteen_runs_of_one_config_make_each_artifact_once(tmp_path, rounds):
-    played = play("same", tmp_path / "place", rounds)
+def test_sixteen_runs_of_one_config_make_each_artifact_once(play, tmp_path, rounds):
+    played = play("same", rounds)
     assert played.codes == {0: RIVALS * rounds}
     assert played.made == dict.fromkeys(UNTUNED, rounds)
     assert len(list_runs(ArtifactStore(tmp_path / "place" / "artifacts"))) == RIVALS * rounds + 1
 
 
 @pytest.mark.parametrize("rounds", [1, pytest.param(20, marks=pytest.mark.long)])
-def test_sixteen_runs_of_different_configs_share_what_they_have_in_common(tmp_path, rounds):
-    played = play("different", tmp_path / "place", rounds)
+def test_sixteen_runs_of_different_configs_share_what_they_have_in_common(play, rounds):
+    played = play("different", rounds)
     assert played.codes == {0: RIVALS * rounds}
     assert played.made["ingest"] == rounds
     assert played.made["train"] == played.made["verify"] == RIVALS * rounds
 
 
 @pytest.mark.parametrize("rounds", [1, pytest.param(20, marks=pytest.mark.long)])
-def test_locks_that_hold_nobody_off_break_nothing(tmp_path, rounds):
-    played = play("same_without_locks", tmp_path / "place", rounds)
+def test_locks_that_hold_nobody_off_break_nothing(play, rounds):
+    played = play("same_without_locks", rounds)
     assert played.codes[0] >= RIVALS * rounds / 2
     assert played.made["ingest"] > rounds  # else the locks held
 
@@ -96,10 +103,8 @@ def test_locks_that_hold_nobody_off_break_nothing(tmp_path, rounds):
         pytest.param("replacing_without_locks", 5, marks=pytest.mark.long),
     ],
 )
-def test_who_looks_on_while_artifacts_are_replaced_sees_nothing_or_a_whole(
-    tmp_path, scenario, rounds
-):
-    played = play(scenario, tmp_path / "place", rounds)
+def test_who_looks_on_while_artifacts_are_replaced_sees_nothing_or_a_whole(play, scenario, rounds):
+    played = play(scenario, rounds)
     assert played.codes[0] >= (RIVALS + OTHERS) * rounds * (1 if scenario == "replacing" else 0.5)
     assert len(played.told("polled")) == OTHERS * rounds
     # Else nobody replaced anything under their eyes.
@@ -107,23 +112,23 @@ def test_who_looks_on_while_artifacts_are_replaced_sees_nothing_or_a_whole(
 
 
 @pytest.mark.parametrize("rounds", [1, pytest.param(5, marks=pytest.mark.long)])
-def test_what_is_deleted_beside_runs_is_made_again_and_nothing_in_use_goes(tmp_path, rounds):
-    played = play("discarding", tmp_path / "place", rounds)
+def test_what_is_deleted_beside_runs_is_made_again_and_nothing_in_use_goes(play, rounds):
+    played = play("discarding", rounds)
     gone, kept = map(sum, zip(*played.told("discarded"), strict=True))
     assert kept > 0
     assert gone > 0
 
 
 @pytest.mark.long
-def test_sweeps_beside_runs_take_nothing_away(tmp_path):
-    played = play("sweeping", tmp_path / "place", 5)
+def test_sweeps_beside_runs_take_nothing_away(play):
+    played = play("sweeping", 5)
     assert played.codes == {0: (RIVALS + OTHERS) * 5}
     assert sum(count for (count,) in played.told("swept")) > 250
 
 
 @pytest.mark.parametrize("rounds", [1, pytest.param(5, marks=pytest.mark.long)])
-def test_runs_that_fail_and_tidy_up_do_not_disturb_others(tmp_path, rounds):
-    played = play("failing", tmp_path / "place", rounds)
+def test_runs_that_fail_and_tidy_up_do_not_disturb_others(play, rounds):
+    played = play("failing", rounds)
     assert played.codes == {0: RIVALS // 2 * rounds, 2: RIVALS // 2 * rounds}
 
 
