@@ -2,21 +2,27 @@
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from pipeline import graph
-from pipeline.artifacts.artifact import MANIFEST, Artifact, open_artifact
+from pipeline.artifacts.artifact import (
+    KEY,
+    MANIFEST,
+    SAYS_NOTHING_OF_THE_FILE,
+    Artifact,
+    open_artifact,
+)
 from pipeline.artifacts.store import ArtifactStore
 from pipeline.artifacts.usage import entries
 from pipeline.errors import DamagedArtifactError
 from pipeline.progress import Progress
-from pipeline.runs import open_run
+from pipeline.runs import RECORD, open_run
 
 MOST_FILES = 3
-KEY = re.compile(r"[0-9a-f]{16}")
+RUN = re.compile(r"[0-9]{8}-[0-9]{6}-.+")
 UNPUBLISHED = (".quarantine", ".scratch", ".staging")
 KNOWN = {*graph.NAMES, *UNPUBLISHED, ".claims", ".locks", ".npm", "runs", "README.md"}
 
@@ -25,6 +31,7 @@ class Kind(StrEnum):
     """What is wrong, by what mends it."""
 
     DAMAGED = "damaged"
+    UNREADABLE = "unreadable"
     MISSING = "missing"
     BAD_LINK = "bad link"
     BAD_RUN = "bad run"
@@ -81,60 +88,111 @@ def check(store: ArtifactStore, progress: Progress) -> Findings:
     """
     store.require()
     folders = [path for name in graph.NAMES for path in entries(store.root / name)]
+    folders = [path for path in folders if _is_of_this_program(path)]
     total = sum(len(names) for path in folders for _, _, names in os.walk(path))
-    problems, remarks, size_bytes = [], list(_strays(store.root)), 0
+    problems, remarks, size_bytes, number = list[Problem](), list(_strays(store.root)), 0, 0
     with progress.task("checking", total) as task:
         for path in folders:
-            if what := damage_in(path, task.advance):
-                # A run may have replaced it while it was read.
-                what = damage_in(path) if os.path.lexists(path) else None
-            if what:
-                problems.append(Problem(Kind.DAMAGED, path.parent.name, path.name, what))
-            else:
-                remarks += _unnamed(path)
+            found = _look(path, task.advance)
+            if isinstance(found, Problem):
+                problems.append(found)
+            elif found:
+                remarks += _unnamed(found)
+            number += found is not None
             size_bytes += _size(path)
-    problems += _runs(store.root)
+    runs = [path for path in entries(store.root / "runs") if _is_of_this_program(path)]
     return Findings(
-        problems=tuple(problems),
+        problems=(*problems, *_runs(store.root, runs)),
         remarks=tuple(remarks),
         unpublished={name: _count(store.root / name) for name in UNPUBLISHED},
-        artifacts=len(folders),
-        runs=len(entries(store.root / "runs")),
+        artifacts=number,
+        runs=len(runs),
         size_bytes=size_bytes,
     )
 
 
-def damage_in(path: Path, was_read: Callable[[], None] = lambda: None) -> str | None:
-    """How what is in an artifact's place is not the artifact, or None; reads every file."""
+def _is_of_this_program(path: Path) -> bool:
+    """Whether something in the folder of a stage or of the runs may be an artifact or a run."""
+    name, seal = (RUN, RECORD) if path.parent.name == "runs" else (KEY, MANIFEST)
+    return bool(name.fullmatch(path.name)) or os.path.lexists(path / seal)
+
+
+def _look(path: Path, was_read: Callable[[], None]) -> Artifact | Problem | None:
+    """Looks again at what seems wrong: a run may have replaced it; None if it is gone."""
+    found = _look_once(path, was_read)
+    if isinstance(found, Problem):
+        return _look_once(path) if _is_there(path) else None
+    return found
+
+
+def _look_once(path: Path, was_read: Callable[[], None] = lambda: None) -> Artifact | Problem:
+    stage, name = path.parent.name, path.name
+    try:
+        return read_artifact(path, was_read)
+    except DamagedArtifactError as error:
+        return Problem(Kind.DAMAGED, stage, name, str(error))
+    except OSError as error:
+        file = str(error.filename or "").removeprefix(str(path)).lstrip("/")
+        return Problem(Kind.UNREADABLE, stage, name, _unreadable(file, error))
+
+
+def _unreadable(file: str, error: OSError) -> str:
+    return f"{file} cannot be read now ({error.strerror})".lstrip()
+
+
+def damage_in(path: Path) -> str | None:
+    """How what is in an artifact's place is not the artifact, or None; reads every file.
+
+    Raises:
+        OSError: the system does not let it be read now; it may be intact.
+    """
+    try:
+        read_artifact(path)
+    except DamagedArtifactError as error:
+        return str(error)
+    return None
+
+
+def read_artifact(path: Path, was_read: Callable[[], None] = lambda: None) -> Artifact:
+    """The artifact in a place, every file of which is as it was published.
+
+    Raises:
+        DamagedArtifactError: it is not; says how.
+        OSError: the system does not let it be read now; it may be intact.
+    """
     if path.is_symlink() or not path.is_dir():
-        return f"a {'link' if path.is_symlink() else 'file'}, not an artifact's folder"
+        kind = "link" if path.is_symlink() else "file"
+        raise DamagedArtifactError(f"a {kind}, not an artifact's folder")
     if not (path / MANIFEST).exists():
-        return f"has no {MANIFEST}, so it is no artifact"
+        raise DamagedArtifactError(f"has no {MANIFEST}, so it is no artifact")
     try:
         artifact = open_artifact(path)
     except DamagedArtifactError as error:
-        return str(error).replace(f"{path}/", "")
+        raise DamagedArtifactError(str(error).replace(f"{path}/", "")) from error
     if (artifact.stage, artifact.key) != (path.parent.name, path.name):
-        return f"holds {artifact.stage}/{artifact.key}"
-    found = list(_damaged_files(artifact, was_read))
-    more = f", and {len(found) - MOST_FILES} more" if len(found) > MOST_FILES else ""
-    return ", ".join(found[:MOST_FILES]) + more or None
+        raise DamagedArtifactError(f"holds {artifact.stage}/{artifact.key}")
+    if found := list(_damaged_files(artifact, was_read)):
+        more = f", and {len(found) - MOST_FILES} more" if len(found) > MOST_FILES else ""
+        raise DamagedArtifactError(", ".join(found[:MOST_FILES]) + more)
+    return artifact
 
 
 def _damaged_files(artifact: Artifact, was_read: Callable[[], None]) -> Iterator[str]:
     for name in artifact.manifest["files"]:
         try:
             damage = artifact.damage_of(name)
+        except FileNotFoundError:
+            damage = f"{name} is missing"
         except OSError as error:
-            damage = f"{name} cannot be read ({error.strerror})"
+            raise OSError(error.errno, error.strerror, str(artifact.path / name)) from error
         if damage:
             yield damage.replace(f"{artifact.path}/", "")
         was_read()
 
 
-def _unnamed(path: Path) -> Iterator[str]:
+def _unnamed(artifact: Artifact) -> Iterator[str]:
     """Files beside those that the manifest names: no damage, for nothing reads them."""
-    named = {MANIFEST, *open_artifact(path).manifest["files"]}
+    path, named = artifact.path, {MANIFEST, *artifact.manifest["files"]}
     present = {
         (Path(folder) / name).relative_to(path).as_posix()
         for folder, _, names in os.walk(path)
@@ -150,29 +208,58 @@ def _strays(root: Path) -> Iterator[str]:
     for path in entries(root):
         if path.name not in KNOWN:
             yield f"{path.name}: not of this program; left alone"
+    for folder in (*graph.NAMES, "runs"):
+        for path in entries(root / folder):
+            if not _is_of_this_program(path):
+                yield f"{folder}/{path.name}: not of this program; left alone"
 
 
-def _runs(root: Path) -> Iterator[Problem]:
-    missing: dict[tuple[str, str], list[str]] = {}
-    for path in entries(root / "runs"):
+def _runs(root: Path, runs: Iterable[Path]) -> Iterator[Problem]:
+    missing: dict[tuple[str, str], list[Path]] = {}
+    for path in runs:
         try:
             recorded = {each["stage"]: each["key"] for each in open_run(path).record["stages"]}
         except DamagedArtifactError as error:
-            what = str(error).replace(f"{path}/", "")
-            yield Problem(Kind.BAD_RUN, "runs", path.name, what)
+            if _is_there(path):
+                yield _bad_run(path, error)
             continue
         for stage, key in recorded.items():
             if stage not in graph.NAMES or not KEY.fullmatch(key):
                 yield Problem(Kind.BAD_RUN, "runs", path.name, f"names {stage}/{key}, no artifact")
                 continue
-            if _target(path / stage) != target_of(stage, key):
+            if _target(path / stage) != target_of(stage, key) and _is_there(path):
                 what = f"should link to {stage}/{key}, as run.json says"
                 yield Problem(Kind.BAD_LINK, "runs", path.name, what, stage)
-            if not os.path.lexists(root / stage / key):
-                missing.setdefault((stage, key), []).append(path.name)
-    for (stage, key), names in missing.items():
-        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-        yield Problem(Kind.MISSING, stage, key, f"not there, but run {names[-1]}{more} used it")
+            if not _is_there(root / stage / key):
+                missing.setdefault((stage, key), []).append(path)
+    yield from _missing(root, missing)
+
+
+def _bad_run(path: Path, error: DamagedArtifactError) -> Problem:
+    cause = error.__cause__
+    if isinstance(cause, OSError) and cause.errno in SAYS_NOTHING_OF_THE_FILE:
+        return Problem(Kind.UNREADABLE, "runs", path.name, _unreadable(RECORD, cause))
+    return Problem(Kind.BAD_RUN, "runs", path.name, str(error).replace(f"{path}/", ""))
+
+
+def _missing(root: Path, missing: Mapping[tuple[str, str], Sequence[Path]]) -> Iterator[Problem]:
+    """What is not there at a second look: a run that replaces it has it away for a moment."""
+    for (stage, key), runs in missing.items():
+        names = [path.name for path in runs if _is_there(path)]
+        if names and not _is_there(root / stage / key):
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            yield Problem(Kind.MISSING, stage, key, f"not there, but run {names[-1]}{more} used it")
+
+
+def _is_there(path: Path) -> bool:
+    """Unlike os.path.lexists(), not False because the folder around it cannot be read."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def target_of(stage: str, key: str) -> Path:

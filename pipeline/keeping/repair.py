@@ -1,24 +1,27 @@
-"""repair(): moves what is damaged aside, and makes it anew where that gives the same artifact."""
+"""repair(): makes what is damaged anew where that gives the same artifact, else leaves it."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipeline import graph
-from pipeline.artifacts.artifact import Artifact, open_artifact
+from pipeline.artifacts.artifact import KEY, Artifact, open_artifact
+from pipeline.artifacts.durable import make_folder
 from pipeline.artifacts.store import ArtifactStore
 from pipeline.config_layers import merge, nested
 from pipeline.config_loading import recorded_config
 from pipeline.errors import DamagedArtifactError, PipelineError
 from pipeline.fingerprint import changes
-from pipeline.keeping.artifact_check import KEY, Kind, Problem, damage_in, target_of
+from pipeline.keeping.artifact_check import Kind, Problem, damage_in, target_of
 from pipeline.runner import Step, Watcher, execute, plan
 from pipeline.runs import list_runs, open_run
 from pipeline.selection import Selection
 
 MOST_CHANGES = 3
+STAYS = "left in its place, where nothing takes it for whole; to give it up, delete its folder"
 
 Use = tuple[str, str]
 
@@ -52,8 +55,8 @@ def repair(
 ) -> Iterator[Outcome]:
     """Mends one problem after the other; what is as it was published stays so.
 
-    Each is moved aside just before it is made anew, so that a repair which is killed can be
-    repeated: what a run lacks then is found missing.
+    What cannot be made anew stays in its place. Else it is moved aside just before, so that a
+    repair which is killed can be repeated: what a run lacks then is found missing.
 
     Raises:
         ConfigError: the folder cannot be written.
@@ -98,17 +101,19 @@ def _place_in_graph(problem: Problem) -> int:
 def _mend(
     store: ArtifactStore, problem: Problem, recipe: _Recipe | None, watcher: Watcher
 ) -> tuple[bool, str]:
+    if problem.kind is Kind.UNREADABLE:
+        return False, "left alone; give yourself access or check the disk, then check again"
     if problem.kind is Kind.BAD_RUN:
-        place = store.set_aside("runs", problem.name)
-        return True, f"moved to {place}; what it used stays until `gc`"
+        return False, (
+            "left alone, for its links still protect what it used; delete its folder yourself if "
+            "you do not need it"
+        )
     if problem.kind is Kind.BAD_LINK:
         return _relink(store, problem)
-    if problem.kind is Kind.DAMAGED and not _move_aside(store, problem, watcher):
-        return True, "replaced meanwhile by a run"
     if not KEY.fullmatch(problem.name):
-        return True, "moved to the quarantine; no run can use what has no key"
+        return False, "left alone; no run can use what has no key, so you may delete it"
     if recipe is None:
-        return True, "moved to the quarantine; no run uses it, and nothing says how it was made"
+        return False, f"no run uses it, and nothing says how it was made; {STAYS}"
     return _make_anew(store, problem, recipe, watcher)
 
 
@@ -124,18 +129,25 @@ def _relink(store: ArtifactStore, problem: Problem) -> tuple[bool, str]:
     return True, f"links to {problem.link}/{key} again"
 
 
-def _move_aside(store: ArtifactStore, problem: Problem, watcher: Watcher) -> bool:
-    """Moves it to the quarantine, unless a run has replaced it meanwhile."""
-    stage, name = problem.stage, problem.name
+@contextmanager
+def _moved_aside(store: ArtifactStore, problem: Problem, watcher: Watcher) -> Iterator[bool]:
+    """Has it in the quarantine, unless a run has replaced it; puts it back if the block fails."""
+    place = store.root / problem.stage / problem.name
 
     def waiting() -> None:
         watcher.warned(f"{problem.place}: a run is making it; waiting for it")
 
-    with store.lock(stage, name, waiting):
-        if damage_in(store.root / stage / name) is None:
-            return False
-        store.set_aside(stage, name)
-    return True
+    with store.lock(*problem.use, waiting):
+        is_replaced = os.path.lexists(place) and damage_in(place) is None
+        aside = None if is_replaced else store.set_aside(*problem.use)
+    try:
+        yield aside is not None
+    except BaseException:
+        with suppress(OSError):  # it was missing, or has been made anew by another
+            if aside and not os.path.lexists(place):
+                make_folder(place.parent)
+                aside.rename(place)
+        raise
 
 
 def _recipe(store: ArtifactStore, problem: Problem) -> _Recipe | None:
@@ -166,11 +178,12 @@ def _untuned(store: ArtifactStore, made: Artifact) -> Mapping[str, Any]:
 
 
 def _inputs(made: Artifact) -> list[Use]:
-    return [(name, str(identity["key"])) for name, identity in made.manifest["inputs"].items()]
+    inputs = made.manifest["inputs"].items()
+    return [(name, str(i["key"])) for name, i in inputs if isinstance(i, dict) and "key" in i]
 
 
 def _manifest(path: Path) -> Artifact | None:
-    with suppress(DamagedArtifactError):
+    with suppress(DamagedArtifactError, OSError):
         return open_artifact(path)
     return None
 
@@ -181,9 +194,13 @@ def _make_anew(
     config = recorded_config(recipe.config, recipe.source)
     step = plan(config, store, Selection(last=problem.stage))[-1]
     if step.key != problem.name:
-        return False, _other(step, recipe)
+        stays = "" if problem.kind is Kind.MISSING else f"; {STAYS}"
+        return False, f"{_other(step, recipe)}{stays}"
     call = f"python run_pipeline.py run -c {config.name}.yaml"
-    execute(config, store, Selection(problem.stage, problem.stage, call=call), watcher)
+    with _moved_aside(store, problem, watcher) as is_aside:
+        if not is_aside:
+            return True, "replaced meanwhile by a run"
+        execute(config, store, Selection(problem.stage, problem.stage, call=call), watcher)
     artifact = store.find(problem.stage, problem.name)
     assert artifact is not None
     if outdated := _made_from_another(store, artifact):

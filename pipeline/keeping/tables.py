@@ -84,15 +84,15 @@ def show_findings(console: Console, findings: Findings) -> None:
     """One line for each problem and remark, then how much was read."""
     for problem in findings.problems:
         console.print(
-            f"[red]{problem.kind:<8}[/]  {escape(problem.place)}  {escape(problem.what)}",
+            f"[red]{problem.kind:<10}[/]  {escape(problem.place)}  {escape(problem.what)}",
             soft_wrap=True,
         )
     for remark in findings.remarks:
-        console.print(f"[dim]{'remark':<8}[/]  {escape(remark)}", soft_wrap=True)
+        console.print(f"[dim]{'remark':<10}[/]  {escape(remark)}", soft_wrap=True)
     for name, (number, size_bytes) in findings.unpublished.items():
         if number:
             what = f"{size(size_bytes)} {UNPUBLISHED[name]}"
-            console.print(f"[dim]{'remark':<8}[/]  {name}  {what}", soft_wrap=True)
+            console.print(f"[dim]{'remark':<10}[/]  {name}  {what}", soft_wrap=True)
     wrong = count(len(findings.problems), "problem") if findings.problems else "all as published"
     console.print(
         f"{count(findings.artifacts, 'artifact')} and {count(findings.runs, 'run')}, "

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from pipeline.artifacts.artifact import MANIFEST
 from pipeline.artifacts.sealing import SEAL, write_sealed
 from pipeline.artifacts.store import ArtifactStore
 from pipeline.errors import ConfigError
+from pipeline.keeping import artifact_check
 from pipeline.keeping.artifact_check import Kind, check, damage_in
 
 KEY, OTHER = "0123456789abcdef", "f" * 16
@@ -126,17 +128,34 @@ def test_a_damage_names_three_files_and_counts_the_rest(store):
     assert what == f"a is missing, b {changed}, c {changed}, and 1 more"
 
 
-def test_a_file_that_cannot_be_read_is_damage(store, monkeypatch):
-    path = publish(store)
+def test_a_file_that_cannot_be_read_now_is_no_damage(store, monkeypatch):
+    publish(store)
 
     def fail(file):
         raise OSError(5, "Input/output error", str(file))
 
     monkeypatch.setattr(artifact_module, "sha256", fail)
-    assert damage_in(path) == (
-        "logs/a.csv cannot be read (Input/output error), "
-        "model.keras cannot be read (Input/output error)"
-    )
+    what = "logs/a.csv cannot be read now (Input/output error)"
+    assert found(store) == [(Kind.UNREADABLE, f"train/{KEY}", what)]
+
+
+def test_what_may_not_be_read_is_no_damage_and_ends_nothing(store, monkeypatch):
+    publish(store)
+    publish(store, key=OTHER)
+    run = record(store, "train")
+    read_bytes = Path.read_bytes
+
+    def refuse(path):
+        if path.parent.name in (KEY, run.name):
+            raise PermissionError(13, "Permission denied", str(path))
+        return read_bytes(path)
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    what = "cannot be read now (Permission denied)"
+    assert found(store) == [
+        (Kind.UNREADABLE, f"train/{KEY}", f"manifest.json {what}"),
+        (Kind.UNREADABLE, f"runs/{run.name}", f"run.json {what}"),
+    ]
 
 
 def test_swapped_artifacts_are_found(store):
@@ -201,14 +220,27 @@ def test_links_are_found(store, tmp_path):
 
 
 def test_what_is_no_artifact_is_found_in_an_artifacts_place(store):
-    (store.root / "train" / "backup").mkdir(parents=True)
-    (store.root / "train" / "notes.txt").touch()
-    (store.root / "mine").mkdir()
+    (store.root / "train" / KEY).mkdir(parents=True)
+    (store.root / "train" / OTHER).touch()
+    shutil.copytree(publish(store, "export"), store.root / "export" / "backup")
     assert found(store) == [
-        (Kind.DAMAGED, "train/backup", "has no manifest.json, so it is no artifact"),
-        (Kind.DAMAGED, "train/notes.txt", "a file, not an artifact's folder"),
+        (Kind.DAMAGED, f"train/{KEY}", "has no manifest.json, so it is no artifact"),
+        (Kind.DAMAGED, f"train/{OTHER}", "a file, not an artifact's folder"),
+        (Kind.DAMAGED, "export/backup", f"holds export/{KEY}"),
     ]
-    assert check(store, Quiet()).remarks == ("mine: not of this program; left alone",)
+
+
+def test_what_is_of_the_user_is_a_remark_wherever_it_lies(store):
+    publish(store)
+    record(store, "train")
+    for name in ("train/backup", "mine", "runs/best"):
+        (store.root / name).mkdir()
+    for name in ("train/notes.txt", "runs/.DS_Store"):
+        (store.root / name).touch()
+    findings = check(store, Quiet())
+    assert (findings.problems, findings.artifacts, findings.runs) == ((), 1, 1)
+    names = ("mine", "train/backup", "train/notes.txt", "runs/.DS_Store", "runs/best")
+    assert findings.remarks == tuple(f"{name}: not of this program; left alone" for name in names)
 
 
 def test_a_file_beside_those_of_the_manifest_is_a_remark(store):
@@ -244,6 +276,41 @@ def test_an_artifact_that_a_run_replaces_meanwhile_is_no_damage(store, monkeypat
     assert found(store) == []
     (path / "model.keras").write_text("weights")
     assert len(found(store)) == 1
+
+
+def test_an_artifact_that_goes_while_it_is_looked_at_is_no_damage(store, monkeypatch):
+    path = publish(store)
+    damage_of = artifact_module.Artifact.damage_of
+
+    def remove_first(artifact, name):
+        shutil.rmtree(path, ignore_errors=True)
+        return damage_of(artifact, name)
+
+    monkeypatch.setattr(artifact_module.Artifact, "damage_of", remove_first)
+    findings = check(store, Quiet())
+    assert (findings.problems, findings.remarks, findings.artifacts) == ((), (), 0)
+
+
+def test_an_artifact_that_is_away_for_a_moment_is_not_missing(store, monkeypatch):
+    path = publish(store)
+    record(store, "train")
+    read_run = artifact_check.open_run
+    lstat, looks = Path.lstat, []
+
+    def away_once(place):
+        if place == path and looks:
+            looks.pop()
+            raise FileNotFoundError
+        return lstat(place)
+
+    def open_run(folder):
+        looks.append(folder)
+        return read_run(folder)
+
+    monkeypatch.setattr(artifact_check, "open_run", open_run)
+    monkeypatch.setattr(Path, "lstat", away_once)
+    assert found(store) == []
+    assert looks == []
 
 
 def test_runs_that_lack_what_they_used_are_named_once_an_artifact(store):

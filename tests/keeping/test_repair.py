@@ -9,13 +9,15 @@ from types import SimpleNamespace
 import pytest
 
 from pipeline import fingerprint, graph, runner
+from pipeline.artifacts import artifact
 from pipeline.artifacts.sealing import read_sealed, write_sealed
 from pipeline.artifacts.store import ArtifactStore
 from pipeline.config_loading import load_config
 from pipeline.errors import StageError
 from pipeline.interruption import Interrupted
-from pipeline.keeping.artifact_check import check
-from pipeline.keeping.repair import repair
+from pipeline.keeping.artifact_check import Kind, check
+from pipeline.keeping.garbage import Rules, find_garbage
+from pipeline.keeping.repair import STAYS, repair
 from pipeline.plugins import ROOT
 from pipeline.runner import Watcher, execute
 from pipeline.runs import list_runs, record_run
@@ -164,8 +166,10 @@ def test_what_would_be_another_artifact_now_is_not_made_and_the_change_is_named(
     ((is_mended, said),) = project.repair().values()
     assert not is_mended
     assert said.startswith("cannot be made again: it would be build/")
-    assert said.endswith(" now (ingest is new, tune is new, the code changed)")
-    assert not path.exists()
+    assert f" now (ingest is new, tune is new, the code changed); {STAYS}" in said
+    assert (path / "file.txt").read_text() == "spoilt"
+    assert not list(project.store.root.glob(".quarantine/*"))
+    shutil.rmtree(path)
     ((is_mended, said),) = project.repair().values()
     assert said.endswith(" now (the code, the data or a library is another now)")
     assert project.ran == []
@@ -179,16 +183,36 @@ def test_without_a_run_the_manifest_says_how_though_a_search_chose_values(projec
     assert project.problems() == ()
 
 
-def test_what_nobody_uses_and_nothing_explains_is_only_moved_aside(project):
+def test_what_nobody_uses_and_nothing_explains_stays_in_its_place(project):
     shutil.rmtree(project.store.root / "runs")
     path = project.path("train")
+    shutil.copytree(path, path.with_name("backup"))
     (path / "manifest.json").write_text("{}")
-    (path.parent / "backup").mkdir()
+    before = tree(project)
     outcomes = project.repair()
-    assert [is_mended for is_mended, _ in outcomes.values()] == [True, True]
+    assert [is_mended for is_mended, _ in outcomes.values()] == [False, False]
     assert "no run uses it" in outcomes[place(path)][1]
+    assert "no run can use what has no key" in outcomes["train/backup"][1]
     assert project.ran == []
-    assert project.problems() == ()
+    assert tree(project) == before
+
+
+def tree(project):
+    return sorted(project.store.root.rglob("*"))
+
+
+def test_what_cannot_be_read_now_is_left_alone(project, monkeypatch):
+    before = tree(project)
+
+    def refuse(file):
+        raise PermissionError(13, "Permission denied", str(file))
+
+    monkeypatch.setattr(artifact, "sha256", refuse)
+    outcomes = project.repair()
+    assert len(outcomes) == len(graph.NAMES)
+    said = "left alone; give yourself access or check the disk, then check again"
+    assert set(outcomes.values()) == {(False, said)}
+    assert tree(project) == before
 
 
 def test_a_stage_that_fails_leaves_the_others_to_be_mended(project):
@@ -199,6 +223,7 @@ def test_a_stage_that_fails_leaves_the_others_to_be_mended(project):
         False,
         "ingest: no images",
     )
+    assert (project.path("ingest") / "file.txt").read_text() == "spoilt"
     del project.failing["ingest"]
     assert {is_mended for is_mended, _ in project.repair().values()} == {True}
     assert project.problems() == ()
@@ -209,7 +234,8 @@ def test_a_repair_that_was_stopped_can_be_repeated(project):
     project.failing["train"] = Interrupted(signal.SIGINT)
     with pytest.raises(Interrupted):
         project.repair()
-    assert len(project.problems()) == 1
+    assert [problem.kind for problem in project.problems()] == [Kind.DAMAGED]
+    assert (project.path("train") / "file.txt").read_text() == "spoilt"
     project.failing.clear()
     assert {is_mended for is_mended, _ in project.repair().values()} == {True}
     assert project.problems() == ()
@@ -226,17 +252,26 @@ def test_a_config_that_is_none_any_more_is_said_to_be(project):
     assert said.startswith(f"run {project.recorded.name}: train.mass is no known key")
 
 
-def test_links_and_runs_are_mended(project):
+def test_links_are_mended(project):
     link = project.recorded.path / "train"
     target = link.readlink()
     link.unlink()
-    other = project.store.root / "runs" / "20200101-000000-mnist"
-    other.mkdir()
     outcomes = project.repair()
     assert {is_mended for is_mended, _ in outcomes.values()} == {True}
     assert link.readlink() == target
-    assert not other.exists()
     assert project.problems() == ()
+
+
+def test_a_run_whose_record_is_damaged_stays_and_keeps_what_it_used(project):
+    record = project.recorded.path / "run.json"
+    content = record.read_bytes()
+    record.write_bytes(bytes([content[0] ^ 1]) + content[1:])
+    before = tree(project)
+    ((is_mended, said),) = project.repair().values()
+    assert not is_mended
+    assert said.startswith("left alone, for its links still protect what it used; ")
+    assert find_garbage(project.store, Rules(unfinished=True)).pieces == ()
+    assert tree(project) == before
 
 
 def test_a_folder_where_a_link_should_be_is_left_to_the_user(project):
