@@ -1,8 +1,6 @@
 """Commands that keep the artifacts folder in order: gc, check."""
 
-import shlex
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,13 +13,14 @@ from pipeline.keeping import artifact_check, tables
 from pipeline.keeping.artifact_check import Problem
 from pipeline.keeping.collection import collect, refuse_unwritable
 from pipeline.keeping.garbage import Garbage, Rules, find_garbage
+from pipeline.keeping.remedy import repair_call
 from pipeline.keeping.repair import Outcome, repair
 from pipeline.progress import progress_on
 
 
 def check(
     mend: Annotated[
-        bool, typer.Option("--repair", help="Move what is damaged aside, and make it anew.")
+        bool, typer.Option("--repair", help="Make what is damaged anew, where that gives the same.")
     ] = False,
     artifacts: ArtifactsOption = DEFAULT_ARTIFACTS,
 ) -> None:
@@ -38,7 +37,7 @@ def check(
     elif findings.problems:
         raise DamagedArtifactError(
             f"{artifacts}: {tables.count(len(findings.problems), 'problem')}; mend with: "
-            f"python run_pipeline.py check --repair{_on(artifacts)}"
+            f"{repair_call(artifacts)}"
         )
 
 
@@ -57,10 +56,6 @@ def _unmended(failed: list[Outcome], total: int) -> str:
         f"{len(failed)} of {total} could not be mended; the next run of a config makes what it "
         "needs anew; a run that lacks an artifact for good can be deleted, its folder in runs/"
     )
-
-
-def _on(artifacts: Path) -> str:
-    return "" if artifacts == DEFAULT_ARTIFACTS else f" --artifacts {shlex.quote(str(artifacts))}"
 
 
 def gc(
@@ -86,7 +81,8 @@ def gc(
     """Delete artifacts that no run uses, and what is damaged or left over.
 
     Runs stay, with all that they used and what that was made from, unless --keep lets older ones
-    go. What a stopped run goes on from stays too, until a later run of its config is complete.
+    go. What a stopped run has made stays too, until a later run of its config is complete; its
+    checkpoints and trials stay until their stage is, or until --unfinished.
     """
     store = ArtifactStore(artifacts)
     rules = Rules(keep, unfinished, frozenset(machine or ()))
@@ -114,8 +110,8 @@ def _is_agreed() -> bool:
 def _carry_out(store: ArtifactStore, garbage: Garbage, rules: Rules) -> None:
     failures: list[str] = []
     gone = collect(store, garbage, rules, failures.append)
-    in_use = len(garbage.pieces) - len(gone) - len(failures)
-    stays = f"; {in_use} came into use meanwhile" if in_use else ""
+    left = len(garbage.pieces) - len(gone) - len(failures)
+    stays = f"; {left} came into use or went meanwhile" if left else ""
     freed = tables.size(sum(piece.size_bytes for piece in gone))
     console.print(f"Deleted {len(gone)} of {len(garbage.pieces)}, {freed}{stays}.")
     if failures:

@@ -9,15 +9,15 @@ from enum import StrEnum
 from pathlib import Path
 
 from pipeline import graph
-from pipeline.artifacts.artifact import Artifact, open_artifact
+from pipeline.artifacts.artifact import KEY, Artifact, open_artifact
 from pipeline.artifacts.leftovers import REPLACED, has_ended, left_in, machine_of
 from pipeline.artifacts.owner import this_process
 from pipeline.artifacts.store import ArtifactStore
 from pipeline.artifacts.usage import entries
 from pipeline.errors import DamagedArtifactError
+from pipeline.keeping.remedy import repair_call
 from pipeline.runs import Run, list_runs
 
-KEY = re.compile(r"[0-9a-f]{16}")
 OF_A_KEY = re.compile(rf"({'|'.join(graph.NAMES)})-([0-9a-f]{{16}})")
 SET_ASIDE = re.compile(rf"({'|'.join(graph.NAMES)}|runs)-(.+)-\d{{8}}-\d{{6}}-[0-9a-f]{{4}}")
 
@@ -76,10 +76,6 @@ class Garbage:
     unfinished: tuple[Piece, ...]
     elsewhere: Mapping[str, int]
     """How many staging folders and claims each other machine has that may be at work."""
-
-    @property
-    def size_bytes(self) -> int:
-        return sum(piece.size_bytes for piece in self.pieces)
 
 
 def find_garbage(store: ArtifactStore, rules: Rules) -> Garbage:
@@ -150,21 +146,27 @@ def _with_inputs(store: ArtifactStore, used: Iterable[Use]) -> set[Use]:
             continue
         found.add(use)
         if path.is_dir():
-            waiting += _inputs(path)
+            waiting += _inputs(store, path)
     return found
 
 
-def _inputs(path: Path) -> list[Use]:
+def _inputs(store: ArtifactStore, path: Path) -> list[Use]:
     try:
         inputs = open_artifact(path).manifest["inputs"]
-    except DamagedArtifactError as error:
+        return [(name, str(identity["key"])) for name, identity in inputs.items()]
+    except (DamagedArtifactError, KeyError, TypeError) as error:
         if not path.is_dir():  # a rival has just deleted it
             return []
+        what = error if isinstance(error, DamagedArtifactError) else f"{path}: names no inputs"
         raise DamagedArtifactError(
-            f"{error}; so it is not known what it was made from. First mend it with: "
-            "python run_pipeline.py check --repair"
+            f"{what}; so it is not known what it was made from. First mend it with: "
+            f"{repair_call(store.root)}; or give it up: delete that folder"
         ) from error
-    return [(name, str(i["key"])) for name, i in inputs.items() if isinstance(i, dict)]
+    except OSError as error:
+        raise DamagedArtifactError(
+            f"{path}: cannot be read now ({error.strerror}), so it is not known what it was made "
+            "from; give yourself access or check the disk, then call this again"
+        ) from error
 
 
 def _old_run(run: Run) -> Piece:
@@ -182,6 +184,8 @@ def _unused(store: ArtifactStore, used: set[Use], newest: Mapping[str, str]) -> 
                 artifact = open_artifact(path)
             except DamagedArtifactError:
                 yield Piece(Kind.DAMAGED, path, _size(path), stage, path.name)
+            except OSError:  # it may be intact
+                continue
             else:
                 yield _unused_artifact(artifact, newest)
 
@@ -226,8 +230,8 @@ def _comes_back(path: Path, store: ArtifactStore, used: set[Use]) -> bool:
         return False
     try:
         artifact = open_artifact(path)
-    except DamagedArtifactError:
-        return False
+    except (DamagedArtifactError, OSError) as error:
+        return isinstance(error, OSError)
     place = store.root / artifact.stage / artifact.key
     return (artifact.stage, artifact.key) in used and not place.exists()
 

@@ -56,7 +56,7 @@ def test_a_damaged_artifact_is_named_made_anew_and_well_again(artifacts, shown):
     place = f"build/{build.name}"
     assert checked.returncode == 1
     assert checked.stdout.splitlines()[0] == (
-        f"damaged   {place}  summary.txt is not the file that was published"
+        f"damaged     {place}  summary.txt is not the file that was published"
     )
     assert checked.stderr == (
         f"error  {artifacts}: 1 problem; mend with: "

@@ -225,8 +225,46 @@ def test_nothing_goes_where_a_kept_artifact_does_not_say_what_it_needs(folder):
     folder.run(train)
     folder.artifact("ingest", "b")
     (train.path / "manifest.json").write_text("{}")
+    with pytest.raises(
+        DamagedArtifactError, match=r"what it was made from.*check --repair"
+    ) as raised:
+        folder.garbage(ALL)
+    assert f"check --repair --artifacts {folder.store.root}; or give it up: " in str(raised.value)
+
+
+@pytest.mark.parametrize("identity", [{}, "x"])
+def test_nothing_goes_where_a_kept_artifact_names_its_inputs_otherwise(folder, identity):
+    train = folder.artifact("train", "a")
+    folder.run(train)
+    values = {**train.manifest, "inputs": {"ingest": identity}}
+    write_sealed(train.path / "manifest.json", values)
     with pytest.raises(DamagedArtifactError, match=r"what it was made from.*check --repair"):
         folder.garbage(ALL)
+
+
+def test_what_may_not_be_read_stays_and_ends_a_collection_only_if_used(folder, monkeypatch):
+    train = folder.artifact("train", "a")
+    read_bytes = Path.read_bytes
+
+    def refuse(path):
+        if path.parent == train.path:
+            raise PermissionError(13, "Permission denied", str(path))
+        return read_bytes(path)
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    assert folder.garbage(ALL) == []
+    folder.run(train)
+    with pytest.raises(DamagedArtifactError, match=r"cannot be read now \(Permission denied\)"):
+        folder.garbage(ALL)
+
+
+def test_files_of_the_user_beside_artifacts_and_runs_never_go(folder):
+    train = folder.artifact("train", "a")
+    for path in (train.path.with_name("notes.txt"), folder.run(train).with_name(".DS_Store")):
+        path.touch()
+    before = folder.tree()
+    assert folder.collect(ALL) == []
+    assert folder.tree() == before
 
 
 def test_nothing_goes_where_the_runs_cannot_be_read(folder, monkeypatch):
