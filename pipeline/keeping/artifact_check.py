@@ -11,10 +11,10 @@ from pipeline import graph
 from pipeline.artifacts.artifact import (
     KEY,
     MANIFEST,
-    SAYS_NOTHING_OF_THE_FILE,
     Artifact,
     open_artifact,
 )
+from pipeline.artifacts.durable import SAYS_NOTHING_OF_THE_FILE
 from pipeline.artifacts.store import ArtifactStore
 from pipeline.artifacts.usage import entries
 from pipeline.errors import DamagedArtifactError
