@@ -8,13 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from pipeline import graph
-from pipeline.artifacts.artifact import (
-    KEY,
-    MANIFEST,
-    Artifact,
-    open_artifact,
-)
-from pipeline.artifacts.durable import SAYS_NOTHING_OF_THE_FILE
+from pipeline.artifacts.artifact import KEY, MANIFEST, Artifact, open_artifact
 from pipeline.artifacts.store import ArtifactStore
 from pipeline.artifacts.usage import entries
 from pipeline.errors import DamagedArtifactError
@@ -221,7 +215,11 @@ def _runs(root: Path, runs: Iterable[Path]) -> Iterator[Problem]:
             recorded = {each["stage"]: each["key"] for each in open_run(path).record["stages"]}
         except DamagedArtifactError as error:
             if _is_there(path):
-                yield _bad_run(path, error)
+                what = str(error).replace(f"{path}/", "")
+                yield Problem(Kind.BAD_RUN, "runs", path.name, what)
+            continue
+        except OSError as error:
+            yield Problem(Kind.UNREADABLE, "runs", path.name, _unreadable(RECORD, error))
             continue
         for stage, key in recorded.items():
             if stage not in graph.NAMES or not KEY.fullmatch(key):
@@ -233,13 +231,6 @@ def _runs(root: Path, runs: Iterable[Path]) -> Iterator[Problem]:
             if not _is_there(root / stage / key):
                 missing.setdefault((stage, key), []).append(path)
     yield from _missing(root, missing)
-
-
-def _bad_run(path: Path, error: DamagedArtifactError) -> Problem:
-    cause = error.__cause__
-    if isinstance(cause, OSError) and cause.errno in SAYS_NOTHING_OF_THE_FILE:
-        return Problem(Kind.UNREADABLE, "runs", path.name, _unreadable(RECORD, cause))
-    return Problem(Kind.BAD_RUN, "runs", path.name, str(error).replace(f"{path}/", ""))
 
 
 def _missing(root: Path, missing: Mapping[tuple[str, str], Sequence[Path]]) -> Iterator[Problem]:

@@ -86,7 +86,7 @@ def find_garbage(store: ArtifactStore, rules: Rules) -> Garbage:
         DamagedArtifactError: it cannot be known what a kept run needs.
     """
     store.require()
-    runs = list_runs(store)
+    runs = _runs(store)
     old = _old_runs(runs, rules.keep)
     claimed = store.claimed(rules.machines)
     used = _with_inputs(store, claimed | store.linked({run.name for run in old}))
@@ -110,6 +110,16 @@ def find_garbage(store: ArtifactStore, rules: Rules) -> Garbage:
     order = list(Kind)
     sorted_pieces = sorted(pieces, key=lambda piece: order.index(piece.kind))
     return Garbage(tuple(sorted_pieces), spared, _elsewhere(store, rules))
+
+
+def _runs(store: ArtifactStore) -> list[Run]:
+    try:
+        return list_runs(store)
+    except OSError as error:
+        raise DamagedArtifactError(
+            f"{error.filename}: cannot be read now ({error.strerror}), so it is not known what its "
+            "run needs; give yourself access or check the disk, then call this again"
+        ) from error
 
 
 def _old_runs(runs: Sequence[Run], keep: int | None) -> list[Run]:
@@ -154,12 +164,11 @@ def _inputs(store: ArtifactStore, path: Path) -> list[Use]:
     try:
         inputs = open_artifact(path).manifest["inputs"]
         return [(name, str(identity["key"])) for name, identity in inputs.items()]
-    except (DamagedArtifactError, KeyError, TypeError) as error:
+    except DamagedArtifactError as error:
         if not path.is_dir():  # a rival has just deleted it
             return []
-        what = error if isinstance(error, DamagedArtifactError) else f"{path}: names no inputs"
         raise DamagedArtifactError(
-            f"{what}; so it is not known what it was made from. First mend it with: "
+            f"{error}; so it is not known what it was made from. First mend it with: "
             f"{repair_call(store.root)}; or give it up: delete that folder"
         ) from error
     except OSError as error:

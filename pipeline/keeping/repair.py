@@ -11,13 +11,14 @@ from pipeline import graph
 from pipeline.artifacts.artifact import KEY, Artifact, open_artifact
 from pipeline.artifacts.durable import make_folder
 from pipeline.artifacts.store import ArtifactStore
+from pipeline.artifacts.usage import entries
 from pipeline.config_layers import merge, nested
 from pipeline.config_loading import recorded_config
 from pipeline.errors import DamagedArtifactError, PipelineError
 from pipeline.fingerprint import changes
 from pipeline.keeping.artifact_check import Kind, Problem, damage_in, target_of
 from pipeline.runner import Step, Watcher, execute, plan
-from pipeline.runs import list_runs, open_run
+from pipeline.runs import Run, open_run
 from pipeline.selection import Selection
 
 MOST_CHANGES = 3
@@ -156,7 +157,7 @@ def _recipe(store: ArtifactStore, problem: Problem) -> _Recipe | None:
     if made is not None and made.key != problem.name:
         made = None
     ingredients = made.manifest["ingredients"] if made else None
-    for run in reversed(list_runs(store)):
+    for run in _newest_first(store):
         used = {each["stage"]: each["key"] for each in run.record["stages"]}
         if used.get(problem.stage) == problem.name:
             (stage,) = (each for each in graph.STAGES if each.name == problem.stage)
@@ -165,6 +166,15 @@ def _recipe(store: ArtifactStore, problem: Problem) -> _Recipe | None:
     if made is None or not isinstance(made.manifest.get("config"), dict):
         return None
     return _Recipe(_untuned(store, made), "its manifest", frozenset(_inputs(made)), ingredients)
+
+
+def _newest_first(store: ArtifactStore) -> list[Run]:
+    """Every run that can be read now; the others keep none from being made anew."""
+    runs = []
+    for path in entries(store.root / "runs"):
+        with suppress(DamagedArtifactError, OSError):
+            runs.append(open_run(path))
+    return sorted(runs, key=lambda run: str(run.record["started"]), reverse=True)
 
 
 def _untuned(store: ArtifactStore, made: Artifact) -> Mapping[str, Any]:

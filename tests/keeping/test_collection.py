@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -253,8 +254,11 @@ def test_what_may_not_be_read_stays_and_ends_a_collection_only_if_used(folder, m
 
     monkeypatch.setattr(Path, "read_bytes", refuse)
     assert folder.garbage(ALL) == []
-    folder.run(train)
+    run = folder.run(train)
     with pytest.raises(DamagedArtifactError, match=r"cannot be read now \(Permission denied\)"):
+        folder.garbage(ALL)
+    train = SimpleNamespace(path=run)
+    with pytest.raises(DamagedArtifactError, match=r"run.json: cannot be read now \(Permission"):
         folder.garbage(ALL)
 
 
