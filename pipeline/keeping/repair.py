@@ -174,7 +174,7 @@ def _newest_first(store: ArtifactStore) -> list[Run]:
     for path in entries(store.root / "runs"):
         with suppress(DamagedArtifactError, OSError):
             runs.append(open_run(path))
-    return sorted(runs, key=lambda run: str(run.record["started"]), reverse=True)
+    return sorted(runs, key=lambda run: (run.record["started"], run.name), reverse=True)
 
 
 def _untuned(store: ArtifactStore, made: Artifact) -> Mapping[str, Any]:

@@ -4,6 +4,7 @@ import shutil
 import signal
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -272,6 +273,23 @@ def test_a_run_whose_record_is_damaged_stays_and_keeps_what_it_used(project):
     assert said.startswith("left alone, for its links still protect what it used; ")
     assert find_garbage(project.store, Rules(unfinished=True)).pieces == ()
     assert tree(project) == before
+
+
+def test_a_run_that_may_not_be_read_keeps_nothing_else_from_being_mended(project, monkeypatch):
+    project.damage("train")
+    other = project.recorded.path.with_name("20990101-000000-mnist")
+    shutil.copytree(project.recorded.path, other, symlinks=True)
+    read_bytes = Path.read_bytes
+
+    def refuse(path):
+        if path.parent == other:
+            raise PermissionError(13, "Permission denied", str(path))
+        return read_bytes(path)
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    outcomes = project.repair()
+    assert outcomes.pop(f"runs/{other.name}")[0] is False
+    assert [is_mended for is_mended, _ in outcomes.values()] == [True]
 
 
 def test_a_folder_where_a_link_should_be_is_left_to_the_user(project):
