@@ -16,11 +16,11 @@ from pipeline.artifacts.usage import REMOVED, TAKEN
 from pipeline.config import PipelineConfig
 from pipeline.disk_trouble import trouble_is_a_stage_error
 from pipeline.errors import ConfigError, DamagedArtifactError
+from pipeline.keeping.remedy import repair_call
 from pipeline.runner import Step
 
 RECORD = "run.json"
 PLACES = ("folder", "train_file", "file", "dataset")
-MENDS = "`python run_pipeline.py check --repair`"
 MOST_NAMED = 3
 MOST_AT_ONCE = 1000
 
@@ -56,12 +56,14 @@ class Run:
         """
         place = self.path / stage
         keys = {made["stage"]: made["key"] for made in self.record["stages"]}
+        root = self.path.parent.parent
+        mends = f"`{repair_call(root)}` mends it"
         try:
-            found = ArtifactStore(self.path.parent.parent).intact(stage, keys.get(stage, "none"))
+            found = ArtifactStore(root).intact(stage, keys.get(stage, "none"))
         except DamagedArtifactError as error:
-            raise DamagedArtifactError(f"{error}; {MENDS} mends it") from error
+            raise DamagedArtifactError(f"{error}; {mends}") from error
         if not found or place.resolve() != found.path.resolve():
-            raise DamagedArtifactError(f"{place}: is not what the run made; {MENDS} mends it")
+            raise DamagedArtifactError(f"{place}: is not what the run made; {mends}")
         return place
 
 

@@ -39,6 +39,7 @@ class ArtifactStore:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._is_its_own = not root.exists()  # and may go when it is empty
 
     def prepare(self, stages: Iterable[str] = ()) -> None:
         """Makes the folder, and clears away what killed runs left behind.
@@ -193,7 +194,8 @@ class ArtifactStore:
         with suppress(OSError):
             if set(self.root.iterdir()) == {staging}:
                 staging.rmdir()
-            self.root.rmdir()
+            if self._is_its_own:
+                self.root.rmdir()
 
     @contextmanager
     def staging(self, stage: str, key: str) -> Iterator[Path]:

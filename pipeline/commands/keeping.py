@@ -62,7 +62,9 @@ def gc(
     keep: Annotated[
         int | None,
         typer.Option(
-            min=1, metavar="N", help="Keep the newest N runs of each config; all if not said."
+            min=1,
+            metavar="N",
+            help="Keep the newest N runs of each config and last stage; all if not said.",
         ),
     ] = None,
     unfinished: Annotated[

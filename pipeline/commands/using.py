@@ -17,6 +17,7 @@ from pipeline.artifacts.store import ArtifactStore
 from pipeline.commands.options import DEFAULT_ARTIFACTS, ArtifactsOption, RunOption, console
 from pipeline.errors import ConfigError, DamagedArtifactError, DataError, GateError
 from pipeline.interruption import Interrupted
+from pipeline.keeping.remedy import repair_call
 from pipeline.progress import progress_on, quiet_libraries
 from pipeline.table_prediction import Tables, asked, predict_table
 
@@ -124,7 +125,9 @@ def check_golden(
 def _refuse_damaged(verify: Path) -> None:
     """Refuses a golden folder in an artifact that is not as it was published."""
     if (verify / MANIFEST).exists() and (damage := open_artifact(verify).damage):
-        raise DamagedArtifactError(f"{damage}; {runs.MENDS} mends it")
+        raise DamagedArtifactError(
+            f"{damage}; `{repair_call(verify.resolve().parent.parent)}` mends it"
+        )
 
 
 def demo(

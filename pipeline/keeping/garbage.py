@@ -39,7 +39,7 @@ class Rules:
     """What may go.
 
     Attributes:
-        keep: how many runs of each config stay, the newest; None for all.
+        keep: how many runs of each config and last stage stay, the newest; None for all.
         unfinished: whether what stopped runs would go on from goes too.
         machines: other machines whose processes have all ended.
     """
@@ -123,13 +123,14 @@ def _runs(store: ArtifactStore) -> list[Run]:
 
 
 def _old_runs(runs: Sequence[Run], keep: int | None) -> list[Run]:
-    """All but the newest of each config; none if all are kept."""
+    """All but the newest of each config that came as far; none if all are kept."""
     if keep is None:
         return []
-    by_config: dict[str, list[Run]] = {}
+    groups: dict[Use, list[Run]] = {}
     for run in sorted(runs, key=_moment):
-        by_config.setdefault(run.record["config_name"], []).append(run)
-    return [run for group in by_config.values() for run in group[: max(len(group) - keep, 0)]]
+        group = run.record["config_name"], run.record["stages"][-1]["stage"]
+        groups.setdefault(group, []).append(run)
+    return [run for group in groups.values() for run in group[: max(len(group) - keep, 0)]]
 
 
 def _moment(run: Run) -> tuple[str, int, str]:

@@ -629,3 +629,12 @@ def test_machines_of_one_name_are_told_apart_by_their_numbers(monkeypatch, tmp_p
         monkeypatch.setattr("pipeline.artifacts.owner.MACHINE_ID", tmp_path / number)
         found.add(this_process().machine)
     assert len(found) == 2
+
+
+def test_a_folder_of_the_users_stays_though_it_is_empty(tmp_path):
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    store = ArtifactStore(mine)
+    store.prepare()
+    store.tidy()
+    assert list(mine.iterdir()) == []

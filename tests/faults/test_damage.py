@@ -134,7 +134,7 @@ def test_no_command_uses_what_is_damaged(copy, call, record_property, what, how)
     assert ended.code == 1
     (line,) = ended.err.splitlines()
     assert str(path.resolve()) in line.replace(str(run.path / stage), str(path.parent.resolve()))
-    assert line.endswith("`python run_pipeline.py check --repair` mends it")
+    assert line.endswith(f"`python run_pipeline.py check --repair --artifacts {copy}` mends it")
     record_property("damaged files offered to commands", 1)
 
 

@@ -476,3 +476,10 @@ def test_a_run_beside_a_collection_never_loses_what_it_claimed(tmp_path):
     assert ended == (child, 0)
     assert deleted > 0
     assert kept > 0
+
+
+def test_a_newer_run_that_did_not_come_as_far_does_not_push_out_the_last_that_did(three_days):
+    images = next((three_days.store.root / "ingest").iterdir()).name[0]
+    three_days.run(three_days.artifact("ingest", images), day=4)
+    assert "unused train d" not in three_days.garbage(Rules(keep=1))
+    assert three_days.garbage(Rules(keep=1)).count("unused train b") == 1
