@@ -90,7 +90,7 @@ def test_gc_asks_and_takes_only_yes_for_an_answer(artifacts, shown, monkeypatch)
     monkeypatch.setattr(Console, "input", answering(" Yes"))
     keeping.gc(**asked)
     assert shown()[-1].startswith("Deleted 7 of 7, ")
-    assert not artifacts.exists()
+    assert list(artifacts.iterdir()) == []
 
 
 def answering(answer):
