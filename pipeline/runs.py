@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts.artifact import is_name_of_artifact
-from pipeline.artifacts.durable import SAYS_NOTHING_OF_THE_FILE, make_folder, sync
+from pipeline.artifacts.durable import NOT_AS_WRITTEN, make_folder, sync
+from pipeline.artifacts.replacing import REMOVED, TAKEN
 from pipeline.artifacts.sealing import read_sealed, write_sealed
 from pipeline.artifacts.store import ArtifactStore
-from pipeline.artifacts.usage import REMOVED, TAKEN
 from pipeline.config import PipelineConfig
 from pipeline.disk_trouble import trouble_is_a_stage_error
 from pipeline.errors import ConfigError, DamagedArtifactError
 from pipeline.keeping.remedy import repair_call
-from pipeline.runner import Step
+from pipeline.planning import Step
 
 RECORD = "run.json"
 PLACES = ("folder", "train_file", "file", "dataset")
@@ -143,10 +143,9 @@ def open_run(folder: Path) -> Run:
     path = folder / RECORD
     try:
         record = read_sealed(path)
-    except (OSError, ValueError) as error:
-        if isinstance(error, OSError) and error.errno in SAYS_NOTHING_OF_THE_FILE:
-            raise
-        raise DamagedArtifactError(f"{path}: no readable record of a run ({error})") from error
+    except NOT_AS_WRITTEN as error:
+        said = getattr(error, "strerror", None) or error
+        raise DamagedArtifactError(f"{path}: no readable record of a run ({said})") from error
     if not _is_record(record):
         raise DamagedArtifactError(f"{path}: not a record of this program")
     return Run(folder, record)

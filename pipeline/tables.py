@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from export.formats import formats, readable_size
-from pipeline.runner import UNCHANGED, Step
+from pipeline.planning import UNCHANGED, Step
 from pipeline.runs import Run
 
 if TYPE_CHECKING:

@@ -1,8 +1,6 @@
 """`run_pipeline.py export --model`: from the command line to files that proved themselves."""
 
 import json
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -15,6 +13,7 @@ from pipeline.config_model_file import range_of
 from pipeline.errors import ConfigError, DataError
 from pipeline.fingerprint import changes, ingredients, key_of
 from pipeline.plugins import ROOT
+from tests.command_line import call
 
 MNIST = ROOT / "configs" / "mnist.yaml"
 TRAIN = next(stage for stage in graph.STAGES if stage.name == "train")
@@ -50,15 +49,6 @@ def brought(tmp_path_factory):
     kernel, bias = model.get_weights()
     keras.saving.get_custom_objects().clear()
     return folder / "mine.keras", code, kernel, bias
-
-
-def call(*arguments):
-    return subprocess.run(
-        [sys.executable, "run_pipeline.py", *map(str, arguments)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
 
 
 @pytest.fixture(scope="module")

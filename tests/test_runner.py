@@ -12,8 +12,9 @@ from pipeline.artifacts.artifact import MANIFEST
 from pipeline.artifacts.store import ArtifactStore
 from pipeline.config_loading import load_config
 from pipeline.errors import ConfigError, DataError, MissingArtifactError, StageError
+from pipeline.planning import plan
 from pipeline.plugins import ROOT
-from pipeline.runner import Watcher, execute, plan
+from pipeline.runner import Watcher, execute
 from pipeline.selection import Selection
 from pipeline.sources import idx
 from pipeline.stages import StageResult

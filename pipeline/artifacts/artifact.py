@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pipeline.artifacts.digest import sha256
-from pipeline.artifacts.durable import SAYS_NOTHING_OF_THE_FILE
+from pipeline.artifacts.durable import NOT_AS_WRITTEN
 from pipeline.artifacts.sealing import read_sealed, write_sealed
 from pipeline.errors import DamagedArtifactError
 
@@ -92,10 +92,9 @@ def open_artifact(folder: Path) -> Artifact:
     path = folder / MANIFEST
     try:
         manifest = read_sealed(path)
-    except (OSError, ValueError) as error:
-        if isinstance(error, OSError) and error.errno in SAYS_NOTHING_OF_THE_FILE:
-            raise
-        raise DamagedArtifactError(f"{path}: no readable manifest ({error})") from error
+    except NOT_AS_WRITTEN as error:
+        said = getattr(error, "strerror", None) or error
+        raise DamagedArtifactError(f"{path}: no readable manifest ({said})") from error
     if not _is_manifest(manifest):
         raise DamagedArtifactError(f"{path}: not a manifest of this program")
     return Artifact(folder, manifest)

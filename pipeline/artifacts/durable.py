@@ -1,20 +1,12 @@
 """What reaches the disk, and when."""
 
-import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 MOST_RIVALS = 100
-# Of an error in reading: the file may be intact, and can be read another time.
-SAYS_NOTHING_OF_THE_FILE = (
-    errno.EIO,
-    errno.EMFILE,
-    errno.ENFILE,
-    errno.ENOMEM,
-    errno.EACCES,
-    errno.EPERM,
-)
+# Of a file that is read: it is not there as it was written. Of any other error it may be intact.
+NOT_AS_WRITTEN = (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError)
 
 
 def sync(path: Path) -> None:

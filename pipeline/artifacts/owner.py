@@ -11,6 +11,8 @@ from pathlib import Path
 PROCESSES = Path("/proc")
 MACHINE_ID = Path("/etc/machine-id")
 STATE, STARTED = 0, 19  # of /proc/<id>/stat, counted from behind the process's name
+# Any other error, such as too many open files, is raised: a wrong name would never be swept.
+UNTOLD = (FileNotFoundError, NotADirectoryError, PermissionError, ProcessLookupError)
 WRITTEN = re.compile(r"\.([0-9a-f]{8})\.(\d+)\.(\d+)\.")
 
 
@@ -52,9 +54,9 @@ def owner_in(name: str) -> Owner | None:
 def _machine() -> str:
     """Of the machine's name, its number, and the container: each alone may be another's too."""
     parts = [platform.node()]
-    with suppress(OSError, UnicodeDecodeError):
+    with suppress(*UNTOLD, UnicodeDecodeError):
         parts.append(MACHINE_ID.read_text(encoding="utf-8").strip())
-    with suppress(OSError):
+    with suppress(*UNTOLD):
         parts.append(str((PROCESSES / "self/ns/pid").readlink()))
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:8]
 
@@ -76,7 +78,7 @@ def _started(process: int) -> int | None:
     """The tick at which a process started; None if it has ended or the system does not tell."""
     try:
         text = (PROCESSES / str(process) / "stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
+    except UNTOLD:
         return None
     fields = text.rpartition(")")[2].split()
     return None if fields[STATE] in "ZX" else int(fields[STARTED])

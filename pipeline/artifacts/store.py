@@ -10,14 +10,12 @@ published lives in folders whose names begin with a dot:
 .quarantine  damaged artifacts
 """
 
-import errno
 import os
 import shutil
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from stat import S_ISDIR
 from typing import Any
 from uuid import uuid4
 
@@ -28,7 +26,7 @@ from pipeline.artifacts.artifact import Artifact, open_artifact, write_manifest
 from pipeline.artifacts.durable import MOST_RIVALS, insist, make_folder, sync
 from pipeline.artifacts.leftovers import REPLACED, sweep
 from pipeline.artifacts.owner import this_process
-from pipeline.artifacts.usage import REMOVED, TAKEN
+from pipeline.artifacts.replacing import put, stamp_of
 from pipeline.disk_trouble import disk_trouble
 from pipeline.errors import ConfigError, DamagedArtifactError
 from pipeline.plugins import ROOT
@@ -113,7 +111,7 @@ class ArtifactStore:
     ) -> Artifact | None:
         path = self.root / stage / key
         for _ in range(MOST_RIVALS):
-            before = _stamp(path)
+            before = stamp_of(path)
             if before is None:
                 return None
             try:
@@ -123,7 +121,7 @@ class ArtifactStore:
                 if found := trouble(artifact):
                     raise DamagedArtifactError(found)
             except (DamagedArtifactError, FileNotFoundError):
-                if _stamp(path) == before:  # a rival did not replace it while it was read
+                if stamp_of(path) == before:  # a rival did not replace it while it was read
                     raise
             else:
                 return artifact
@@ -225,7 +223,7 @@ class ArtifactStore:
             sync(path)
         artifact = write_manifest(folder, manifest)
         sync(folder)
-        _put(folder, target)
+        put(folder, target)
         shutil.rmtree(self._scratch(stage, key), ignore_errors=True)
         return Artifact(target, artifact.manifest)
 
@@ -274,45 +272,3 @@ class ArtifactStore:
 
     def _hidden(self, name: str) -> Path:
         return self.root / f".{name}"
-
-
-def _stamp(folder: Path) -> tuple[int, int] | None:
-    """Differs where another folder has the name; None where no folder has it."""
-    try:
-        found = folder.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    return (found.st_ino, found.st_ctime_ns) if S_ISDIR(found.st_mode) else None
-
-
-def _put(folder: Path, target: Path) -> None:
-    """Renames a folder to a name that another may have, and waits until the disk knows.
-
-    Raises:
-        OSError: the disk does not do it; what had the name has it again.
-    """
-    replaced = folder.with_name(f"{folder.name}{REPLACED}")
-    for _ in range(MOST_RIVALS):
-        make_folder(target.parent)
-        with suppress(FileNotFoundError):
-            target.rename(replaced)
-        try:
-            folder.rename(target)
-            sync(target.parent)
-        except OSError as error:
-            if error.errno in TAKEN:  # a rival was quicker
-                shutil.rmtree(replaced, ignore_errors=True)
-                continue
-            if error.errno == REMOVED and folder.is_dir():
-                make_folder(target.parent)
-                with suppress(OSError):
-                    replaced.rename(target)
-                continue
-            with suppress(OSError):
-                target.rename(folder)
-            with suppress(OSError):
-                replaced.rename(target)
-            raise
-        shutil.rmtree(replaced, ignore_errors=True)
-        return
-    raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), str(target))

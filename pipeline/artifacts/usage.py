@@ -15,11 +15,9 @@ from pathlib import Path
 
 from pipeline.artifacts.durable import MOST_RIVALS, make_folder, sync
 from pipeline.artifacts.leftovers import has_ended
+from pipeline.artifacts.replacing import TAKEN
 from pipeline.artifacts.sealing import read_sealed, write_sealed
 from pipeline.errors import DamagedArtifactError
-
-TAKEN = (errno.ENOTEMPTY, errno.EEXIST)
-REMOVED = errno.ENOENT  # the folder around the name, which was empty, by a run that made nothing
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from pipeline.commands.options import (
 )
 from pipeline.config_loading import load_config, suggest
 from pipeline.errors import ConfigError, GateError
-from pipeline.runner import plan
+from pipeline.planning import plan
 from pipeline.selection import Selection
 
 

@@ -27,8 +27,9 @@ from pipeline.config_layers import as_overrides
 from pipeline.config_loading import load_config
 from pipeline.config_model_file import range_of
 from pipeline.errors import ConfigError, GateError
+from pipeline.planning import UNCHANGED, Step, plan
 from pipeline.progress import progress_on
-from pipeline.runner import UNCHANGED, Step, Watcher, execute, plan
+from pipeline.runner import Watcher, execute
 from pipeline.selection import Selection
 
 

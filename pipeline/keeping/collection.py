@@ -9,7 +9,7 @@ from pipeline.artifacts.leftovers import has_ended, sweep
 from pipeline.artifacts.store import ArtifactStore
 from pipeline.artifacts.usage import entries
 from pipeline.errors import ConfigError, PipelineError
-from pipeline.keeping.garbage import Garbage, Piece, Rules
+from pipeline.keeping.garbage import Garbage, Piece, Rules, find_garbage
 
 
 def collect(
@@ -18,13 +18,15 @@ def collect(
     """Deletes what was found; gives what went.
 
     What is not published goes first, for that needs no room on a full disk; then runs, so that
-    none has links to nothing. What has come into use since stays. What
-    cannot be deleted is told, one line each, and the rest goes on.
+    none has links to nothing. What has come into use since stays. What cannot be deleted is told,
+    one line each, and the rest goes on.
     """
     with suppress(OSError):
         _drop_claims(store, rules)
     gone = []
-    for piece in sorted(garbage.pieces, key=lambda piece: not _is_unpublished(store, piece)):
+    still = {piece.path for piece in find_garbage(store, rules).pieces}
+    agreed = [piece for piece in garbage.pieces if piece.path in still]
+    for piece in sorted(agreed, key=lambda piece: not _is_unpublished(store, piece)):
         try:
             if _delete(store, piece):
                 gone.append(piece)

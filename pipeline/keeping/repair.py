@@ -17,7 +17,8 @@ from pipeline.config_loading import recorded_config
 from pipeline.errors import DamagedArtifactError, PipelineError
 from pipeline.fingerprint import changes
 from pipeline.keeping.artifact_check import Kind, Problem, damage_in, target_of
-from pipeline.runner import Step, Watcher, execute, plan
+from pipeline.planning import Step, plan
+from pipeline.runner import Watcher, execute
 from pipeline.runs import Run, open_run
 from pipeline.selection import Selection
 

@@ -18,7 +18,7 @@ from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 
-from pipeline.artifacts.durable import SAYS_NOTHING_OF_THE_FILE, sync
+from pipeline.artifacts.durable import NOT_AS_WRITTEN, sync
 from pipeline.disk_trouble import disk_trouble
 from pipeline.errors import StageError
 
@@ -89,9 +89,7 @@ class CheckpointFile:
                 found = decode((self._folder / name).read_bytes())
             except FileNotFoundError:
                 continue
-            except (OSError, ValueError) as error:
-                if isinstance(error, OSError) and error.errno in SAYS_NOTHING_OF_THE_FILE:
-                    raise
+            except NOT_AS_WRITTEN as error:
                 tell(f"{self._folder / name} is damaged and not used ({error})")
                 continue
             if found.fingerprint == fingerprint:

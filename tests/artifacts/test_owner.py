@@ -1,10 +1,13 @@
 """An owner has ended when no process of its number and its start is left."""
 
+import errno
 import os
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+
+import pytest
 
 from pipeline.artifacts.owner import owner_in, this_process
 
@@ -38,3 +41,18 @@ def test_an_owner_is_read_from_the_name_that_it_was_written_in():
     name = f"train-0123456789abcdef.{this_process()}.ab12cd34.replaced"
     assert owner_in(name) == this_process()
     assert owner_in("train-12345678-1234-5678") is None
+
+
+@pytest.mark.parametrize("gone", ["machine-id", "stat"])
+def test_a_process_that_cannot_be_told_now_gets_no_wrong_name(monkeypatch, gone):
+    """Its folders would never be swept, or be swept while it is at work."""
+    read_text = Path.read_text
+
+    def fail(path, **options):
+        if path.name == gone:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), str(path))
+        return read_text(path, **options)
+
+    monkeypatch.setattr(Path, "read_text", fail)
+    with pytest.raises(OSError, match="Too many open files"):
+        this_process()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.artifacts import durable, sealing
+from pipeline.artifacts import durable, replacing, sealing
 from pipeline.artifacts import store as store_module
 from pipeline.artifacts.artifact import MANIFEST, Artifact
 from pipeline.artifacts.owner import this_process
@@ -243,7 +243,7 @@ def test_files_reach_the_disk_before_the_manifest_and_that_before_the_rename(sto
         return rename(path, target)
 
     store.prepare(["train"])
-    for module in (store_module, sealing, durable):
+    for module in (store_module, replacing, sealing, durable):
         monkeypatch.setattr(module, "sync", noted_sync)
     monkeypatch.setattr(Path, "rename", noted_rename)
     publish(store)
@@ -362,14 +362,14 @@ def test_half_an_artifact_on_its_way_out_does_not_come_back(store):
 def test_a_disk_that_fails_after_the_rename_publishes_nothing(store, monkeypatch, before):
     if before:
         publish(store, text="old")
-    sync = store_module.sync
+    sync = replacing.sync
 
     def fail(path):
         if path.name == "train":
             raise OSError(5, "Input/output error")
         sync(path)
 
-    monkeypatch.setattr(store_module, "sync", fail)
+    monkeypatch.setattr(replacing, "sync", fail)
     with pytest.raises(OSError, match="Input/output error"):
         publish(store, text="new")
     found = store.find("train", KEY)

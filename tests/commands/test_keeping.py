@@ -3,7 +3,6 @@
 import io
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -13,19 +12,9 @@ from rich.console import Console
 from pipeline.commands import keeping
 from pipeline.errors import ConfigError, DamagedArtifactError, StageError
 from pipeline.keeping import tables
-from pipeline.plugins import ROOT
+from tests.command_line import call
 
 STAGES = ("ingest", "tune", "build", "train", "evaluate", "export", "verify")
-
-
-def call(*arguments):
-    return subprocess.run(
-        [sys.executable, "run_pipeline.py", *map(str, arguments)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-    )
 
 
 @pytest.fixture

@@ -15,15 +15,7 @@ from PIL import Image
 
 from export.formats import formats
 from pipeline.plugins import ROOT
-
-
-def call(*arguments):
-    return subprocess.run(
-        [sys.executable, "run_pipeline.py", *map(str, arguments)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
+from tests.command_line import call
 
 
 def run_of(artifacts):

@@ -4,8 +4,12 @@ import os
 import tempfile
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+
+from pipeline import runner
+from tests.test_runner import Project
 
 MEMORY = Path("/dev/shm")
 
@@ -16,6 +20,15 @@ def folder():
     place = MEMORY if os.access(MEMORY, os.W_OK) else None
     with tempfile.TemporaryDirectory(dir=place, prefix="evenkeel-faults-") as path:
         yield Path(path)
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """The miniature pipeline in a folder of its own."""
+    project = Project(tmp_path / "artifacts")
+    monkeypatch.setattr(runner, "importlib", SimpleNamespace(import_module=project.load))
+    monkeypatch.setattr(runner.environment, "describe", dict)  # asks Git, which takes its time
+    return project
 
 
 def pytest_terminal_summary(terminalreporter):

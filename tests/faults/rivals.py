@@ -22,7 +22,7 @@ from threading import BrokenBarrierError
 from types import SimpleNamespace
 
 from export import verdict
-from pipeline import cli, graph, runner
+from pipeline import cli, graph, planning, runner
 from pipeline.artifacts.store import ArtifactStore
 from pipeline.commands import options
 from pipeline.config_loading import load_config
@@ -106,7 +106,7 @@ def warm(place: Place) -> None:
     runner.environment = SimpleNamespace(describe=dict)  # type: ignore[attr-defined]
     options.console.width = 200
     config = load_config(CONFIG, place.overrides)
-    runner.plan(config, ArtifactStore(place.artifacts), Selection())
+    planning.plan(config, ArtifactStore(place.artifacts), Selection())
 
 
 def call(place: Place, *arguments: str) -> None:

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipeline import cli, graph, runner
+from pipeline import cli, graph, planning
 from pipeline.artifacts.artifact import MANIFEST, open_artifact
 from pipeline.artifacts.owner import Owner, this_process
 from pipeline.artifacts.sealing import read_sealed, write_sealed
@@ -20,7 +20,7 @@ from pipeline.plugins import ROOT
 from pipeline.runs import RECORD, list_runs, open_run, record_run
 from pipeline.selection import Selection
 from tests.faults.damaging import Tally, absence, flip, flips, refuse_all, truncations
-from tests.test_runner import ALL, Project
+from tests.test_runner import ALL
 
 SMOKE = ["-c", str(ROOT / "configs" / "smoke.yaml")]
 DAMAGES = "flips, truncations and losses of files of artifacts"
@@ -31,14 +31,6 @@ INPUTS = [(stage.name, name) for stage in graph.STAGES for name in stage.inputs]
 def copy(smoke_run, tmp_path):
     """The artifacts of a real run, to be damaged."""
     return shutil.copytree(smoke_run, tmp_path / "copy", symlinks=True)
-
-
-@pytest.fixture
-def project(tmp_path, monkeypatch):
-    project = Project(tmp_path / "artifacts")
-    monkeypatch.setattr(runner, "importlib", SimpleNamespace(import_module=project.load))
-    monkeypatch.setattr(runner.environment, "describe", dict)  # asks Git, which takes its time
-    return project
 
 
 @pytest.fixture
@@ -166,7 +158,7 @@ def test_status_and_a_dry_run_tell_damage_that_shows_in_a_size(copy, call, name)
 
 
 def contents(project):
-    steps = runner.plan(project.config(), project.store, Selection())
+    steps = planning.plan(project.config(), project.store, Selection())
     return {step.stage.name: step.artifact.identity for step in steps}
 
 
@@ -309,7 +301,7 @@ def test_the_two_exports_of_runs_that_were_swapped_are_used_by_neither(project):
     for epochs in (5, 10):
         config = project.config(f"train.epochs={epochs}")
         project.run(f"train.epochs={epochs}")
-        steps = runner.plan(config, project.store, Selection())
+        steps = planning.plan(config, project.store, Selection())
         record_run(project.store, config, steps, datetime.now(UTC))
     one, other = list_runs(project.store)
     for run in (one, other):
@@ -332,7 +324,7 @@ def test_stale_folders_locks_claims_and_reused_process_ids_hold_nothing_up(proje
     hostile = shutil.copytree(out, root / ".staging" / f"x.{earlier}.gh.replaced")
     values = {**read_sealed(hostile / MANIFEST), "stage": "..", "key": "escaped"}
     write_sealed(hostile / MANIFEST, values)
-    for step in runner.plan(project.config(), project.store, Selection()):
+    for step in planning.plan(project.config(), project.store, Selection()):
         (root / ".locks" / f"{step.stage.name}-{step.key}.lock").write_text("")
     (root / ".claims").mkdir(exist_ok=True)
     (root / ".claims" / f"claim.{earlier}.json").write_text("{torn")

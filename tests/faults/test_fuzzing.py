@@ -4,14 +4,13 @@ import io
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import wraps
-from types import SimpleNamespace
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from pipeline import runner, tables
+from pipeline import planning, tables
 from pipeline.artifacts.artifact import MANIFEST, open_artifact
 from pipeline.artifacts.leftovers import sweep
 from pipeline.artifacts.owner import owner_in, this_process
@@ -20,7 +19,6 @@ from pipeline.errors import DamagedArtifactError, PipelineError
 from pipeline.runs import RECORD, find_run, list_runs, record_run
 from pipeline.selection import Selection
 from tests.faults.fuzzing import KINDS, changed, images_in, json_values, paths_in, replaced
-from tests.test_runner import Project
 
 EXAMPLES = [25, pytest.param(1000, marks=pytest.mark.long)]
 
@@ -49,13 +47,10 @@ def fuzz(record_property):
 
 
 @pytest.fixture
-def project(tmp_path, monkeypatch):
+def project(project):
     """A project whose pipeline ran once, with a record of it."""
-    project = Project(tmp_path / "artifacts")
-    monkeypatch.setattr(runner, "importlib", SimpleNamespace(import_module=project.load))
-    monkeypatch.setattr(runner.environment, "describe", dict)
     project.run()
-    steps = runner.plan(project.config(), project.store, Selection())
+    steps = planning.plan(project.config(), project.store, Selection())
     record_run(project.store, project.config(), steps, datetime.now(UTC))
     return project
 

@@ -1,8 +1,6 @@
 """Files that try to reach a canary are refused, and the canary stays untouched."""
 
 import re
-import subprocess
-import sys
 from collections import Counter
 from dataclasses import replace
 
@@ -17,8 +15,8 @@ from pipeline import plugins
 from pipeline.artifacts.digest import sha256
 from pipeline.config_loading import load_config
 from pipeline.errors import ConfigError, PipelineError
-from pipeline.plugins import ROOT
 from pipeline.training.checkpoint import CheckpointFile
+from tests.command_line import call
 from tests.hostile import (
     exported_files,
     foreign_files,
@@ -167,15 +165,6 @@ def test_a_hostile_golden_folder_is_refused_before_a_model_is_asked(place, kind)
         return golden_replay.replay(folder, "onnx", folder / "nothing.onnx")
 
     check(read, foreign_files.GOLDEN[kind], place)
-
-
-def call(*arguments):
-    return subprocess.run(
-        [sys.executable, "run_pipeline.py", *map(str, arguments)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
 
 
 def fingerprints(folder):

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipeline import runner, runs
+from pipeline import planning, runner, runs
 from pipeline.artifacts.store import ArtifactStore
 from pipeline.errors import DataError
 from pipeline.plugins import ROOT
@@ -22,14 +22,6 @@ from tests.faults.rivals import OTHERS, RIVALS
 from tests.test_runner import ALL, Project
 
 UNTUNED = [name for name in ALL if name != "tune"]
-
-
-@pytest.fixture
-def project(tmp_path, monkeypatch):
-    project = Project(tmp_path / "artifacts")
-    monkeypatch.setattr(runner, "importlib", SimpleNamespace(import_module=project.load))
-    monkeypatch.setattr(runner.environment, "describe", dict)  # asks Git, which takes its time
-    return project
 
 
 @pytest.fixture
@@ -166,7 +158,7 @@ def test_a_clock_that_was_wrong_makes_nothing_stale_and_hides_no_run(project, mo
     def recorded(*overrides):
         config, started = project.config(*overrides), runs.datetime.now(UTC)
         project.run(*overrides)
-        steps = runner.plan(config, project.store, Selection())
+        steps = planning.plan(config, project.store, Selection())
         return record_run(project.store, config, steps, started)
 
     with monkeypatch.context() as patch:
@@ -187,7 +179,7 @@ def test_a_clock_that_was_wrong_makes_nothing_stale_and_hides_no_run(project, mo
 def test_runs_of_one_second_are_in_order_of_their_numbers(project):
     project.run(last="ingest")
     config, started = project.config(), datetime.now(UTC)
-    steps = runner.plan(config, project.store, Selection(last="ingest"))
+    steps = planning.plan(config, project.store, Selection(last="ingest"))
     made = [record_run(project.store, config, steps, started).name for _ in range(12)]
     assert [run.name for run in list_runs(project.store)] == made
     assert find_run(project.store, None).name == made[-1]

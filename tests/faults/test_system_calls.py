@@ -180,7 +180,9 @@ def test_what_cannot_be_read_now_is_told_and_left_where_it_is(
             begun.append(stand.start(point.burn(HIT_AT)))
             ended = server.end()
             if ended.code:
-                harness.assert_told(ended, stand.folder.parent, remedy)
+                # Any file may be the one that is too many, the machine's id too.
+                place = stand.folder.parent if call == "read" else Path("/")
+                harness.assert_told(ended, place, remedy)
             assert harness.shown(stand.folder) == stand.reference
             harness.assert_recovered(stand.folder, stand.start_and_end(), stand.reference)
     assert begun

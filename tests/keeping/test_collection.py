@@ -335,6 +335,15 @@ def test_what_came_into_use_since_it_was_found_stays(three_days):
     assert open_artifact(late / "train").damage is None
 
 
+def test_what_a_run_came_to_be_made_from_since_it_was_found_stays(folder):
+    train = folder.artifact("train", "a")
+    garbage = find_garbage(folder.store, ALL)
+    assert [name(piece) for piece in garbage.pieces] == ["unfinished train a"]
+    folder.run(folder.artifact("evaluate", "b", train))
+    assert collect(folder.store, garbage, ALL, pytest.fail) == ()
+    assert open_artifact(train.path).damage is None
+
+
 def test_locks_that_nobody_holds_go(folder):
     folder.run(folder.artifact("train", "a"))
     with folder.store.lock("export", "b" * 16):
