@@ -1,5 +1,5 @@
 # make run: sets up and runs the pipeline.  make test: sets up and runs the tests.
-# make faults: kills, full disks, rivals and hostile files by the thousand; about 40 minutes.
+# make faults: kills, full disks, rivals and hostile files by the thousand; half an hour.
 PYTHON ?= python3
 BIN := .venv/bin
 
