@@ -1,0 +1,47 @@
+"""The `train` section of the config."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from pipeline.config_base import Fraction, Undeciding
+from pipeline.config_model_file import ModelFile
+
+
+class TrainSection(ModelFile):
+    """How to train; or, with a `model_file`, which trained model to take as it is.
+
+    Attributes:
+        memory_limit_mib: training and validation images that take more are read from their
+            shards again in each epoch, and shuffled only as far as a buffer reaches.
+        deterministic: the same bits each time on the same device with as many threads, also after
+            a kill. Precision and XLA are then not chosen by timing.
+        checkpoint_every_steps: how many steps a kill may cost at most; an epoch where None.
+    """
+
+    epochs: Annotated[int, Field(ge=1)] = 10
+    batch_size: Annotated[int, Field(ge=1)] = 128
+    optimizer: Literal["sgd", "adam", "adamw", "rmsprop"] = "adam"
+    learning_rate: Annotated[float, Field(gt=0, le=10)] = 1e-3
+    momentum: Fraction = 0.9
+    nesterov: bool = False
+    weight_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    schedule: Literal["constant", "exponential", "cosine", "one_cycle"] = "constant"
+    warmup_fraction: Fraction = 0.2
+    final_fraction: Annotated[float, Field(gt=0, le=1)] = 1e-3
+    label_smoothing: Fraction = 0.0
+    ema_momentum: Annotated[float, Field(gt=0, lt=1)] | None = None
+    monitor: Literal["val_loss", "val_accuracy"] = "val_loss"
+    early_stopping_patience: Annotated[int, Field(ge=1)] | None = None
+    class_weights: Literal["none", "balanced"] = "none"
+    precision: Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"] = "auto"
+    jit_compile: Literal["auto", True, False] = "auto"
+    memory_limit_mib: Annotated[int, Field(ge=0)] = 512
+    deterministic: bool = False
+    checkpoint_every_steps: Annotated[int, Field(ge=1), Undeciding()] | None = None
+
+    @model_validator(mode="after")
+    def _nesterov_needs_sgd(self) -> "TrainSection":
+        if self.nesterov and (self.optimizer != "sgd" or not self.momentum):
+            raise ValueError("nesterov needs optimizer: sgd with a momentum above 0")
+        return self
