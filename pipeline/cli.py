@@ -11,7 +11,16 @@ from rich.console import Console
 from rich.text import Text
 
 from pipeline import graph
-from pipeline.commands import checking, diagnosing, help_page, keeping, looking, making, using
+from pipeline.commands import (
+    checking,
+    diagnosing,
+    help_page,
+    keeping,
+    looking,
+    making,
+    sharing,
+    using,
+)
 from pipeline.config_loading import suggest
 from pipeline.disk_trouble import disk_trouble
 from pipeline.errors import ConfigError, PipelineError, StageError
@@ -32,6 +41,8 @@ COMMANDS: Mapping[str, Callable[..., None]] = {
     "doctor": diagnosing.doctor,
     "check": keeping.check,
     "gc": keeping.gc,
+    "push": sharing.push,
+    "pull": sharing.pull,
 }
 
 app = typer.Typer(

@@ -84,18 +84,26 @@ def record_run(
         "stages": [_describe(step) for step in steps],
         "config": config.model_dump(mode="json"),
     }
+    run = publish_run(store, f"{started.astimezone():%Y%m%d-%H%M%S}-{config.name}", record)
+    store.drop_claim()
+    return run
+
+
+def publish_run(store: ArtifactStore, name: str, record: Mapping[str, Any]) -> Run:
+    """Publishes the folder of a run: its record, and a link to each artifact that it names.
+
+    Raises:
+        StageError: the disk does not take it.
+    """
     with (
         trouble_is_a_stage_error("the run's record", store.root),
         store.staging("run", "0") as folder,
     ):
-        for step in steps:
-            (folder / step.stage.name).symlink_to(Path("../..") / step.stage.name / step.key)
+        for made in record["stages"]:
+            (folder / made["stage"]).symlink_to(Path("../..") / made["stage"] / made["key"])
         write_sealed(folder / RECORD, record)
         sync(folder)
-        name = f"{started.astimezone():%Y%m%d-%H%M%S}-{config.name}"
-        path = _publish(folder, store.root / "runs" / name)
-    store.drop_claim()
-    return Run(path, record)
+        return Run(_publish(folder, store.root / "runs" / name), record)
 
 
 def _describe(step: Step) -> dict[str, Any]:
@@ -146,7 +154,7 @@ def open_run(folder: Path) -> Run:
     except NOT_AS_WRITTEN as error:
         said = getattr(error, "strerror", None) or error
         raise DamagedArtifactError(f"{path}: no readable record of a run ({said})") from error
-    if not _is_record(record):
+    if not is_record(record):
         raise DamagedArtifactError(f"{path}: not a record of this program")
     return Run(folder, record)
 
@@ -157,7 +165,7 @@ def _by_number(name: str) -> list[int | str]:
     return [int(part) if index % 2 else part for index, part in enumerate(parts)]
 
 
-def _is_record(values: Mapping[str, Any]) -> bool:
+def is_record(values: Mapping[str, Any]) -> bool:
     """Whether it is what `record_run` writes, as far as anything here reads it."""
     types = {"config_name": str, "started": str, "seconds": int | float, "stages": list}
     if not all(isinstance(values.get(name), kind) for name, kind in types.items()):
@@ -192,7 +200,7 @@ def find_run(store: ArtifactStore, name: str | None, stage: str | None = None) -
         ConfigError: there is none, or the part stands in several.
     """
     runs = [run for run in list_runs(store) if stage is None or run.artifact(stage)]
-    found = _named(runs, name) if name else runs
+    found = named(runs, name) if name else runs
     if found:
         return found[-1]
     wanted = f"no run {name!r}" if name else "no run yet"
@@ -204,7 +212,12 @@ def find_run(store: ArtifactStore, name: str | None, stage: str | None = None) -
     )
 
 
-def _named(runs: Sequence[Run], name: str) -> list[Run]:
+def named(runs: Sequence[Run], name: str) -> list[Run]:
+    """Those that go by this name, as in `find_run`; none if none does.
+
+    Raises:
+        ConfigError: it is a part of several names.
+    """
     if whole := [run for run in runs if name in (run.name, run.record["config_name"])]:
         return whole
     parts = [run for run in runs if name in run.name]

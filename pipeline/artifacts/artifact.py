@@ -95,7 +95,7 @@ def open_artifact(folder: Path) -> Artifact:
     except NOT_AS_WRITTEN as error:
         said = getattr(error, "strerror", None) or error
         raise DamagedArtifactError(f"{path}: no readable manifest ({said})") from error
-    if not _is_manifest(manifest):
+    if not is_manifest(manifest):
         raise DamagedArtifactError(f"{path}: not a manifest of this program")
     return Artifact(folder, manifest)
 
@@ -123,7 +123,8 @@ def _describe_files(folder: Path) -> dict[str, dict[str, Any]]:
     }
 
 
-def _is_manifest(values: Mapping[str, Any]) -> bool:
+def is_manifest(values: Mapping[str, Any]) -> bool:
+    """Whether it is what `write_manifest` writes, as far as anything here reads it."""
     return (
         all(isinstance(values.get(key), kind) for key, kind in MANIFEST_TYPES.items())
         and is_name_of_artifact(values["stage"], values["key"])

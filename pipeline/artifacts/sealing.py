@@ -39,7 +39,15 @@ def read_sealed(path: Path) -> dict[str, Any]:
         OSError: it cannot be read.
         ValueError: it is not as it was written.
     """
-    content = path.read_bytes()
+    return unsealed(path.read_bytes())
+
+
+def unsealed(content: bytes) -> dict[str, Any]:
+    """The values of sealed JSON, which is not parsed unless its seal holds.
+
+    Raises:
+        ValueError: it is not as it was written.
+    """
     if content[-LENGTH:] != _seal(content[:-LENGTH]):
         raise ValueError("not as it was written")
     try:

@@ -6,7 +6,7 @@ from pipeline.diagnosis import imports
 from pipeline.diagnosis.distributions import Pin, read_pins
 from pipeline.diagnosis.imports import Loaded, examine_imports, examine_keras_settings, load
 
-LIGHT = {"pydantic", "PyYAML", "typer", "rich", "filelock"}
+LIGHT = {"pydantic", "PyYAML", "typer", "rich", "filelock", "fsspec"}
 BROKEN = {
     "doctor_sound": "",
     "doctor_crashes": "import os, signal; os.kill(os.getpid(), signal.SIGILL)",

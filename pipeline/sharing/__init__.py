@@ -1,0 +1,1 @@
+"""Artifacts and runs that are copied to and from another place, behind any fsspec URL."""

@@ -1,0 +1,111 @@
+"""choose(): which runs and artifacts are to be copied, of those that a place holds."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from pipeline import graph
+from pipeline.artifacts.artifact import Artifact
+from pipeline.errors import ConfigError, MissingArtifactError
+from pipeline.runs import Run, named
+
+Use = tuple[str, str]
+
+
+class Place(Protocol):
+    """Where artifacts and runs are published.
+
+    Attributes:
+        name: as it is shown.
+    """
+
+    name: str
+
+    def find(self, stage: str, key: str) -> Artifact | None:
+        """The artifact, which may be trusted; None if there is none."""
+
+    def uses(self) -> Iterable[Use]:
+        """Every artifact, by stage and key."""
+
+    def runs(self) -> Sequence[Run]:
+        """Every readable run, oldest first."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the user asked for; the latest run if nothing is set.
+
+    Attributes:
+        run: a run's name, a part of it, or its config's.
+        artifact: stage and key of one artifact, without what it was made from.
+    """
+
+    run: str | None = None
+    artifact: Use | None = None
+    everything: bool = False
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What is to be copied; an artifact stands behind what it was made from."""
+
+    artifacts: tuple[Artifact, ...]
+    runs: tuple[Run, ...] = ()
+
+
+def choose(place: Place, choice: Choice) -> Chosen:
+    """What is asked for; with a run all that it used, and what that was made from.
+
+    Raises:
+        ConfigError: there is no such run.
+        MissingArtifactError: there is no such artifact, or not all that the run used.
+        DamagedArtifactError: something is not as it was published.
+    """
+    if choice.artifact:
+        return Chosen((_required(place, choice.artifact, "it was asked for"),))
+    if choice.everything:
+        runs = place.runs()
+        found = [place.find(*use) for use in place.uses()]
+        artifacts = [artifact for artifact in found if artifact]
+    else:
+        runs, artifacts = [_run(place, choice.run)], []
+    for run in runs:
+        uses = [(made["stage"], made["key"]) for made in run.record["stages"]]
+        artifacts += [_required(place, use, f"run {run.name} used it") for use in uses]
+    return Chosen(_with_inputs(place, artifacts), tuple(runs))
+
+
+def _run(place: Place, name: str | None) -> Run:
+    runs = place.runs()
+    found = named(runs, name) if name else runs
+    if found:
+        return found[-1]
+    latest = f"; the latest there is {runs[-1].name}" if runs else ""
+    raise ConfigError(f"{place.name}: no run{f' {name!r}' if name else ''}{latest}")
+
+
+def _required(place: Place, use: Use, why: str) -> Artifact:
+    found = place.find(*use)
+    if found is None:
+        raise MissingArtifactError(
+            f"{place.name}: {'/'.join(use)} is not there, or not whole, but {why}"
+        )
+    return found
+
+
+def _with_inputs(place: Place, artifacts: Iterable[Artifact]) -> tuple[Artifact, ...]:
+    """The artifacts, and what they were made from as far as it is there as it was then."""
+    waiting = list(artifacts)
+    found: dict[Use, Artifact | None] = {(each.stage, each.key): each for each in waiting}
+    while waiting:
+        for stage, identity in waiting.pop().manifest["inputs"].items():
+            use = (stage, str(identity["key"]))
+            if use in found:
+                continue
+            made_from = place.find(*use)
+            is_same = made_from is not None and made_from.identity == identity
+            found[use] = made_from if is_same else None
+            if made_from and is_same:
+                waiting.append(made_from)
+    whole = [artifact for artifact in found.values() if artifact]
+    return tuple(sorted(whole, key=lambda each: (graph.NAMES.index(each.stage), each.key)))
