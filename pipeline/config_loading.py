@@ -69,6 +69,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> PipelineConfig:
     config = _validate({**merged, "name": path.stem}, layers)
     _check_search_space(config, layers)
     _check_views(config, layers)
+    _check_teacher(config, layers)
     return config
 
 
@@ -230,6 +231,16 @@ def _check_views(config: PipelineConfig, layers: Sequence[Layer]) -> None:
             f"{where}: evaluate.test_time_views is {views}, but augmentation moves no pixels, so "
             "all views are the same; set augmentation.shift_fraction or another that moves them, "
             "or leave test_time_views at 1"
+        )
+
+
+def _check_teacher(config: PipelineConfig, layers: Sequence[Layer]) -> None:
+    """Refuses a search whose networks would learn from no teacher."""
+    if config.tune.enabled and config.train.distillation:
+        raise ConfigError(
+            f"{origin(('train', 'distillation'), layers)}: train.distillation does not go with "
+            "tune.enabled: a search trains without the teacher. Search first, put what it finds "
+            "into the config, and distil with tune.enabled=false"
         )
 
 

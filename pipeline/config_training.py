@@ -1,10 +1,12 @@
 """The `train` section of the config."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from pipeline.config_base import Fraction, Undeciding
+from pipeline.config_distillation import Distillation
 from pipeline.config_model_file import ModelFile
 
 
@@ -39,9 +41,24 @@ class TrainSection(ModelFile):
     memory_limit_mib: Annotated[int, Field(ge=0)] = 512
     deterministic: bool = False
     checkpoint_every_steps: Annotated[int, Field(ge=1), Undeciding()] | None = None
+    distillation: Distillation | None = None
 
     @model_validator(mode="after")
     def _nesterov_needs_sgd(self) -> "TrainSection":
         if self.nesterov and (self.optimizer != "sgd" or not self.momentum):
             raise ValueError("nesterov needs optimizer: sgd with a momentum above 0")
         return self
+
+    @model_validator(mode="after")
+    def _teacher_needs_training(self) -> "TrainSection":
+        if self.distillation and self.model_file:
+            raise ValueError(
+                "model_file is taken as it is and learns from no teacher; leave out one of "
+                "model_file and distillation"
+            )
+        return self
+
+    def outside_files(self) -> dict[str, Path]:
+        """Those of the model, and the teacher's."""
+        teacher = {"teacher": self.distillation.teacher_file} if self.distillation else {}
+        return {**super().outside_files(), **teacher}

@@ -57,8 +57,19 @@ def _values(section: Section | Mapping[str, Section] | str) -> dict[str, Any] | 
         return section
     if isinstance(section, Mapping):
         return {name: _values(part) for name, part in section.items()}
-    left_out = {name for name, field in type(section).model_fields.items() if _is_undeciding(field)}
-    return section.model_dump(mode="json", exclude=left_out)
+    return section.model_dump(mode="json", exclude=_undeciding(section))
+
+
+def _undeciding(section: Section) -> dict[str, Any]:
+    """What decides nothing in a section and in those within, as `model_dump` leaves it out."""
+    left_out: dict[str, Any] = {}
+    for name, field in type(section).model_fields.items():
+        value = getattr(section, name)
+        if _is_undeciding(field):
+            left_out[name] = True
+        elif isinstance(value, Section) and (within := _undeciding(value)):
+            left_out[name] = within
+    return left_out
 
 
 def _is_undeciding(field: FieldInfo) -> bool:

@@ -3,6 +3,7 @@
 With `train.model_file` it takes that model as it is instead.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from export.model_files import model_file
 from pipeline.config import PipelineConfig
 from pipeline.data import description
 from pipeline.data.dataset import steps_per_epoch
+from pipeline.data.description import Description
 from pipeline.errors import StageError
 from pipeline.stages import StageContext, StageResult
 from pipeline.training.callbacks import (
@@ -20,6 +22,7 @@ from pipeline.training.callbacks import (
 )
 from pipeline.training.checkpoint import CheckpointFile
 from pipeline.training.determinism import deterministic, machine
+from pipeline.training.distillation import Teacher, learn_from, read_teacher
 from pipeline.training.divergence import DivergedError, StopOnDivergence, keep_last_good
 from pipeline.training.fitting import Splits, fit, open_splits
 from pipeline.training.model_creation import create_model
@@ -40,12 +43,15 @@ def _train(context: StageContext) -> StageResult:
     folder = context.inputs["ingest"]
     dataset = description.read(folder)
     splits, place = open_splits(folder, config.train.memory_limit_mib, dataset.num_classes)
+    teacher = _teacher(context, dataset, splits)
     execution = decide_execution(config, dataset.image_shape, splits.num_classes)
     model = create_model(config, dataset.image_shape, splits.num_classes, execution.policy)
     untrained = model_file.load(context.inputs["build"] / model_file.MODEL)
     model.set_weights(untrained.get_weights())
     context.progress.line(f"{execution.policy} on {execution.reason}")
     context.progress.line(place)
+    if teacher and config.train.distillation:
+        learn_from(teacher.model, model, config.train.distillation)
     with deterministic(config.train.deterministic):
         best = KeepBest(config.train.monitor)
         try:
@@ -54,7 +60,18 @@ def _train(context: StageContext) -> StageResult:
             kept = keep_last_good(untrained, best, context.scratch)
             raise StageError(f"{error}; {kept}") from error
     _save_float32(untrained, best, context.output / model_file.MODEL)
-    return _result(config, execution, best)
+    result = _result(config, execution, best)
+    return replace(result, metrics={**result.metrics, **(teacher.facts() if teacher else {})})
+
+
+def _teacher(context: StageContext, dataset: Description, splits: Splits) -> Teacher | None:
+    """The trained model to learn from, of which is told, where the config names one."""
+    section = context.config.train.distillation
+    if section is None:
+        return None
+    teacher = read_teacher(section, dataset, splits.validation)
+    context.progress.line(teacher.describe(section))
+    return teacher
 
 
 def _fit(

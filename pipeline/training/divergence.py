@@ -28,6 +28,7 @@ class StopOnDivergence(keras.callbacks.Callback):
     def __init__(self, section: TrainSection) -> None:
         super().__init__()
         self._section = section
+        self._factor = section.distillation.loss_factor if section.distillation else 1.0
         self._epoch = -1
         self._before = math.inf
         self._penalty = 0.0
@@ -44,7 +45,7 @@ class StopOnDivergence(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         if not math.isfinite(logs["val_loss"]):
             self._stop(f"the validation loss became {logs['val_loss']} at the end of")
-        guessing = math.log(max(2, self.model.output_shape[-1]))
+        guessing = math.log(max(2, self.model.output_shape[-1])) * self._factor
         is_last = epoch + 1 == self.params["epochs"]
         # The loss holds the penalties on weights. Those the epoch began with may stay; if they
         # grow by far more than a loss can fall for it, that is no training either.
