@@ -33,6 +33,8 @@ class DataSection(Section):
     """Which images. The options of `source` stand beside these.
 
     Attributes:
+        train_per_class: how many images of each class to take, for training and the validation
+            split that is drawn from them; all of a class that has fewer.
         median_filter: side in pixels of the square whose median replaces each pixel of training
             and validation images; test images stay as they are, since no exported model filters.
         drop_duplicates: keeps one of equal training images with equal labels.
@@ -41,10 +43,17 @@ class DataSection(Section):
     source: str
     validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 1 / 12
     train_limit: Annotated[int, Field(ge=1)] | None = None
+    train_per_class: Annotated[int, Field(ge=2)] | None = None
     test_limit: Annotated[int, Field(ge=1)] | None = None
     median_filter: Annotated[int, Field(ge=3)] | None = None
     drop_duplicates: bool = False
     checks: ChecksSection = ChecksSection()
+
+    @model_validator(mode="after")
+    def _training_has_one_limit(self) -> "DataSection":
+        if self.train_limit is not None and self.train_per_class is not None:
+            raise ValueError("train_limit and train_per_class both limit training; drop one")
+        return self
 
     @model_validator(mode="after")
     def _median_filter_is_odd(self) -> "DataSection":

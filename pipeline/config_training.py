@@ -7,10 +7,10 @@ from pydantic import Field, model_validator
 
 from pipeline.config_base import Fraction, Undeciding
 from pipeline.config_distillation import Distillation
-from pipeline.config_model_file import ModelFile
+from pipeline.config_fine_tuning import BegunFrom
 
 
-class TrainSection(ModelFile):
+class TrainSection(BegunFrom):
     """How to train; or, with a `model_file`, which trained model to take as it is.
 
     Attributes:
@@ -55,6 +55,15 @@ class TrainSection(ModelFile):
             raise ValueError(
                 "model_file is taken as it is and learns from no teacher; leave out one of "
                 "model_file and distillation"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _means_are_not_taught(self) -> "TrainSection":
+        if self.distillation and self.fine_tuning.trains_nothing:
+            raise ValueError(
+                "fine_tuning.head: nearest_mean trains nothing and learns from no teacher; leave "
+                "out one of it and distillation"
             )
         return self
 

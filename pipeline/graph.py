@@ -68,7 +68,14 @@ TRAINING = ("model", "train", "augmentation")
 
 STAGES = (
     Stage("ingest", (), ("data", "augmentation"), PIXELS, _source, _images),
-    Stage("tune", ("ingest",), ("tune", *TRAINING), (*KERAS, "keras-tuner"), _preset),
+    Stage(
+        "tune",
+        ("ingest",),
+        ("tune", *TRAINING),
+        (*KERAS, "keras-tuner"),
+        _preset,
+        _model_file,
+    ),
     Stage("build", ("ingest", "tune"), ("model",), KERAS, _preset),
     Stage("train", ("ingest", "tune", "build"), TRAINING, KERAS, _preset, _model_file),
     Stage("evaluate", ("ingest", "train"), ("evaluate", "name"), KERAS),

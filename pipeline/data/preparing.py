@@ -12,7 +12,12 @@ from pipeline.data.checking.likeness import alike_groups, equal_groups
 from pipeline.data.gathering import Gathered
 from pipeline.data.profile import Profile, profile
 from pipeline.data.sharding import count_shards
-from pipeline.data.splits import draw_test, split_validation, stratified_sample
+from pipeline.data.splits import (
+    draw_test,
+    sample_per_class,
+    split_validation,
+    stratified_sample,
+)
 from pipeline.errors import DataError
 from pipeline.sources import Split
 
@@ -90,7 +95,10 @@ def _limited(
     found = {}
     for name, split in splits.items():
         limit = limits.get(name) or len(split)
-        chosen = stratified_sample(split.labels, limit, seed, f"{name}_limit")
+        if name == "train" and section.train_per_class is not None:
+            chosen = sample_per_class(split.labels, section.train_per_class, seed)
+        else:
+            chosen = stratified_sample(split.labels, limit, seed, f"{name}_limit")
         found[name] = split if len(chosen) == len(split) else split.select(chosen)
     return found
 

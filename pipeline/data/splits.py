@@ -27,6 +27,15 @@ def stratified_sample(
     return _draw(labels, _apportion(sizes, count, limits=sizes), seed, purpose)
 
 
+def sample_per_class(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Draws `count` images of each class, or all of a class that has fewer.
+
+    Returns:
+        Indices into `labels`: int64, rising.
+    """
+    return _draw(labels, np.minimum(np.bincount(labels), count), seed, "train_per_class")
+
+
 def split_validation(
     labels: np.ndarray, fraction: float, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -15,6 +15,8 @@ SPOKEN = {
     "val_loss": "validation loss",
     "best_epoch": "kept epoch",
     "jit_compile": "compiled with XLA",
+    "begun_from": "began from",
+    "begun_from_sha256": "SHA-256 of that model",
     "python": "Python",
     "git_commit": "Git commit",
 }
@@ -61,7 +63,11 @@ def _settings(config: Mapping[str, Any]) -> Iterator[Fact]:
 
 
 def _named(section: str, values: Mapping[str, Any]) -> Iterator[Fact]:
-    return (Fact(f"{section}.{name}", value) for name, value in _plain(values))
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _named(f"{section}.{name}", value)
+        else:
+            yield from (Fact(f"{section}.{name}", fact) for _, fact in _plain({name: value}))
 
 
 def _telling(section: str, values: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -72,9 +78,14 @@ def _telling(section: str, values: Mapping[str, Any]) -> Mapping[str, Any]:
     told = {
         name: value
         for name, value in values.items()
-        if value != defaults.get(name) or (section == "train" and value and value != "none")
+        if value != defaults.get(name) or (section == "train" and _is_on(value))
     }
     return {name: value for name, value in told.items() if name not in OF_BROUGHT_MODELS}
+
+
+def _is_on(value: Any) -> bool:
+    """Whether a setting at its default does something; nested ones are off by default."""
+    return bool(value) and value != "none" and not isinstance(value, Mapping)
 
 
 def _seconds(manifest: Mapping[str, Any]) -> Iterator[Fact]:

@@ -147,8 +147,10 @@ def _model(context: StageContext) -> str:
     """The file that was brought along, or the preset that was trained: a search may choose it."""
     if brought := context.config.train.model_file:
         return brought.name
-    trained = provenance.read_manifest(context.inputs["train"]).get("config", {})
-    return str(trained.get("model", {}).get("preset", context.config.model.preset))
+    manifest = provenance.read_manifest(context.inputs["train"])
+    preset = manifest.get("config", {}).get("model", {}).get("preset", context.config.model.preset)
+    begun_from = manifest.get("metrics", {}).get("begun_from")
+    return f"{preset}, begun from {begun_from}" if begun_from else str(preset)
 
 
 def _write_json(path: Path, values: object) -> None:

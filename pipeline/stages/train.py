@@ -3,6 +3,7 @@
 With `train.model_file` it takes that model as it is instead.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,11 @@ from pipeline.training.checkpoint import CheckpointFile
 from pipeline.training.determinism import deterministic, machine
 from pipeline.training.distillation import Teacher, learn_from, read_teacher
 from pipeline.training.divergence import DivergedError, StopOnDivergence, keep_last_good
+from pipeline.training.fine_tuning import begin
 from pipeline.training.fitting import Splits, fit, open_splits
 from pipeline.training.model_creation import create_model
 from pipeline.training.model_import import import_model
+from pipeline.training.nearest_mean import set_nearest_mean, write_no_history
 from pipeline.training.precision import Execution, decide_execution
 from pipeline.training.resuming import Resume, describe
 
@@ -50,8 +53,11 @@ def _train(context: StageContext) -> StageResult:
     model.set_weights(untrained.get_weights())
     context.progress.line(f"{execution.policy} on {execution.reason}")
     context.progress.line(place)
+    lineage = begin(model, config.train, dataset.classes, context.progress.line)
     if teacher and config.train.distillation:
         learn_from(teacher.model, model, config.train.distillation)
+    if config.train.fine_tuning.trains_nothing:
+        return _set_means(context, model, untrained, splits, dataset.classes, lineage)
     with deterministic(config.train.deterministic):
         best = KeepBest(config.train.monitor)
         try:
@@ -60,8 +66,9 @@ def _train(context: StageContext) -> StageResult:
             kept = keep_last_good(untrained, best, context.scratch)
             raise StageError(f"{error}; {kept}") from error
     _save_float32(untrained, best, context.output / model_file.MODEL)
+    facts = {**lineage, **(teacher.facts() if teacher else {})}
     result = _result(config, execution, best)
-    return replace(result, metrics={**result.metrics, **(teacher.facts() if teacher else {})})
+    return replace(result, metrics={**result.metrics, **facts})
 
 
 def _teacher(context: StageContext, dataset: Description, splits: Splits) -> Teacher | None:
@@ -72,6 +79,26 @@ def _teacher(context: StageContext, dataset: Description, splits: Splits) -> Tea
     teacher = read_teacher(section, dataset, splits.validation)
     context.progress.line(teacher.describe(section))
     return teacher
+
+
+def _set_means(
+    context: StageContext,
+    model: Any,
+    untrained: Any,
+    splits: Splits,
+    classes: Sequence[str],
+    lineage: Mapping[str, str],
+) -> StageResult:
+    """Publishes the model with a head of mean features, in place of a training."""
+    found = set_nearest_mean(model, splits, classes)
+    untrained.set_weights(model.get_weights())
+    untrained.save(context.output / model_file.MODEL)
+    write_no_history(context.output / "history.csv")
+    return StageResult(
+        f"validation accuracy {found.accuracy:.2%}, by the nearest of {len(classes)} means of "
+        "features; nothing was trained",
+        {"val_accuracy": found.accuracy, "val_loss": found.loss, **lineage},
+    )
 
 
 def _fit(

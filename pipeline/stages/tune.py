@@ -10,10 +10,12 @@ from typing import Any
 from pipeline.config import PipelineConfig
 from pipeline.config_loading import with_values
 from pipeline.data import description
+from pipeline.data.description import Description
 from pipeline.stages import StageContext, StageResult
 from pipeline.training.callbacks import KeepBest
 from pipeline.training.determinism import deterministic
 from pipeline.training.divergence import StopOnDivergence
+from pipeline.training.fine_tuning import begin
 from pipeline.training.fitting import Splits, fit, open_splits
 from pipeline.training.model_creation import create_model
 from pipeline.training.precision import Execution, decide_execution
@@ -24,14 +26,14 @@ from pipeline.tuning.search import PROJECT, Search, Trial, TrialValues
 def run(context: StageContext) -> StageResult:
     """Publishes `best.yaml`, `trials.csv`, `trials.png` and KerasTuner's state."""
     config, section = context.config, context.config.tune
-    splits, image_shape = _read(context)
-    execution = decide_execution(config, image_shape, splits.num_classes)
+    splits, dataset = _read(context)
+    execution = decide_execution(config, dataset.image_shape, splits.num_classes)
     folder = context.scratch / context.identity  # trials on other images do not count
     folder.mkdir(exist_ok=True)
 
     def score(values: TrialValues, epochs: int) -> float:
         tried = with_values(config, {**values, "train.epochs": epochs})
-        return _train_once(tried, splits, image_shape, execution)
+        return _train_once(tried, splits, dataset, execution)
 
     with context.progress.task("tuning", section.max_trials) as task:
 
@@ -51,7 +53,7 @@ def run(context: StageContext) -> StageResult:
     )
 
 
-def _read(context: StageContext) -> tuple[Splits, tuple[int, int, int]]:
+def _read(context: StageContext) -> tuple[Splits, Description]:
     """A stratified part of the training split, and the whole of validation."""
     config, folder = context.config, context.inputs["ingest"]
     dataset = description.read(folder)
@@ -63,15 +65,16 @@ def _read(context: StageContext) -> tuple[Splits, tuple[int, int, int]]:
         seed=config.seed,
     )
     context.progress.line(place)
-    return splits, dataset.image_shape
+    return splits, dataset
 
 
 def _train_once(
-    config: PipelineConfig, splits: Splits, shape: tuple[int, int, int], execution: Execution
+    config: PipelineConfig, splits: Splits, dataset: Description, execution: Execution
 ) -> float:
     """The objective of the best epoch."""
     objective = config.tune.objective
-    model = create_model(config, shape, splits.num_classes, execution.policy)
+    model = create_model(config, dataset.image_shape, splits.num_classes, execution.policy)
+    begin(model, config.train, dataset.classes, lambda text: None)
     best = KeepBest(objective)
     fit(model, config, splits, execution, [StopOnDivergence(config.train), best])
     return best.logs[objective]

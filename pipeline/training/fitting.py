@@ -18,6 +18,7 @@ from pipeline.data.splits import stratified_sample
 from pipeline.errors import ConfigError
 from pipeline.sources import LabelledImages
 from pipeline.training.callbacks import AverageWeights, StopEarly
+from pipeline.training.fine_tuning import set_rates_of
 from pipeline.training.optimizer import class_weights, compile_model, weigh
 from pipeline.training.precision import Execution
 from pipeline.training.resuming import Resume, SaveCheckpoints
@@ -97,6 +98,7 @@ def fit(
         steps * section.epochs,
         {"jit_compile": execution.jit_compile, "steps_per_execution": at_once},
     )
+    set_rates_of(model, section, steps)
     model.fit(
         _batches(config, splits, epoch, step),
         epochs=section.epochs,

@@ -57,6 +57,12 @@ def test_limits_count_what_is_left_after_the_draw(bursts):
     assert len(prepared.splits["train"]) + len(prepared.splits["validation"]) == 50
 
 
+def test_images_of_each_class_are_counted_before_validation_is_drawn(bursts):
+    splits = drawn(bursts[0], train_per_class=9)[0].splits
+    both = np.concatenate([splits[name].labels for name in ("train", "validation")])
+    assert set(np.bincount(both).tolist()) == {9}
+
+
 def test_a_class_of_like_images_alone_cannot_be_split(bursts):
     data, scene = bursts
     one = data.select(np.flatnonzero((scene % 2 == 0) | (scene == 1)))

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.data.splits import split_validation, stratified_sample
+from pipeline.data.splits import sample_per_class, split_validation, stratified_sample
 from pipeline.errors import DataError
 
 LABELS = np.repeat([0, 1, 2], [60, 30, 10])
@@ -16,6 +16,13 @@ def classes_of(labels, indices):
 
 def test_each_class_keeps_its_share():
     assert classes_of(LABELS, stratified_sample(LABELS, 20, seed=0)) == [12, 6, 2]
+
+
+def test_as_many_of_each_class_are_drawn_as_are_asked_for_or_there_are():
+    drawn = sample_per_class(LABELS, 20, seed=0)
+    assert classes_of(LABELS, drawn) == [20, 20, 10]
+    assert len(np.unique(drawn)) == 50
+    assert drawn.tolist() != sample_per_class(LABELS, 20, seed=1).tolist()
 
 
 def test_remainders_go_to_the_largest_fractions():
