@@ -12,7 +12,7 @@ from export.contract import LABELS_FILE_NAME
 from export.facts import Facts, Operator, Weight, is_of_training
 from export.interface import Interface, Tensor, TensorType
 from export.tflite_files import metadata
-from export.tflite_files.completion import CONTRACT, attached
+from export.tflite_files.completion import CONTRACT, attached, is_compact
 from export.tflite_files.graph import (
     KERNEL_AND_BIAS,
     dtype_of,
@@ -38,9 +38,17 @@ def read(path: Path) -> Facts:
         operators=tuple(operator for graph in graphs for operator in graph.operators()),
         unsized=tuple(name for graph in graphs for name in graph.unsized()),
         unused=(*(n for graph in graphs for n in graph.unused()), *_unused_buffers(model)),
-        labels={f"its own {LABELS_FILE_NAME}": metadata.attached_labels(content) or b""},
+        labels=_labels(model, content),
         inconsistencies=tuple(_inconsistencies(model)),
     )
+
+
+def _labels(model: Any, content: bytes) -> dict[str, bytes]:
+    """Those of a compact file stand in its contract alone."""
+    found = metadata.attached_labels(content)
+    if found is None and is_compact(model):
+        return {}
+    return {f"its own {LABELS_FILE_NAME}": found or b""}
 
 
 def _interface(model: Any) -> Interface:
@@ -74,6 +82,8 @@ def _unused_buffers(model: Any) -> Iterator[str]:
 
 def _inconsistencies(model: Any) -> Iterator[str]:
     """The metadata is made from the contract, so one gives the other byte for byte."""
+    if is_compact(model):
+        return
     carried = {text(entry.name) for entry in model.metadata or ()}
     if metadata.ENTRY not in carried:
         yield f"carries no {metadata.ENTRY}"

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from export.tflite_files import compacting
 from export.tflite_files.graph import parse, text
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ def complete(model: bytes, contract_text: str) -> bytes:
 
     parsed, promised = parse(model), contract.from_json(contract_text)
     _name_ends(parsed)
-    _attach(parsed, CONTRACT, contract_text.encode())
-    _attach(parsed, metadata.ENTRY, metadata.model_metadata(promised))
+    attach(parsed, CONTRACT, contract_text.encode())
+    attach(parsed, metadata.ENTRY, metadata.model_metadata(promised))
     return metadata.with_labels(packing.pack(parsed), promised)
 
 
@@ -36,7 +37,7 @@ def _name_ends(model: "ModelT") -> None:
         tensors[end.tensorIndex].name = end.name
 
 
-def _attach(model: "ModelT", name: str, content: bytes) -> None:
+def attach(model: "ModelT", name: str, content: bytes) -> None:
     import numpy as np
     from ai_edge_litert.schema_py_generated import BufferT, MetadataT
 
@@ -53,7 +54,19 @@ def read_contract(path: Path) -> str:
     Raises:
         ValueError: it carries none.
     """
-    return attached(parse(path.read_bytes()), CONTRACT).decode()
+    return carried_contract(parse(path.read_bytes()))
+
+
+def carried_contract(model: "ModelT") -> str:
+    """As `read_contract`."""
+    if is_compact(model):
+        return compacting.inflate(attached(model, compacting.DEFLATED_CONTRACT))
+    return attached(model, CONTRACT).decode()
+
+
+def is_compact(model: "ModelT") -> bool:
+    """Whether the contract is all that is attached, and deflated."""
+    return [text(entry.name) for entry in model.metadata or ()] == [compacting.DEFLATED_CONTRACT]
 
 
 def attached(model: "ModelT", name: str) -> bytes:

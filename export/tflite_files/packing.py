@@ -9,8 +9,9 @@ IDENTIFIER = b"TFL3"
 ALIGNMENT = 16
 
 
-def pack(model: ModelT) -> bytes:
-    builder = _AligningBuilder(1024)
+def pack(model: ModelT, *, shares_vectors: bool = False) -> bytes:
+    """Writes the file; equal vectors in it can be stored once."""
+    builder = _SharingBuilder(1024) if shares_vectors else _AligningBuilder(1024)
     builder.Finish(model.Pack(builder), IDENTIFIER)
     return bytes(builder.Output())
 
@@ -25,3 +26,20 @@ class _AligningBuilder(flatbuffers.Builder):
 
     def StartVector(self, elemSize: int, numElems: int, alignment: int) -> Any:  # noqa: N802, N803
         return super().StartVector(elemSize, numElems, ALIGNMENT if elemSize == 1 else alignment)
+
+
+class _SharingBuilder(_AligningBuilder):
+    """Stores a vector of numbers that is equal to an earlier one as a reference to that.
+
+    Quantised models repeat themselves: a zero point a channel in each layer, shapes, scales.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self._written: dict[tuple[int, bytes], int] = {}
+
+    def CreateNumpyVector(self, x: Any) -> Any:  # noqa: N802
+        content = (x.itemsize, x.astype(x.dtype.newbyteorder("<"), copy=False).tobytes())
+        if content not in self._written:
+            self._written[content] = super().CreateNumpyVector(x)
+        return self._written[content]

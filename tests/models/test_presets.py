@@ -155,6 +155,8 @@ def test_the_least_side_counts_padding_and_pools():
         ("two_conv", 320 + 18_496 + 16_010),
         # 5·5·1·24, 3·3·24·48, 3·3·48·48, 3·3·48·96, four numbers a channel, 2·2·96·10+10.
         ("compact_cnn", 600 + 10_368 + 20_736 + 41_472 + 4 * 216 + 3_850),
+        # 5·5·1·8, 3·3·8·14, three of 3·3·14·14, four numbers a channel, 14·10+10.
+        ("tiny_cnn", 200 + 1_008 + 3 * 1_764 + 4 * 64 + 150),
     ],
 )
 def test_parameters_are_as_many_as_by_hand(preset, parameters):
@@ -164,6 +166,19 @@ def test_parameters_are_as_many_as_by_hand(preset, parameters):
 def test_filters_sets_every_width_of_compact_cnn():
     model = build("compact_cnn", filters=8)
     assert [model.get_layer(f"conv{i}").filters for i in (1, 2, 3, 4)] == [8, 16, 16, 32]
+
+
+def test_tiny_cnn_has_the_widths_and_pools_that_are_asked_for():
+    model = build("tiny_cnn", filters=(3, 4, 5), pooled=(1, 2))
+    layers = [layer.name for layer in model.layers if layer.name.startswith(("conv", "pool"))]
+    assert layers == ["conv1", "pool1", "conv2", "pool2", "conv3"]
+    assert [model.get_layer(f"conv{i}").filters for i in (1, 2, 3)] == [3, 4, 5]
+    assert [model.get_layer(f"conv{i}").kernel_size for i in (1, 2, 3)] == [(5, 5), (3, 3), (3, 3)]
+
+
+def test_a_pool_behind_no_convolution_of_tiny_cnn_is_refused():
+    with pytest.raises(ValueError, match="pooled names convolution 4, but filters makes 3; name 1"):
+        build("tiny_cnn", filters=(3, 4, 5), pooled=(1, 4))
 
 
 def test_pooling_before_relu_gives_what_the_textbook_order_gives():
