@@ -19,8 +19,9 @@ from pipeline.training.fine_tuning import begin
 from pipeline.training.fitting import Splits, fit, open_splits
 from pipeline.training.model_creation import create_model
 from pipeline.training.precision import Execution, decide_execution
+from pipeline.tuning.finished import TrialValues
 from pipeline.tuning.plot import plot_trials
-from pipeline.tuning.search import PROJECT, Search, Trial, TrialValues
+from pipeline.tuning.search import PROJECT, Search, Trial
 
 
 def run(context: StageContext) -> StageResult:

@@ -1,11 +1,9 @@
 """A KerasTuner search whose trials are trainings of the pipeline's own model and config."""
 
 import contextlib
-import hashlib
 import io
-import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +11,11 @@ from typing import Any
 import keras_tuner
 from keras_tuner.engine.base_tuner import BaseTuner
 
-from pipeline.artifacts.durable import sync
-from pipeline.config import Choice, Dimension, LogRange, TuneSection
+from pipeline.config import Choice, Dimension, TuneSection
 from pipeline.errors import ConfigError, DataError, StageError
+from pipeline.tuning.finished import FinishedTrials, TrialValues
+from pipeline.tuning.oracle import create_oracle
 
-TrialValues = Mapping[str, Any]
 PROJECT = "keras_tuner"
 
 
@@ -38,95 +36,6 @@ class Trial:
     epochs: int
     score: float | None
     why: str = ""
-
-
-def create_space(space: Mapping[str, Dimension]) -> keras_tuner.HyperParameters:
-    """The search space in KerasTuner's terms, one hyperparameter a config key."""
-    parameters = keras_tuner.HyperParameters()
-    for key, dimension in space.items():
-        if isinstance(dimension, Choice):
-            parameters.Choice(key, _of_one_type(dimension.choice))
-            continue
-        is_log = isinstance(dimension, LogRange)
-        low, high = dimension.log if isinstance(dimension, LogRange) else dimension.linear
-        is_whole = isinstance(low, int) and isinstance(high, int)
-        declare = parameters.Int if is_whole else parameters.Float
-        declare(key, low, high, sampling="log" if is_log else "linear")
-    return parameters
-
-
-def _of_one_type(choices: Sequence[Any]) -> list[Any]:
-    """KerasTuner refuses whole numbers beside others; `_own` gives them back."""
-    is_mixed = len({type(choice) for choice in choices}) > 1
-    return [float(choice) for choice in choices] if is_mixed else list(choices)
-
-
-def create_oracle(section: TuneSection, seed: int) -> keras_tuner.Oracle:
-    """The algorithm. A seed of 0 would mean "random" to KerasTuner, so seeds are shifted by 1."""
-    direction = "max" if section.objective == "val_accuracy" else "min"
-    shared = {
-        "objective": keras_tuner.Objective(section.objective, direction),
-        "hyperparameters": create_space(section.space),
-        "seed": seed + 1,
-    }
-    oracles = keras_tuner.oracles
-    if section.algorithm == "hyperband":
-        oracle = oracles.HyperbandOracle(
-            max_epochs=section.epochs, factor=section.hyperband_factor, **shared
-        )
-        oracle.max_trials = section.max_trials
-        return oracle
-    kinds = {
-        "bayesian": oracles.BayesianOptimizationOracle,
-        "random": oracles.RandomSearchOracle,
-        "grid": oracles.GridSearchOracle,
-    }
-    return kinds[section.algorithm](max_trials=section.max_trials, **shared)
-
-
-class FinishedTrials:
-    """The scores of finished trials, a line of JSON each behind the digest of the line.
-
-    A kill can tear only the last line; of one that is torn or damaged the trial is tried again.
-    In place of a score stands why a trial failed.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._scores: dict[str, float | str] = {}
-        for line in path.read_bytes().split(b"\n") if path.exists() else ():
-            digest, _, text = line.partition(b" ")
-            if text and digest == _digest(text):
-                self._scores.update(json.loads(text))
-
-    def score(self, values: TrialValues, epochs: int, compute: Callable[[], float]) -> float:
-        """The score of an earlier trial with these values, or that of a new one.
-
-        Raises:
-            StageError: the trial failed, now or earlier.
-        """
-        trial = json.dumps({"epochs": epochs, **values}, sort_keys=True)
-        if trial not in self._scores:
-            try:
-                self._keep(trial, compute())
-            except StageError as error:
-                self._keep(trial, str(error))
-                raise
-        found = self._scores[trial]
-        if isinstance(found, str):
-            raise StageError(found)
-        return found
-
-    def _keep(self, trial: str, result: float | str) -> None:
-        self._scores[trial] = result
-        text = json.dumps({trial: result}).encode()
-        with self._path.open("ab") as file:
-            file.write(b"\n" + _digest(text) + b" " + text)
-        sync(self._path)
-
-
-def _digest(text: bytes) -> bytes:
-    return hashlib.sha256(text).hexdigest().encode()
 
 
 class Search(BaseTuner):

@@ -7,7 +7,9 @@ import pytest
 
 from pipeline.config import Choice, LinearRange, LogRange, TuneSection
 from pipeline.errors import StageError
-from pipeline.tuning.search import FinishedTrials, Search, create_space
+from pipeline.tuning.finished import FinishedTrials
+from pipeline.tuning.oracle import create_space
+from pipeline.tuning.search import Search
 
 SPACE = {
     "train.learning_rate": LogRange(log=(1e-4, 1e-1)),
