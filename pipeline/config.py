@@ -19,8 +19,8 @@ from pydantic import (
 )
 
 from pipeline.config_augmentation import AugmentationSection as AugmentationSection
+from pipeline.config_base import Address, CountOrAll, Undeciding
 from pipeline.config_base import ClassNames as ClassNames
-from pipeline.config_base import CountOrAll
 from pipeline.config_base import Fraction as Fraction
 from pipeline.config_base import Location as Location
 from pipeline.config_base import OutsidePath as OutsidePath
@@ -149,7 +149,12 @@ Dimension = Annotated[
 
 
 class TuneSection(Section):
-    """A search over any keys of `model`, `train` and `augmentation`."""
+    """A search over any keys of `model`, `train` and `augmentation`.
+
+    Attributes:
+        workers: processes on each machine that takes part; each trains on its share of the cores.
+        address: host:port where the search listens for workers on other machines.
+    """
 
     enabled: bool = False
     algorithm: Literal["hyperband", "bayesian", "random", "grid"] = "random"
@@ -159,6 +164,8 @@ class TuneSection(Section):
     data_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
     objective: Literal["val_accuracy", "val_loss"] = "val_accuracy"
     hyperband_factor: Annotated[int, Field(ge=2)] = 3
+    workers: Annotated[int, Field(ge=1, le=64)] = 1
+    address: Annotated[Address, Undeciding()] | None = None
 
     @model_validator(mode="after")
     def _search_needs_a_space(self) -> "TuneSection":

@@ -39,5 +39,14 @@ def _two_or_more(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
+def check_address(text: str) -> str:
+    """The text, if it is host:port."""
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
+        raise ValueError(f"{text!r} is no address; expected host:port, such as 10.0.0.7:4400")
+    return text
+
+
+Address = Annotated[str, AfterValidator(check_address)]
 ClassNames = Annotated[tuple[str, ...], AfterValidator(_two_or_more)]
 CountOrAll = Annotated[int | Literal["all"], PlainValidator(_count_or_all)]

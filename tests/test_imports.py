@@ -13,6 +13,7 @@ from pipeline.plugins import ROOT
 HEAVY = {
     "ai_edge_litert",
     "flatbuffers",
+    "grpc",
     "h5py",
     "jinja2",
     "keras",

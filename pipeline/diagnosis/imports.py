@@ -32,6 +32,7 @@ MODULES = {
     "tensorboard": "tensorboard",
     "tensorflow-datasets": "tensorflow_datasets",
     "keras-tuner": "keras_tuner",
+    "grpcio": "grpc",
     "tf2onnx": "tf2onnx",
     "litert-quantizer": "litert_quantizer",
 }

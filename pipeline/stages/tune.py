@@ -7,45 +7,37 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import PipelineConfig
-from pipeline.config_loading import with_values
+from pipeline.config import TuneSection
 from pipeline.data import description
-from pipeline.data.description import Description
 from pipeline.stages import StageContext, StageResult
-from pipeline.training.callbacks import KeepBest
 from pipeline.training.determinism import deterministic
-from pipeline.training.divergence import StopOnDivergence
-from pipeline.training.fine_tuning import begin
-from pipeline.training.fitting import Splits, fit, open_splits
-from pipeline.training.model_creation import create_model
-from pipeline.training.precision import Execution, decide_execution
+from pipeline.training.precision import decide_execution
+from pipeline.tuning.crew import Crew, threads_of_each
 from pipeline.tuning.finished import TrialValues
+from pipeline.tuning.naming import search_name
 from pipeline.tuning.plot import plot_trials
-from pipeline.tuning.search import PROJECT, Search, Trial
+from pipeline.tuning.search import Search
+from pipeline.tuning.service import serving
+from pipeline.tuning.shared import SharedSearch
+from pipeline.tuning.trials import PROJECT, Ended, Trial, TrialSearch
+from pipeline.tuning.trying import open_material
+
+START_SECONDS = 120.0
 
 
 def run(context: StageContext) -> StageResult:
     """Publishes `best.yaml`, `trials.csv`, `trials.png` and KerasTuner's state."""
-    config, section = context.config, context.config.tune
-    splits, dataset = _read(context)
-    execution = decide_execution(config, dataset.image_shape, splits.num_classes)
+    section = context.config.tune
     folder = context.scratch / context.identity  # trials on other images do not count
     folder.mkdir(exist_ok=True)
-
-    def score(values: TrialValues, epochs: int) -> float:
-        tried = with_values(config, {**values, "train.epochs": epochs})
-        return _train_once(tried, splits, dataset, execution)
-
     with context.progress.task("tuning", section.max_trials) as task:
 
         def ended(trial: Trial, best: Trial | None) -> None:
             context.progress.line(_line(trial, section.objective))
             task.advance(1, f"best {best.score:.4f}" if best and best.score else "")
 
-        search = Search(section, config.seed, folder, score, ended)
-        with deterministic(config.train.deterministic):
-            trials = search.run()
-    best = search.best()
+        search = _searched(context, folder, ended)
+    trials, best = search.trials(), search.best()
     assert best is not None
     _write(context, trials, best)
     shutil.copytree(folder / PROJECT, context.output / PROJECT)
@@ -54,31 +46,50 @@ def run(context: StageContext) -> StageResult:
     )
 
 
-def _read(context: StageContext) -> tuple[Splits, Description]:
-    """A stratified part of the training split, and the whole of validation."""
-    config, folder = context.config, context.inputs["ingest"]
-    dataset = description.read(folder)
-    splits, place = open_splits(
-        folder,
-        config.train.memory_limit_mib,
-        dataset.num_classes,
-        fraction=config.tune.data_fraction,
-        seed=config.seed,
-    )
-    context.progress.line(place)
-    return splits, dataset
+def _searched(context: StageContext, folder: Path, ended: Ended) -> TrialSearch:
+    """The search when it is over."""
+    section = context.config.tune
+    is_shared = section.workers > 1 or section.address
+    return (_shared if is_shared else _alone)(context, folder, ended)
 
 
-def _train_once(
-    config: PipelineConfig, splits: Splits, dataset: Description, execution: Execution
-) -> float:
-    """The objective of the best epoch."""
-    objective = config.tune.objective
-    model = create_model(config, dataset.image_shape, splits.num_classes, execution.policy)
-    begin(model, config.train, dataset.classes, lambda text: None)
-    best = KeepBest(objective)
-    fit(model, config, splits, execution, [StopOnDivergence(config.train), best])
-    return best.logs[objective]
+def _alone(context: StageContext, folder: Path, ended: Ended) -> TrialSearch:
+    config = context.config
+    material = open_material(config, context.inputs["ingest"])
+    context.progress.line(material.place)
+    execution = decide_execution(config, material.dataset.image_shape, material.dataset.num_classes)
+
+    def score(values: TrialValues, epochs: int) -> float:
+        return material.score(values, epochs, execution)
+
+    search = Search(config.tune, config.seed, folder, score, ended)
+    with deterministic(config.train.deterministic):
+        search.run()
+    return search
+
+
+def _shared(context: StageContext, folder: Path, ended: Ended) -> TrialSearch:
+    config, images = context.config, context.inputs["ingest"]
+    dataset = description.read(images)
+    execution = decide_execution(config, dataset.image_shape, dataset.num_classes)
+    search = SharedSearch(config.tune, config.seed, folder, ended, execution)
+    name = search_name(config, images)
+    left = folder / "workers"
+    shutil.rmtree(left, ignore_errors=True)  # of a search that was killed
+    left.mkdir()
+    with serving(search, name, config.tune.address) as address:
+        crew = Crew(config, images, left, search=name, address=address, wait_seconds=START_SECONDS)
+        context.progress.line(_crew_in_words(config.tune))
+        with crew:
+            search.run(crew)
+    return search
+
+
+def _crew_in_words(section: TuneSection) -> str:
+    threads = threads_of_each(section.workers)
+    who = f"{section.workers} worker{'s' if section.workers > 1 else ''} of {threads} thread"
+    where = f", and those that join at {section.address}" if section.address else ""
+    return f"{who}{'s' if threads > 1 else ''}{where}"
 
 
 def _words(trial: Trial) -> str:

@@ -33,24 +33,34 @@ class FinishedTrials:
         Raises:
             StageError: the trial failed, now or earlier.
         """
-        trial = json.dumps({"epochs": epochs, **values}, sort_keys=True)
-        if trial not in self._scores:
+        found = self.known(values, epochs)
+        if found is None:
             try:
-                self._keep(trial, compute())
+                found = compute()
             except StageError as error:
-                self._keep(trial, str(error))
+                self.keep(values, epochs, str(error))
                 raise
-        found = self._scores[trial]
+            self.keep(values, epochs, found)
         if isinstance(found, str):
             raise StageError(found)
         return found
 
-    def _keep(self, trial: str, result: float | str) -> None:
+    def known(self, values: TrialValues, epochs: int) -> float | str | None:
+        """The score of an earlier trial with these values, or why it failed; None without one."""
+        return self._scores.get(_name(values, epochs))
+
+    def keep(self, values: TrialValues, epochs: int, result: float | str) -> None:
+        """Waits until the disk has a trial's score, or why it failed."""
+        trial = _name(values, epochs)
         self._scores[trial] = result
         text = json.dumps({trial: result}).encode()
         with self._path.open("ab") as file:
             file.write(b"\n" + _digest(text) + b" " + text)
         sync(self._path)
+
+
+def _name(values: TrialValues, epochs: int) -> str:
+    return json.dumps({"epochs": epochs, **values}, sort_keys=True)
 
 
 def _digest(text: bytes) -> bytes:

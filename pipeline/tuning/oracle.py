@@ -29,6 +29,20 @@ def _of_one_type(choices: Sequence[Any]) -> list[Any]:
     return [float(choice) for choice in choices] if is_mixed else list(choices)
 
 
+class GridOracle(keras_tuner.oracles.GridSearchOracle):
+    """Goes through the grid in one order, however many trials are under way.
+
+    KerasTuner's own waits for the end of each trial but the first, in case it shows a new
+    hyperparameter; here all are known from the start.
+    """
+
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
+        response: dict[str, Any] = super().populate_space(trial_id)
+        if response["status"] == "RUNNING" and self.start_order:
+            self._populate_next.append(trial_id)
+        return response
+
+
 def create_oracle(section: TuneSection, seed: int) -> keras_tuner.Oracle:
     """The algorithm. A seed of 0 would mean "random" to KerasTuner, so seeds are shifted by 1."""
     direction = "max" if section.objective == "val_accuracy" else "min"
@@ -47,6 +61,6 @@ def create_oracle(section: TuneSection, seed: int) -> keras_tuner.Oracle:
     kinds = {
         "bayesian": oracles.BayesianOptimizationOracle,
         "random": oracles.RandomSearchOracle,
-        "grid": oracles.GridSearchOracle,
+        "grid": GridOracle,
     }
     return kinds[section.algorithm](max_trials=section.max_trials, **shared)

@@ -7,7 +7,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from pipeline.tuning.search import Trial
+from pipeline.tuning.trials import Trial
 
 
 def plot_trials(trials: Sequence[Trial], objective: str, path: Path) -> None:

@@ -1,0 +1,57 @@
+"""One trial: trains with the values that it tries, and measures them on validation."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.config import PipelineConfig
+from pipeline.config_loading import with_values
+from pipeline.data import description
+from pipeline.data.description import Description
+from pipeline.training.callbacks import KeepBest
+from pipeline.training.divergence import StopOnDivergence
+from pipeline.training.fine_tuning import begin
+from pipeline.training.fitting import Splits, fit, open_splits
+from pipeline.training.model_creation import create_model
+from pipeline.training.precision import Execution
+from pipeline.tuning.finished import TrialValues
+
+
+@dataclass(frozen=True)
+class Material:
+    """What trials train on: a stratified part of the training split, and all of validation.
+
+    Attributes:
+        config: what a trial changes for itself.
+        splits: the images.
+        dataset: what they are.
+        place: where the images are, in words.
+    """
+
+    config: PipelineConfig
+    splits: Splits
+    dataset: Description
+    place: str
+
+    def score(self, values: TrialValues, epochs: int, execution: Execution) -> float:
+        """The objective of the best epoch."""
+        tried = with_values(self.config, {**values, "train.epochs": epochs})
+        objective = tried.tune.objective
+        shape, num_classes = self.dataset.image_shape, self.dataset.num_classes
+        model = create_model(tried, shape, num_classes, execution.policy)
+        begin(model, tried.train, self.dataset.classes, lambda text: None)
+        best = KeepBest(objective)
+        fit(model, tried, self.splits, execution, [StopOnDivergence(tried.train), best])
+        return best.logs[objective]
+
+
+def open_material(config: PipelineConfig, folder: Path) -> Material:
+    """Reads the images of the ingest artifact in `folder` that trials see."""
+    dataset = description.read(folder)
+    splits, place = open_splits(
+        folder,
+        config.train.memory_limit_mib,
+        dataset.num_classes,
+        fraction=config.tune.data_fraction,
+        seed=config.seed,
+    )
+    return Material(config, splits, dataset, place)
