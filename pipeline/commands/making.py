@@ -13,6 +13,7 @@ from rich.markup import escape
 from pipeline import graph, runs, tables
 from pipeline.artifacts.artifact import Artifact
 from pipeline.artifacts.store import ArtifactStore
+from pipeline.commands.joining import join_search
 from pipeline.commands.options import (
     DEFAULT_ARTIFACTS,
     DEFAULT_CONFIG,
@@ -46,8 +47,14 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would run, and why; run nothing.")
     ] = False,
+    join: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Take part in the search that listens there."),
+    ] = None,
 ) -> None:
     """Run the stages for which something has changed."""
+    if join and (stage or first or last or force or dry_run):
+        raise ConfigError("--join stands alone; drop the options that choose stages")
     if stage and (first or last):
         raise ConfigError("--stage stands alone; drop it, or drop --from and --to")
     selection = Selection(
@@ -58,6 +65,9 @@ def run(
     )
     loaded = load_config(config, overrides or ())
     store = ArtifactStore(artifacts)
+    if join:
+        join_search(loaded, store, join, watcher())
+        return
     if dry_run:
         tables.show_plan(console, plan(loaded, store, selection))
         return

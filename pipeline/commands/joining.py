@@ -1,0 +1,42 @@
+"""What `run --join` does: takes part in a search on another machine."""
+
+import importlib
+
+from pipeline.artifacts.store import ArtifactStore
+from pipeline.commands.options import console
+from pipeline.config import PipelineConfig
+from pipeline.config_base import check_address
+from pipeline.errors import ConfigError
+from pipeline.graph import stages_of
+from pipeline.progress import quiet_libraries
+from pipeline.runner import Watcher, execute
+from pipeline.selection import Selection
+
+
+def check_join(address: str, config: PipelineConfig) -> None:
+    """Refuses what cannot be joined.
+
+    Raises:
+        ConfigError: the address is none, or the config searches nothing.
+    """
+    try:
+        check_address(address)
+    except ValueError as error:
+        raise ConfigError(f"--join: {error}") from error
+    if all(stage.name != "tune" for stage in stages_of(config)):
+        raise ConfigError(f"--join: {config.name} has no search; set tune.enabled=true as there")
+
+
+def join_search(
+    config: PipelineConfig, store: ArtifactStore, address: str, watcher: Watcher
+) -> None:
+    """Makes the images ready here, and trains on them what the search at the address asks for."""
+    check_join(address, config)
+    steps = execute(config, store, Selection(last="ingest"), watcher)
+    images = next(step.artifact for step in steps if step.stage.name == "ingest")
+    assert images is not None
+    console.print(f"[bold]tune     [/] [dim]joins the search at {address}", soft_wrap=True)
+    with quiet_libraries():
+        joining = importlib.import_module("pipeline.tuning.joining")
+    begun = joining.join(config, images.path, address)
+    console.print(f"{'':<9} the search is over; {begun} of its trials ran here", soft_wrap=True)

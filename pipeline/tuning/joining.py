@@ -1,0 +1,40 @@
+"""Takes part in a search that runs on another machine."""
+
+import tempfile
+import time
+from pathlib import Path
+
+from pipeline.config import PipelineConfig
+from pipeline.tuning.crew import Crew
+from pipeline.tuning.naming import search_name
+
+LOOK_SECONDS = 0.25
+WAIT_SECONDS = 600.0
+
+
+def join(config: PipelineConfig, images: Path, address: str) -> int:
+    """Works until the search at an address is over; gives how many trials were begun here.
+
+    Args:
+        config: the same as there.
+        images: the ingest artifact, made here from the same images.
+        address: host:port, as `tune.address` has it there.
+
+    Raises:
+        ConfigError: the search there is another.
+        StageError: there is none, or no longer.
+    """
+    with tempfile.TemporaryDirectory(prefix="evenkeel-tune-") as folder:
+        crew = Crew(
+            config,
+            images,
+            Path(folder),
+            search=search_name(config, images),
+            address=address,
+            wait_seconds=WAIT_SECONDS,
+        )
+        with crew:
+            while crew.is_at_work:
+                time.sleep(LOOK_SECONDS)
+                crew.tend()
+            return crew.trials

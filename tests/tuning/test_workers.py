@@ -1,0 +1,88 @@
+"""Workers that train, and are killed."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from pipeline.config_loading import load_config
+from pipeline.errors import ConfigError
+from pipeline.plugins import ROOT
+from pipeline.stages import StageContext, ingest, tune
+from pipeline.tuning import worker
+from pipeline.tuning.shared import SharedSearch
+from tests.training.test_stages import SMALL, SilentProgress
+
+SEARCH = (*SMALL, "train.deterministic=true", "tune.algorithm=random", "tune.max_trials=2")
+
+
+@pytest.fixture
+def run_stage(tmp_path):
+    made = {}
+
+    def run(stage, name, *overrides, progress=None):
+        output, scratch = tmp_path / name, tmp_path / f"{name}-scratch"
+        output.mkdir()
+        scratch.mkdir()
+        config = load_config(ROOT / "configs" / "mnist.yaml", [*SEARCH, *overrides])
+        progress = progress or SilentProgress()
+        stage.run(StageContext(config, dict(made), output, scratch, progress, "made from these"))
+        made.setdefault(name, output)
+        return output
+
+    return run
+
+
+def workers_of_this_process():
+    """Process ids of the children that run the worker's module."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            is_worker = worker.__name__.encode() in (folder / "cmdline").read_bytes()
+            parent = (folder / "stat").read_text().rpartition(")")[2].split()[1]
+        except OSError:
+            continue
+        if is_worker and int(parent) == os.getpid():
+            yield int(folder.name)
+
+
+@pytest.fixture
+def killed(monkeypatch):
+    """The worker that is killed with SIGKILL as soon as it has the second trial."""
+    crews, killed = [], []
+    run, next_trial = SharedSearch.run, SharedSearch.next_trial
+
+    def run_with(search, crew):
+        crews.append(crew)
+        return run(search, crew)
+
+    def kill_one(search, worker):
+        trial = next_trial(search, worker)
+        if trial.trial_id == "1" and not killed:
+            killed.append(worker)
+            os.kill(crews[0].process_ids[worker], signal.SIGKILL)
+        return trial
+
+    monkeypatch.setattr(SharedSearch, "run", run_with)
+    monkeypatch.setattr(SharedSearch, "next_trial", kill_one)
+    return killed
+
+
+def test_two_workers_of_which_one_is_killed_find_what_one_finds(run_stage, monkeypatch, killed):
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", str(len(os.sched_getaffinity(0))))
+    run_stage(ingest, "ingest")
+    alone = run_stage(tune, "alone")
+    progress = SilentProgress()
+    shared = run_stage(tune, "shared", "tune.workers=2", progress=progress)
+    assert len(killed) == 1
+    assert progress.lines[0].startswith("2 workers of ")
+    for name in ("trials.csv", "best.yaml"):
+        assert (shared / name).read_bytes() == (alone / name).read_bytes()
+    assert list(workers_of_this_process()) == []
+
+
+@pytest.mark.parametrize("address", ["localhost", "4400", "host:", ":4400", "host:70000", "host:x"])
+def test_what_is_no_address_is_refused_when_the_config_is_read(address):
+    message = r"tune\.address: '.*' is no address; expected host:port, such as 10\.0\.0\.7:4400$"
+    with pytest.raises(ConfigError, match=message):
+        load_config(ROOT / "configs" / "mnist.yaml", [f"tune.address='{address}'"])
