@@ -75,8 +75,8 @@ class BegunFrom(ModelFile):
     """Which trained model training begins from, if from any.
 
     Attributes:
-        initial_weights: a train artifact's folder, or a `.keras` file; its weights go over by the
-            names and shapes of layers.
+        initial_weights: a train artifact's folder or key, or a `.keras` file; its weights go over
+            by the names and shapes of layers.
     """
 
     initial_weights: OutsidePath | None = None
@@ -86,8 +86,8 @@ class BegunFrom(ModelFile):
     def _begins_from_something(self) -> "BegunFrom":
         if self.initial_weights is None and self.fine_tuning != FineTuning():
             raise ValueError(
-                "fine_tuning needs initial_weights: the folder of a train artifact, or a .keras "
-                "file"
+                "fine_tuning needs initial_weights: the folder or key of a train artifact, or a "
+                ".keras file"
             )
         if self.initial_weights and self.model_file:
             raise ValueError(

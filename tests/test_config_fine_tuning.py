@@ -21,7 +21,7 @@ def load(*overrides):
     [
         (
             ["train.fine_tuning.freeze=all_but_head"],
-            "fine_tuning needs initial_weights: the folder",
+            "fine_tuning needs initial_weights: the fold",
         ),
         ([BEGUN, "train.model_file=a.keras"], "model_file is taken as it is and not trained; to"),
         ([BEGUN, "train.fine_tuning.freeze=al"], "'al' should be none, all_but_head, or a list of"),

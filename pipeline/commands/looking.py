@@ -7,6 +7,7 @@ import typer
 from export import recommendation
 from export.recommendation import TARGETS, Limits
 from pipeline import runs, tables
+from pipeline.artifact_names import with_folders
 from pipeline.artifacts.store import ArtifactStore
 from pipeline.commands.options import (
     DEFAULT_ARTIFACTS,
@@ -30,7 +31,7 @@ def status(
     artifacts: ArtifactsOption = DEFAULT_ARTIFACTS,
 ) -> None:
     """Say which stages are up to date, and why others are not."""
-    loaded = load_config(config, overrides or ())
+    loaded = with_folders(load_config(config, overrides or ()), artifacts)
     tables.show_plan(console, plan(loaded, ArtifactStore(artifacts), Selection()))
 
 

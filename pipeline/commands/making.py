@@ -11,6 +11,7 @@ import typer
 from rich.markup import escape
 
 from pipeline import graph, runs, tables
+from pipeline.artifact_names import with_folders
 from pipeline.artifacts.artifact import Artifact
 from pipeline.artifacts.store import ArtifactStore
 from pipeline.commands.joining import join_search
@@ -63,7 +64,7 @@ def run(
         forced=frozenset(force or ()),
         call=_call(config, artifacts, overrides or ()),
     )
-    loaded = load_config(config, overrides or ())
+    loaded = with_folders(load_config(config, overrides or ()), artifacts)
     store = ArtifactStore(artifacts)
     if join:
         join_search(loaded, store, join, watcher())
