@@ -70,6 +70,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> PipelineConfig:
     _check_search_space(config, layers)
     _check_views(config, layers)
     _check_teacher(config, layers)
+    _check_means(config, layers)
     return config
 
 
@@ -241,6 +242,16 @@ def _check_teacher(config: PipelineConfig, layers: Sequence[Layer]) -> None:
             f"{origin(('train', 'distillation'), layers)}: train.distillation does not go with "
             "tune.enabled: a search trains without the teacher. Search first, put what it finds "
             "into the config, and distil with tune.enabled=false"
+        )
+
+
+def _check_means(config: PipelineConfig, layers: Sequence[Layer]) -> None:
+    """Refuses a search of settings for a training that there is not."""
+    if config.tune.enabled and config.train.fine_tuning.trains_nothing:
+        where = origin(("train", "fine_tuning", "head"), layers)
+        raise ConfigError(
+            f"{where}: train.fine_tuning.head: nearest_mean trains nothing, so there is nothing to "
+            "search; set tune.enabled=false"
         )
 
 

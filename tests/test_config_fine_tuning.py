@@ -40,6 +40,10 @@ def load(*overrides):
             [BEGUN, "train.fine_tuning.head=nearest_mean", "train.distillation.teacher=a.keras"],
             "nearest_mean trains nothing and learns from no teacher",
         ),
+        (
+            [BEGUN, "train.fine_tuning.head=nearest_mean", "tune.enabled=true"],
+            "nearest_mean trains nothing, so there is nothing to search; set tune.enabled=false",
+        ),
         ([BEGUN, "train.fine_tuning.rate_factors.conv1=0"], "greater than 0"),
         ([BEGUN, "train.fine_tuning.frezze=none"], "Did you mean 'freeze'?"),
     ],

@@ -147,6 +147,27 @@ def test_train_starts_from_the_weights_that_build_made(run_stage):
         assert abs(old - new).max() < 1e-6
 
 
+def test_a_head_of_class_means_is_published_without_a_training(run_stage):
+    old = run_stage(build, "seed=1")[0] / "model.keras"
+    before = keras.saving.load_model(old, compile=False)
+    run_stage(build, "seed=0")
+    progress, begun = SilentProgress(), f"train.initial_weights={old}"
+    means = "train.fine_tuning.head=nearest_mean"
+    folder, result = run_stage(train, "tune.enabled=false", begun, means, progress=progress)
+    model = keras.saving.load_model(folder / "model.keras", compile=False)
+    *kept, head = [layer.name for layer in model.layers if layer.get_weights()]
+    for name in kept:
+        pairs = zip(model.get_layer(name).weights, before.get_layer(name).weights, strict=True)
+        assert all((a.numpy() == b.numpy()).all() for a, b in pairs)
+    assert (model.get_layer(head).kernel.numpy() != before.get_layer(head).kernel.numpy()).any()
+    assert all(layer.trainable for layer in model.layers)
+    assert result.metrics["begun_from"] == "model.keras"
+    assert len(result.metrics["begun_from_sha256"]) == 64
+    assert result.summary.endswith("by the nearest of 10 means of features; nothing was trained")
+    assert progress.lines[-1].startswith("begins from model.keras; the head ")
+    assert len((folder / "history.csv").read_text().splitlines()) == 1
+
+
 def test_tune_publishes_what_the_config_can_take_up(run_stage, tmp_path):
     progress = SilentProgress()
     options = {"progress": progress, "scratch": tmp_path}
