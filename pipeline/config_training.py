@@ -9,6 +9,8 @@ from pipeline.config_base import Fraction, Undeciding
 from pipeline.config_distillation import Distillation
 from pipeline.config_fine_tuning import BegunFrom
 
+Strategy = Literal["auto", "none", "mirrored", "multi_worker"]
+
 
 class TrainSection(BegunFrom):
     """How to train; or, with a `model_file`, which trained model to take as it is.
@@ -19,6 +21,9 @@ class TrainSection(BegunFrom):
         deterministic: the same bits each time on the same device with as many threads, also after
             a kill. Precision and XLA are then not chosen by timing.
         checkpoint_every_steps: how many steps a kill may cost at most; an epoch where None.
+        strategy: `mirrored` trains on all GPUs of the machine, `multi_worker` on all machines of
+            `TF_CONFIG`; `auto` as one of them where there are more than one. They share out each
+            batch of `batch_size` images, and take the steps that one device would.
     """
 
     epochs: Annotated[int, Field(ge=1)] = 10
@@ -42,6 +47,7 @@ class TrainSection(BegunFrom):
     deterministic: bool = False
     checkpoint_every_steps: Annotated[int, Field(ge=1), Undeciding()] | None = None
     distillation: Distillation | None = None
+    strategy: Annotated[Strategy, Undeciding()] = "auto"
 
     @model_validator(mode="after")
     def _nesterov_needs_sgd(self) -> "TrainSection":
@@ -71,3 +77,21 @@ class TrainSection(BegunFrom):
         """Those of the model, and the teacher's."""
         teacher = {"teacher": self.distillation.teacher_file} if self.distillation else {}
         return {**super().outside_files(), **teacher}
+
+    @property
+    def alone(self) -> str | None:
+        """The setting that only one device can train with, or None."""
+        if self.jit_compile is True:
+            return "jit_compile: true"
+        if self.initial_weights is not None:
+            return "initial_weights"
+        return "distillation" if self.distillation else None
+
+    @model_validator(mode="after")
+    def _one_device_suffices(self) -> "TrainSection":
+        if self.alone and self.strategy in ("mirrored", "multi_worker"):
+            raise ValueError(
+                f"{self.alone} needs one device; leave it out, or set strategy: none "
+                f"in place of {self.strategy}"
+            )
+        return self

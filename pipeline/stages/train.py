@@ -24,6 +24,7 @@ from pipeline.training.callbacks import (
 from pipeline.training.checkpoint import CheckpointFile
 from pipeline.training.determinism import deterministic, machine
 from pipeline.training.distillation import Teacher, learn_from, read_teacher
+from pipeline.training.distributed_fitting import share_out
 from pipeline.training.divergence import DivergedError, StopOnDivergence, keep_last_good
 from pipeline.training.fine_tuning import begin
 from pipeline.training.fitting import Splits, fit, open_splits
@@ -32,6 +33,7 @@ from pipeline.training.model_import import import_model
 from pipeline.training.nearest_mean import set_nearest_mean, write_no_history
 from pipeline.training.precision import Execution, decide_execution
 from pipeline.training.resuming import Resume, describe
+from pipeline.training.strategy import Devices, choose_devices
 
 
 def run(context: StageContext) -> StageResult:
@@ -47,13 +49,15 @@ def _train(context: StageContext) -> StageResult:
     dataset = description.read(folder)
     splits, place = open_splits(folder, config.train.memory_limit_mib, dataset.num_classes)
     teacher = _teacher(context, dataset, splits)
-    execution = decide_execution(config, dataset.image_shape, splits.num_classes)
+    devices = choose_devices(config.train)
+    execution = decide_execution(devices.allow(config), dataset.image_shape, splits.num_classes)
     model = create_model(config, dataset.image_shape, splits.num_classes, execution.policy)
     untrained = model_file.load(context.inputs["build"] / model_file.MODEL)
     model.set_weights(untrained.get_weights())
-    context.progress.line(f"{execution.policy} on {execution.reason}")
-    context.progress.line(place)
+    for line in (f"{execution.policy} on {execution.reason}", *devices.lines, place):
+        context.progress.line(line)
     lineage = begin(model, config.train, dataset.classes, context.progress.line)
+    model = share_out(model, devices.strategy)
     if teacher and config.train.distillation:
         learn_from(teacher.model, model, config.train.distillation)
     if config.train.fine_tuning.trains_nothing:
@@ -61,13 +65,13 @@ def _train(context: StageContext) -> StageResult:
     with deterministic(config.train.deterministic):
         best = KeepBest(config.train.monitor)
         try:
-            _fit(model, context, splits, execution, best)
+            _fit(model, context, splits, execution, best, devices)
         except DivergedError as error:
             kept = keep_last_good(untrained, best, context.scratch)
             raise StageError(f"{error}; {kept}") from error
     _save_float32(untrained, best, context.output / model_file.MODEL)
     facts = {**lineage, **(teacher.facts() if teacher else {})}
-    result = _result(config, execution, best)
+    result = _result(config, execution, best, devices)
     return replace(result, metrics={**result.metrics, **facts})
 
 
@@ -102,11 +106,16 @@ def _set_means(
 
 
 def _fit(
-    model: Any, context: StageContext, splits: Splits, execution: Execution, best: KeepBest
+    model: Any,
+    context: StageContext,
+    splits: Splits,
+    execution: Execution,
+    best: KeepBest,
+    devices: Devices,
 ) -> None:
     section = context.config.train
     total = section.epochs * steps_per_epoch(len(splits.train), section.batch_size)
-    resume = _resume(context, execution)
+    resume = _resume(context, execution, devices)
     with context.progress.task("training", total) as task:
         callbacks = [
             StopOnDivergence(section),
@@ -118,12 +127,13 @@ def _fit(
         fit(model, context.config, splits, execution, callbacks, resume)
 
 
-def _resume(context: StageContext, execution: Execution) -> Resume:
+def _resume(context: StageContext, execution: Execution, devices: Devices) -> Resume:
     """Where a killed training of the same left off, which is said, or the beginning."""
     section, say = context.config.train, context.progress.line
     fingerprint = f"{context.identity} {execution.policy}"
     file = CheckpointFile(context.scratch)
-    resume = Resume(file, fingerprint, machine(), file.read(fingerprint, say))
+    where = devices.place_of(machine())
+    resume = Resume(file, fingerprint, where, file.read(fingerprint, say))
     if words := describe(resume, section.deterministic, section.epochs):
         say(words)
     return resume
@@ -135,7 +145,9 @@ def _save_float32(untrained: Any, best: KeepBest, path: Path) -> None:
     untrained.save(path)
 
 
-def _result(config: PipelineConfig, execution: Execution, best: KeepBest) -> StageResult:
+def _result(
+    config: PipelineConfig, execution: Execution, best: KeepBest, devices: Devices
+) -> StageResult:
     accuracy, monitor = best.logs["val_accuracy"], config.train.monitor
     kept = f"{'lowest' if monitor == 'val_loss' else 'highest'} {monitor}"
     return StageResult(
@@ -148,5 +160,6 @@ def _result(config: PipelineConfig, execution: Execution, best: KeepBest) -> Sta
             "precision": execution.policy,
             "jit_compile": int(execution.jit_compile),
             "device": execution.reason,
+            "strategy": devices.words,
         },
     )

@@ -18,6 +18,7 @@ from pipeline.data.splits import stratified_sample
 from pipeline.errors import ConfigError
 from pipeline.sources import LabelledImages
 from pipeline.training.callbacks import AverageWeights, StopEarly
+from pipeline.training.distributed_fitting import scope_of
 from pipeline.training.fine_tuning import set_rates_of
 from pipeline.training.optimizer import class_weights, compile_model, weigh
 from pipeline.training.precision import Execution
@@ -92,12 +93,13 @@ def fit(
     steps = steps_per_epoch(len(splits.train), section.batch_size)
     epoch, step = resume.place if resume else (0, 0)
     at_once = _steps_at_once(math.gcd(steps, step), section.checkpoint_every_steps)
-    compile_model(
-        model,
-        section,
-        steps * section.epochs,
-        {"jit_compile": execution.jit_compile, "steps_per_execution": at_once},
-    )
+    with scope_of(model):
+        compile_model(
+            model,
+            section,
+            steps * section.epochs,
+            {"jit_compile": execution.jit_compile, "steps_per_execution": at_once},
+        )
     set_rates_of(model, section, steps)
     model.fit(
         _batches(config, splits, epoch, step),

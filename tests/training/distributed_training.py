@@ -1,0 +1,71 @@
+"""Trainings on several devices, each to be run in a process of its own; they answer in JSON."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from unittest.mock import patch
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from pipeline.training.checkpoint import FILE_NAME
+from pipeline.training.distributed_fitting import share_out
+from pipeline.training.strategy import choose_devices
+from tests.training import resumed_training as training
+
+# Of 58 images, the parts of a batch differ in size, and the last has one image for two devices.
+BATCH_SIZE, STEPS_PER_EPOCH = 19, 4
+
+
+def make_config(strategy: str, epochs: int):
+    return training.make_config(
+        strategy=strategy,
+        epochs=epochs,
+        batch_size=BATCH_SIZE,
+        early_stopping_patience=None,
+        checkpoint_every_steps=None,
+    )
+
+
+class KeepCheckpoint(keras.callbacks.Callback):
+    """Keeps the checkpoint after the first epoch."""
+
+    def __init__(self, folder, target):
+        super().__init__()
+        self._folder, self._target = folder, target
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == 1:
+            shutil.copy(self._folder / FILE_NAME, self._target / FILE_NAME)
+
+
+def difference(one, other) -> float:
+    return max(float(np.abs(a - b).max()) for a, b in zip(one, other, strict=True))
+
+
+def mirrored(folder: Path) -> dict:
+    """One device, and two that go on after its first epoch."""
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    training.write_images(folder)
+    splits = training.open_images(folder, "memory")
+    one, two = (folder / name for name in ("one", "two"))
+    two.mkdir()
+    config = make_config("mirrored", epochs=26)
+    alone = training.train(config, splits, one, KeepCheckpoint(one, two))
+    devices = choose_devices(config.train)
+    together, began = share_out(training.make_model(), devices.strategy), []
+    with patch.object(training, "make_model", lambda: together):
+        shared = training.train(config, splits, two, began=began)
+    return {
+        "words": devices.words,
+        "shared_steps": (config.train.epochs - began[0][0]) * STEPS_PER_EPOCH,
+        "histories": [alone.history, shared.history],
+        "difference": difference(alone.last, shared.last),
+    }
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps({"mirrored": mirrored}[sys.argv[1]](Path(sys.argv[2]))))
