@@ -25,7 +25,7 @@ class Options(NetworkOptions):
     """
 
     preset: Literal["tiny_cnn"]
-    filters: Annotated[tuple[Width, ...], Field(min_length=1)] = (8, 14, 14, 14, 14)
+    filters: Annotated[tuple[Width, ...], Field(min_length=1)] = (8, 12, 12, 12, 12)
     pooled: tuple[int, ...] = (1,)
     batch_norm: bool = True
     head: Literal["flatten", "global_average"] = "global_average"
