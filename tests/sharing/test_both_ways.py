@@ -3,11 +3,13 @@
 import pytest
 
 from pipeline.artifacts.artifact import MANIFEST
-from pipeline.errors import ConfigError, DamagedArtifactError, MissingArtifactError
+from pipeline.errors import ConfigError, DamagedArtifactError, MissingArtifactError, StageError
 from pipeline.planning import plan
 from pipeline.runs import list_runs, publish_run
 from pipeline.selection import Selection
+from pipeline.sharing import pulling
 from pipeline.sharing.choosing import Choice
+from pipeline.sharing.far_end import FarEnd
 from tests.sharing.conftest import NO_SEARCH
 
 STAGES = ["ingest", "build", "train", "evaluate", "export", "verify"]
@@ -110,6 +112,51 @@ def test_a_run_brings_what_its_artifacts_were_made_from(sharing, url):
     publish_run(sharing.near, "20260102-030405-mnist", record)
     assert sharing.push(url).artifacts == 6
     assert sharing.pull(url)[0].artifacts == 6
+
+
+def test_what_was_made_anew_since_is_not_what_it_was_made_from(sharing, folder):
+    record = {**list_runs(sharing.near)[0].record}
+    sharing.near.discard_run(list_runs(sharing.near)[0].name)
+    record["stages"] = [made for made in record["stages"] if made["stage"] == "verify"]
+    publish_run(sharing.near, "20260102-030405-mnist", record)
+    sharing.project.text = "made again"
+    sharing.project.run(NO_SEARCH, last="export", forced=frozenset({"export"}))
+    assert sharing.push(folder / "far").artifacts == 5
+    assert not (folder / "far" / "export").exists()
+
+
+def test_artifacts_are_claimed_until_their_run_links_to_them(sharing, folder, monkeypatch):
+    sharing.push(folder / "far")
+    claimed = []
+    publish = pulling.publish_run
+
+    def noting(store, name, record):
+        claimed.append({stage for stage, _ in store.claimed()})
+        return publish(store, name, record)
+
+    monkeypatch.setattr(pulling, "publish_run", noting)
+    _, store = sharing.pull(folder / "far")
+    assert claimed == [set(STAGES)]
+    assert store.claimed() == set()
+
+
+@pytest.mark.parametrize("name", ["train.txt", MANIFEST, "run.json"])
+def test_a_store_that_keeps_other_bytes_than_it_was_given_is_caught(
+    sharing, memory, monkeypatch, name
+):
+    fill = FarEnd._fill
+
+    def mangle(self, path, chunks):
+        fill(self, path, (chunk.upper() if path.endswith(name) else chunk for chunk in chunks))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FarEnd, "_fill", mangle)
+        with pytest.raises(StageError, match=f"{name}: came out other than it was sent"):
+            sharing.push(memory)
+    with pytest.raises(ConfigError, match="no run"):
+        sharing.pull(memory)
+    sharing.push(memory)
+    assert sharing.pull(memory)[0].artifacts == 6
 
 
 def test_an_unknown_run_or_artifact_is_named(sharing, url):
