@@ -8,7 +8,7 @@ from pydantic import Field
 
 from export.formats import ExportRequest, Format, FormatOptions, Holds
 from export.interface import FLOAT32, TensorType
-from export.quantizing import ranges, recipes, record
+from export.quantizing import learnt, ranges, recipes, record
 from export.quantizing.recipes import Io, Recipe, Rounding
 from export.quantizing.tries import Outcome, Subject, search
 from export.tflite import (
@@ -147,9 +147,12 @@ def _subject(request: ExportRequest) -> Subject:
         raise ExportError(f"{request.format_name} is chosen by validation images; none are given")
     with np.load(materials.validation) as validation:
         images, labels = validation["images"], validation["labels"]
+    observed = ranges.observe(prepared, np.load(materials.calibration), materials.percentile)
+    if materials.percentile is None:
+        observed = learnt.in_place_of(observed, prepared, materials.model.parent)
     return Subject(
         prepared,
-        ranges.observe(prepared, np.load(materials.calibration), materials.percentile),
+        observed,
         Recipe(weights, options.get("rounding", "min_max"), options["io"]),
         images,
         labels,

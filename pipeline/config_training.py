@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from pipeline.config_base import Fraction, Undeciding
 from pipeline.config_distillation import Distillation
 from pipeline.config_fine_tuning import BegunFrom
+from pipeline.config_quantization import QuantizationAware
 
 Strategy = Literal["auto", "none", "mirrored", "multi_worker"]
 
@@ -48,6 +49,7 @@ class TrainSection(BegunFrom):
     checkpoint_every_steps: Annotated[int, Field(ge=1), Undeciding()] | None = None
     distillation: Distillation | None = None
     strategy: Annotated[Strategy, Undeciding()] = "auto"
+    quantization_aware: QuantizationAware = QuantizationAware()
 
     @model_validator(mode="after")
     def _nesterov_needs_sgd(self) -> "TrainSection":
@@ -73,6 +75,29 @@ class TrainSection(BegunFrom):
             )
         return self
 
+    @model_validator(mode="after")
+    def _eight_bits_can_be_imitated(self) -> "TrainSection":
+        if not self.quantization_aware.enabled:
+            return self
+        if self.model_file:
+            raise ValueError("quantization_aware trains, and model_file does not; leave out one")
+        if self.fine_tuning.trains_nothing:
+            raise ValueError(
+                "fine_tuning.head: nearest_mean trains nothing, in 8 bits neither; leave out one "
+                "of it and quantization_aware"
+            )
+        if self.precision.startswith("mixed"):
+            raise ValueError(
+                f"quantization_aware needs float32 to imitate 8 bits, not {self.precision}; "
+                "set precision: float32, or leave it out"
+            )
+        if self.epochs < 2:
+            raise ValueError(
+                "quantization_aware needs an epoch in float32 and one in 8 bits; set epochs to 2 "
+                "or more"
+            )
+        return self
+
     def outside_files(self) -> dict[str, Path]:
         """Those of the model, and the teacher's."""
         teacher = {"teacher": self.distillation.teacher_file} if self.distillation else {}
@@ -85,6 +110,8 @@ class TrainSection(BegunFrom):
             return "jit_compile: true"
         if self.initial_weights is not None:
             return "initial_weights"
+        if self.quantization_aware.enabled:
+            return "quantization_aware"
         return "distillation" if self.distillation else None
 
     @model_validator(mode="after")

@@ -5,7 +5,6 @@ With `train.model_file` it takes that model as it is instead.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from export.model_files import model_file
@@ -15,6 +14,7 @@ from pipeline.data.dataset import steps_per_epoch
 from pipeline.data.description import Description
 from pipeline.errors import StageError
 from pipeline.stages import StageContext, StageResult
+from pipeline.training import compressing
 from pipeline.training.callbacks import (
     KeepBest,
     ShowProgress,
@@ -51,25 +51,25 @@ def _train(context: StageContext) -> StageResult:
     teacher = _teacher(context, dataset, splits)
     devices = choose_devices(config.train)
     execution = decide_execution(devices.allow(config), dataset.image_shape, splits.num_classes)
-    model = create_model(config, dataset.image_shape, splits.num_classes, execution.policy)
+    network = create_model(config, dataset.image_shape, splits.num_classes, execution.policy)
     untrained = model_file.load(context.inputs["build"] / model_file.MODEL)
-    model.set_weights(untrained.get_weights())
+    network.set_weights(untrained.get_weights())
     for line in (f"{execution.policy} on {execution.reason}", *devices.lines, place):
         context.progress.line(line)
-    lineage = begin(model, config.train, dataset.classes, context.progress.line)
-    model = share_out(model, devices.strategy)
+    lineage = begin(network, config.train, dataset.classes, context.progress.line)
+    model = share_out(compressing.for_training(network, config.train), devices.strategy)
     if teacher and config.train.distillation:
         learn_from(teacher.model, model, config.train.distillation)
     if config.train.fine_tuning.trains_nothing:
         return _set_means(context, model, untrained, splits, dataset.classes, lineage)
     with deterministic(config.train.deterministic):
-        best = KeepBest(config.train.monitor)
+        best = KeepBest(config.train.monitor, compressing.first_candidate(config.train))
         try:
             _fit(model, context, splits, execution, best, devices)
         except DivergedError as error:
             kept = keep_last_good(untrained, best, context.scratch)
             raise StageError(f"{error}; {kept}") from error
-    _save_float32(untrained, best, context.output / model_file.MODEL)
+    compressing.publish(model, best.weights, untrained, context.output)
     facts = {**lineage, **(teacher.facts() if teacher else {})}
     result = _result(config, execution, best, devices)
     return replace(result, metrics={**result.metrics, **facts})
@@ -137,12 +137,6 @@ def _resume(context: StageContext, execution: Execution, devices: Devices) -> Re
     if words := describe(resume, section.deterministic, section.epochs):
         say(words)
     return resume
-
-
-def _save_float32(untrained: Any, best: KeepBest, path: Path) -> None:
-    """Saves the best weights in the untrained model, whose layers compute in float32."""
-    untrained.set_weights(best.weights)
-    untrained.save(path)
 
 
 def _result(

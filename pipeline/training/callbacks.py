@@ -43,9 +43,10 @@ class ShowProgress(keras.callbacks.Callback):
 class KeepBest(keras.callbacks.Callback):
     """Keeps a copy of the weights of the epoch that did best on validation."""
 
-    def __init__(self, monitor: str) -> None:
+    def __init__(self, monitor: str, first_epoch: int = 0) -> None:
+        """Takes what to judge by, and the first epoch, from 0, that may be kept."""
         super().__init__()
-        self._monitor = monitor
+        self._monitor, self._first_epoch = monitor, first_epoch
         self._sign = 1 if monitor == "val_accuracy" else -1
         self._best_score = -np.inf
         self.epoch = -1
@@ -54,7 +55,7 @@ class KeepBest(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         score = self._sign * logs[self._monitor]
-        if score > self._best_score:
+        if epoch >= self._first_epoch and score > self._best_score:
             self._best_score = score
             self.epoch = epoch
             self.weights = self.model.get_weights()

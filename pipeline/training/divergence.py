@@ -83,7 +83,7 @@ def keep_last_good(untrained: Any, best: KeepBest, folder: Path) -> str:
     """Saves the best weights before a training diverged; says where, and how to use them."""
     if not best.weights:
         return "no epoch had ended well"
-    untrained.set_weights(best.weights)
+    untrained.set_weights(best.weights[: len(untrained.weights)])
     path, unfinished = folder / BEFORE, folder / f"unfinished-{BEFORE}"
     untrained.save(unfinished)
     unfinished.replace(path)

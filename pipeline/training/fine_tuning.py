@@ -53,4 +53,8 @@ def begin(
 def set_rates_of(model: Any, section: TrainSection, steps_per_epoch: int) -> None:
     """Gives the compiled model's optimizer the rate of each layer, where the config has any."""
     if section.initial_weights is not None:
-        set_rates(model, treatments(model, section.fine_tuning), steps_per_epoch)
+        set_rates(
+            model,
+            treatments(getattr(model, "network", model), section.fine_tuning),
+            steps_per_epoch,
+        )

@@ -17,6 +17,7 @@ from pipeline.data.records import Shards, open_split
 from pipeline.data.splits import stratified_sample
 from pipeline.errors import ConfigError
 from pipeline.sources import LabelledImages
+from pipeline.training import compressing
 from pipeline.training.callbacks import AverageWeights, StopEarly
 from pipeline.training.distributed_fitting import scope_of
 from pipeline.training.fine_tuning import set_rates_of
@@ -155,8 +156,15 @@ def _all_callbacks(
     if section.ema_momentum is not None:
         asked_for.append(AverageWeights())
     if section.early_stopping_patience is not None:
-        asked_for.append(StopEarly(section.monitor, patience=section.early_stopping_patience))
-    every = [*asked_for, *callbacks]
+        asked_for.append(
+            StopEarly(
+                section.monitor,
+                patience=section.early_stopping_patience,
+                start_from_epoch=compressing.first_candidate(section),
+            )
+        )
+    first_epoch = resume.place[0] if resume else 0
+    every = [*asked_for, *compressing.callbacks(section, first_epoch), *callbacks]
     if resume is None:
         return every
     return [*every, SaveCheckpoints(resume, every, section.checkpoint_every_steps)]

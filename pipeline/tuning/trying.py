@@ -15,6 +15,9 @@ from pipeline.training.model_creation import create_model
 from pipeline.training.precision import Execution
 from pipeline.tuning.finished import TrialValues
 
+# Trials are too short to make a network smaller; they are compared without.
+PLAIN = {"train.quantization_aware.enabled": False}
+
 
 @dataclass(frozen=True)
 class Material:
@@ -34,7 +37,7 @@ class Material:
 
     def score(self, values: TrialValues, epochs: int, execution: Execution) -> float:
         """The objective of the best epoch."""
-        tried = with_values(self.config, {**values, "train.epochs": epochs})
+        tried = with_values(self.config, {**values, "train.epochs": epochs, **PLAIN})
         objective = tried.tune.objective
         shape, num_classes = self.dataset.image_shape, self.dataset.num_classes
         model = create_model(tried, shape, num_classes, execution.policy)

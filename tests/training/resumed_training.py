@@ -19,6 +19,7 @@ from pipeline.config import (
 from pipeline.data import description, records, sharding
 from pipeline.data.description import Description
 from pipeline.sources import LabelledImages
+from pipeline.training import compressing
 from pipeline.training.callbacks import KeepBest, WriteHistory
 from pipeline.training.checkpoint import CheckpointFile
 from pipeline.training.determinism import deterministic
@@ -93,7 +94,8 @@ def make_model() -> keras.Model:
             keras.layers.Activation("relu"),
             keras.layers.Flatten(),
             keras.layers.Dropout(0.3),
-            keras.layers.Dense(CLASSES, activation="softmax"),
+            keras.layers.Dense(CLASSES),
+            keras.layers.Activation("softmax"),
         ]
     )
 
@@ -109,7 +111,8 @@ def train(config: PipelineConfig, splits: Splits, folder: Path, *callbacks, bega
     `began` is told from which epoch and step.
     """
     folder.mkdir(exist_ok=True)
-    model, best = make_model(), KeepBest(config.train.monitor)
+    model = compressing.for_training(make_model(), config.train)
+    best = KeepBest(config.train.monitor, compressing.first_candidate(config.train))
     file = CheckpointFile(folder)
     resume = Resume(file, "same", "here", file.read("same", print))
     if began is not None:

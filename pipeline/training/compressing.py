@@ -1,0 +1,57 @@
+"""What `train` does so that a network becomes smaller: what to train, and what to publish of it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from export.model_files import model_file
+from export.quantizing import learnt
+from pipeline.config import TrainSection
+from pipeline.training.quantization_aware.twin import BeginRounding, Twin
+
+
+def for_training(network: keras.Sequential, section: TrainSection) -> keras.Sequential:
+    """What `fit` is to train in place of the network, whose weights it has first of all.
+
+    Raises:
+        ConfigError: the network has a layer that the config's way to shrink does not know.
+    """
+    return Twin(network) if section.quantization_aware.enabled else network
+
+
+def first_candidate(section: TrainSection) -> int:
+    """The first epoch, from 0, whose weights may be kept: those before it are not as small."""
+    aware = section.quantization_aware
+    return aware.begin_epoch(section.epochs) if aware.enabled else 0
+
+
+def callbacks(section: TrainSection, first_epoch: int) -> list[Any]:
+    """What makes the network smaller on the way, where training begins with an epoch."""
+    aware = section.quantization_aware
+    if not aware.enabled:
+        return []
+    return [BeginRounding(aware.begin_epoch(section.epochs), first_epoch)]
+
+
+def publish(
+    trained: keras.Sequential,
+    weights: Sequence[np.ndarray],
+    untrained: keras.Sequential,
+    folder: Path,
+) -> None:
+    """Saves the float32 model and, if training learnt them, its ranges.
+
+    Args:
+        trained: what `for_training` gave.
+        weights: of it, the best.
+        untrained: the network with its layers in float32; gets the weights.
+        folder: the artifact.
+    """
+    untrained.set_weights(weights[: len(untrained.weights)])
+    untrained.save(folder / model_file.MODEL)
+    if isinstance(trained, Twin):
+        trained.set_weights(weights)
+        learnt.write(trained.learnt(), folder)
