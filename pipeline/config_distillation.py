@@ -14,7 +14,7 @@ class Distillation(Section):
     """Learning from a trained model besides the labels (Hinton et al. 2015, arXiv:1503.02531).
 
     Attributes:
-        teacher: a train artifact's folder, or a `.keras` file.
+        teacher: a train artifact's folder or key, or a `.keras` file.
         temperature: both models' logits are divided by it before they are compared; the higher,
             the more the classes count that the teacher thinks unlikely.
         teacher_share: how much of the loss comes from the teacher; the rest comes from the labels.

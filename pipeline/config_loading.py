@@ -40,6 +40,7 @@ SET_BY_TUNE = {
     "train.precision": "the machine",
     "train.jit_compile": "the machine",
     "train.deterministic": "the config",
+    "train.members": "the config",
     "train.checkpoint_every_steps": "the config",
 }
 LONGEST_SHOWN = 80
@@ -71,6 +72,8 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> PipelineConfig:
     _check_views(config, layers)
     _check_teacher(config, layers)
     _check_means(config, layers)
+    for preset in config.train.member_presets:
+        with_preset(config, preset)
     return config
 
 
@@ -96,6 +99,19 @@ def with_values(config: PipelineConfig, values: Mapping[str, Any]) -> PipelineCo
         layer = merge(layer, nested(key.split("."), value), is_one_layer=True)
     merged = merge(config.model_dump(mode="json"), layer)
     return _validate(merged, [Layer(config.name, merged)])
+
+
+def with_preset(config: PipelineConfig, preset: str) -> PipelineConfig:
+    """The config with another network, and those options of `model` that it has.
+
+    Raises:
+        ConfigError: an option does not suit the preset.
+    """
+    values = config.model_dump(mode="json")
+    known = plugins.load(plugins.MODELS, preset).Options.model_fields
+    options = {name: value for name, value in values["model"].items() if name in known}
+    values["model"] = {**options, "preset": preset}
+    return _validate(values, [Layer(config.name, values)])
 
 
 def _validate(values: Mapping[str, Any], layers: Sequence[Layer]) -> PipelineConfig:

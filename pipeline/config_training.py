@@ -7,13 +7,14 @@ from pydantic import Field, model_validator
 
 from pipeline.config_base import Fraction, Undeciding
 from pipeline.config_distillation import Distillation
+from pipeline.config_ensemble import Members
 from pipeline.config_fine_tuning import BegunFrom
 from pipeline.config_quantization import QuantizationAware
 
 Strategy = Literal["auto", "none", "mirrored", "multi_worker"]
 
 
-class TrainSection(BegunFrom):
+class TrainSection(BegunFrom, Members):
     """How to train; or, with a `model_file`, which trained model to take as it is.
 
     Attributes:
@@ -63,6 +64,17 @@ class TrainSection(BegunFrom):
             raise ValueError(
                 "model_file is taken as it is and learns from no teacher; leave out one of "
                 "model_file and distillation"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _members_are_trained(self) -> "TrainSection":
+        if self.members > 1 and self.model_file:
+            raise ValueError("model_file is taken as it is; leave out one of it and members")
+        if self.members > 1 and self.fine_tuning.trains_nothing:
+            raise ValueError(
+                "fine_tuning.head: nearest_mean trains nothing, so all members would be the same; "
+                "leave out one of it and members"
             )
         return self
 

@@ -51,9 +51,11 @@ def key_of(values: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _values(section: Section | Mapping[str, Section] | str) -> dict[str, Any] | str:
+def _values(section: Any) -> Any:
     """A part of the config as plain data without what decides nothing, such as places of files."""
-    if isinstance(section, str):
+    if isinstance(section, tuple):
+        return list(section)
+    if not isinstance(section, Section | Mapping):
         return section
     if isinstance(section, Mapping):
         return {name: _values(part) for name, part in section.items()}

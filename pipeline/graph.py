@@ -20,7 +20,8 @@ def _preset(config: PipelineConfig) -> tuple[str, ...]:
     if config.train.model_file:
         return ()
     searched = config.tune.space.get("model.preset") if config.tune.enabled else None
-    names = {config.model.preset, *(searched.choice if isinstance(searched, Choice) else ())}
+    found = searched.choice if isinstance(searched, Choice) else ()
+    names = {config.model.preset, *config.train.member_presets, *found}
     return tuple(f"{plugins.MODELS}.{name}" for name in sorted(names))
 
 
@@ -64,6 +65,7 @@ class Stage:
 PIXELS = ("numpy", "pillow", "scipy")
 KERAS = ("tensorflow", "keras")
 RUNTIMES = ("tensorflow", "ai-edge-litert", "onnxruntime", "tflite-micro")
+MEMBERS = ("train.members", "train.member_presets")
 TRAINING = ("model", "train", "augmentation")
 
 STAGES = (
@@ -76,7 +78,7 @@ STAGES = (
         _preset,
         _model_file,
     ),
-    Stage("build", ("ingest", "tune"), ("model",), KERAS, _preset),
+    Stage("build", ("ingest", "tune"), ("model", *MEMBERS), KERAS, _preset),
     Stage("train", ("ingest", "tune", "build"), TRAINING, KERAS, _preset, _model_file),
     Stage("evaluate", ("ingest", "train"), ("evaluate", "name"), KERAS),
     Stage(

@@ -50,6 +50,8 @@ class History:
 def read(path: Path, kept: Kept | None = None) -> History:
     """Reads the file; without the column `epoch`, epochs count from 1.
 
+    Of several members, each epoch has the mean of those that came to it, and all their seconds.
+
     Raises:
         DataError: a value is no number, or the file cannot be read.
     """
@@ -62,8 +64,25 @@ def read(path: Path, kept: Kept | None = None) -> History:
         raise DataError(
             f"{path}: no readable training history ({error}); make it again with --force train"
         ) from error
+    if "member" in columns:
+        columns = _over_members(columns)
     epochs = columns.pop("epoch", tuple(map(float, range(1, len(rows) + 1))))
     return History(epochs, columns, kept)
+
+
+def _over_members(columns: Mapping[str, tuple[float, ...]]) -> dict[str, tuple[float, ...]]:
+    of_rows = columns["epoch"]
+    epochs = sorted(set(of_rows))
+
+    def together(name: str, epoch: float) -> float:
+        values = [v for v, of in zip(columns[name], of_rows, strict=True) if of == epoch]
+        found = [value for value in values if math.isfinite(value)]
+        if not found:
+            return math.nan
+        return math.fsum(found) / (1 if name == "seconds" else len(found))
+
+    names = [name for name in columns if name != "member"]
+    return {name: tuple(together(name, epoch) for epoch in epochs) for name in names}
 
 
 def _number(text: str | None) -> float:

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import keras
 
+from pipeline.config import PipelineConfig
 from pipeline.data import description
 from pipeline.stages import StageContext, StageResult
 from pipeline.training.complexity import Complexity, measure
-from pipeline.training.model_creation import create_model
+from pipeline.training.ensemble import create_members, join, total
 
 
 def run(context: StageContext) -> StageResult:
@@ -18,15 +19,16 @@ def run(context: StageContext) -> StageResult:
         ConfigError: the images are too small for the preset.
     """
     data = description.read(context.inputs["ingest"])
-    model = create_model(context.config, data.image_shape, len(data.classes))
-    complexity = measure(model)
+    members = create_members(context.config, data.image_shape, len(data.classes))
+    complexity = total([measure(member) for member in members])
+    model = join(members)
     model.save(context.output / "model.keras")
     _write_summary(model, context.output / "summary.txt")
     (context.output / "model.json").write_text(
         json.dumps(complexity.to_json(), indent=2) + "\n", encoding="utf-8"
     )
     return StageResult(
-        summary=_describe(context.config.model.preset, complexity),
+        summary=_describe(_networks(context.config), complexity),
         metrics={
             "parameters": complexity.parameters,
             "multiply_accumulates": complexity.multiply_accumulates,
@@ -36,15 +38,24 @@ def run(context: StageContext) -> StageResult:
     )
 
 
-def _write_summary(model: keras.Sequential, path: Path) -> None:
+def _write_summary(model: keras.Model, path: Path) -> None:
     with path.open("w", encoding="utf-8") as file:
-        model.summary(line_length=100, print_fn=lambda text: print(text, file=file))
+        model.summary(
+            line_length=100, expand_nested=True, print_fn=lambda text: print(text, file=file)
+        )
 
 
-def _describe(preset: str, complexity: Complexity) -> str:
+def _networks(config: PipelineConfig) -> str:
+    """`lenet5`, or `2 members of lenet5, two_conv`."""
+    count, presets = config.train.members, config.train.member_presets
+    names = ", ".join(presets or (config.model.preset,))
+    return f"{count} members of {names}" if count > 1 else names
+
+
+def _describe(network: str, complexity: Complexity) -> str:
     flash, ram = complexity.flash_bytes["int8"] / 1000, complexity.ram_bytes["int8"] / 1000
     return (
-        f"{preset}: {complexity.parameters:,} parameters, "
+        f"{network}: {complexity.parameters:,} parameters, "
         f"{complexity.multiply_accumulates / 1e6:.1f} M multiply-accumulates, "
         f"about {flash:.0f} kB flash and {ram:.0f} kB RAM as int8"
     )

@@ -147,10 +147,12 @@ def _model(context: StageContext) -> str:
     """The file that was brought along, or the preset that was trained: a search may choose it."""
     if brought := context.config.train.model_file:
         return brought.name
-    manifest = provenance.read_manifest(context.inputs["train"])
+    manifest, section = provenance.read_manifest(context.inputs["train"]), context.config.train
     preset = manifest.get("config", {}).get("model", {}).get("preset", context.config.model.preset)
+    names = ", ".join(section.member_presets or (str(preset),))
+    network = f"{section.members} members of {names}" if section.members > 1 else names
     begun_from = manifest.get("metrics", {}).get("begun_from")
-    return f"{preset}, begun from {begun_from}" if begun_from else str(preset)
+    return f"{network}, begun from {begun_from}" if begun_from else network
 
 
 def _write_json(path: Path, values: object) -> None:

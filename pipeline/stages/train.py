@@ -1,6 +1,7 @@
 """train: trains the built network and keeps the weights that did best on validation.
 
-With `train.model_file` it takes that model as it is instead.
+With `train.model_file` it takes that model as it is instead, with `train.members` it joins
+several networks.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,7 @@ from pipeline.training.determinism import deterministic, machine
 from pipeline.training.distillation import Teacher, learn_from, read_teacher
 from pipeline.training.distributed_fitting import share_out
 from pipeline.training.divergence import DivergedError, StopOnDivergence, keep_last_good
+from pipeline.training.ensemble import train_members
 from pipeline.training.fine_tuning import begin
 from pipeline.training.fitting import Splits, fit, open_splits
 from pipeline.training.model_creation import create_model
@@ -40,6 +42,8 @@ def run(context: StageContext) -> StageResult:
     """Publishes `model.keras` (float32), and of training `history.csv` and TensorBoard logs."""
     if context.config.train.model_file:
         return import_model(context)
+    if context.config.train.members > 1:
+        return train_members(context, _train)
     return _train(context)
 
 

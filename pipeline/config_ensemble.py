@@ -1,0 +1,41 @@
+"""The keys of `train` that ask for several networks, whose answers are averaged."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, model_validator
+
+from pipeline import plugins
+from pipeline.config_base import Section
+
+MOST_MEMBERS = 100
+
+
+def _check_preset(name: str) -> str:
+    known = plugins.names(plugins.MODELS)
+    if name not in known:
+        raise ValueError(f"{name!r} is no preset. Available: {', '.join(known)}")
+    return name
+
+
+class Members(Section):
+    """How many networks are trained, each with a seed of its own.
+
+    Attributes:
+        members: the model gives the mean of this many networks' probabilities. The first has the
+            config's seed, each other the next one.
+        member_presets: members take these presets in turn, each with those options of `model`
+            that it has; `model.preset` for all where it is empty.
+    """
+
+    members: Annotated[int, Field(ge=1, le=MOST_MEMBERS)] = 1
+    member_presets: tuple[Annotated[str, AfterValidator(_check_preset)], ...] = ()
+
+    @model_validator(mode="after")
+    def _each_preset_has_a_member(self) -> "Members":
+        if len(self.member_presets) > self.members:
+            raise ValueError(
+                f"member_presets names {len(self.member_presets)} presets for {self.members} "
+                f"member{'s' if self.members > 1 else ''}; set members to "
+                f"{len(self.member_presets)} or more"
+            )
+        return self
