@@ -33,6 +33,7 @@ SMALL = (
     "tune.enabled=false",
     "model.preset=lenet5",
     "model.dropout=0.2",
+    *(f"augmentation.{name}=0" for name in ("rotation_degrees", "zoom_fraction", "shear_fraction")),
     "train.epochs=1",
     "train.batch_size=20",
     "train.precision=float32",
