@@ -109,8 +109,7 @@ def with_preset(config: PipelineConfig, preset: str) -> PipelineConfig:
     """
     values = config.model_dump(mode="json")
     known = plugins.load(plugins.MODELS, preset).Options.model_fields
-    options = {name: value for name, value in values["model"].items() if name in known}
-    values["model"] = {**options, "preset": preset}
+    values["model"] = {n: v for n, v in values["model"].items() if n in known} | {"preset": preset}
     return _validate(values, [Layer(config.name, values)])
 
 
@@ -255,9 +254,8 @@ def _check_teacher(config: PipelineConfig, layers: Sequence[Layer]) -> None:
     """Refuses a search whose networks would learn from no teacher."""
     if config.tune.enabled and config.train.distillation:
         raise ConfigError(
-            f"{origin(('train', 'distillation'), layers)}: train.distillation does not go with "
-            "tune.enabled: a search trains without the teacher. Search first, put what it finds "
-            "into the config, and distil with tune.enabled=false"
+            f"{origin(('train', 'distillation'), layers)}: train.distillation does not go with tune"
+            ": a search has no teacher. Put what it finds into the config; set tune.enabled=false"
         )
 
 
