@@ -11,7 +11,7 @@ import pytest
 
 from export.formats import formats
 from pipeline import cli, environment, graph, runner
-from pipeline.commands import making
+from pipeline.commands import joining, making
 from pipeline.errors import ExportError, StageError
 from pipeline.plugins import ROOT
 from pipeline.stages import StageResult
@@ -328,3 +328,37 @@ def test_the_version_is_that_of_the_code_and_its_libraries(call):
     assert (ended.code, ended.err) == (0, "")
     assert ended.out.startswith(f"Evenkeel, commit {environment.git_commit() or 'unknown'}; ")
     assert ended.out.endswith(f"tensorflow {version('tensorflow')}, keras {version('keras')}\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--join", "host:1", "--dry-run"], "--join stands alone; drop the options that choose"),
+        (["--join", "host:1", "tune.enabled=false"], "--join: mnist has no search; set tune.enab"),
+        (["--join", "4400"], "--join: '4400' is no address; expected host:port, such as 10.0.0.7"),
+    ],
+)
+def test_what_cannot_be_joined_is_refused_before_anything_is_made(call, arguments, message):
+    done = call("run", *arguments)
+    assert done.code == 2
+    assert done.err.startswith(f"error  {message}")
+    assert done.err.count("\n") == 1
+    assert not done.folder.exists()
+
+
+def test_joining_makes_the_images_and_no_more_and_says_what_ran_here(call, stages, monkeypatch):
+    joined = []
+
+    def join(config, images, address):
+        joined.append((config.name, images.parent.name, address))
+        return 3
+
+    fake = SimpleNamespace(import_module=lambda name: SimpleNamespace(join=join))
+    monkeypatch.setattr(joining, "importlib", fake)
+    done = call("run", "--join", "10.0.0.7:4400")
+    assert done.code == 0
+    assert joined == [("mnist", "ingest", "10.0.0.7:4400")]
+    assert "joins the search at 10.0.0.7:4400" in done.out
+    assert done.out.endswith("the search is over; 3 of its trials ran here\n")
+    assert (done.folder / "ingest").is_dir()
+    assert not (done.folder / "tune").exists()

@@ -16,7 +16,8 @@ from export.child import LOG_LINE
 from pipeline.config import PipelineConfig
 from pipeline.errors import ConfigError, StageError
 from pipeline.plugins import ROOT
-from pipeline.tuning import worker
+from pipeline.tuning import starting
+from pipeline.tuning.worker import MARK
 
 MOST_LOSSES = 3
 
@@ -137,7 +138,7 @@ class Crew:
         paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", worker.__name__, str(task)],
+                [sys.executable, "-m", starting.__name__, str(task)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -154,7 +155,7 @@ def threads_of_each(workers: int) -> int:
 
 
 def _begun(member: _Member) -> int:
-    return len(list(member.folder.glob(worker.MARK.format("*"))))
+    return len(list(member.folder.glob(MARK.format("*"))))
 
 
 def _last_words(member: _Member) -> str:

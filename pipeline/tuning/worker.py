@@ -1,7 +1,4 @@
-"""A worker of a shared search: asks the chief for trials, trains them, and tells their scores.
-
-`python -m pipeline.tuning.worker task.json`; the crew that starts it writes that file.
-"""
+"""A worker of a shared search: asks the chief for trials, trains them, and tells their scores."""
 
 import json
 import os
@@ -133,6 +130,7 @@ def _in_words(error: Any, address: str) -> PipelineError:
 
 
 def main(task: Path) -> None:
+    """Runs the process of a worker; the crew wrote the file."""
     given = json.loads(task.read_text(encoding="utf-8"))
     end_with_parent(given["parent"])
     try:
@@ -140,7 +138,3 @@ def main(task: Path) -> None:
     except PipelineError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(error.exit_code)
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))

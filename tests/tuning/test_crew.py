@@ -24,7 +24,7 @@ def start(tmp_path, monkeypatch):
     def create(code, count=2):
         (tmp_path / "told.py").write_text(f"import os, pathlib, signal, sys\n{code}\n")
         monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-        monkeypatch.setattr(crew, "worker", SimpleNamespace(__name__="told", MARK="trial-{}"))
+        monkeypatch.setattr(crew, "starting", SimpleNamespace(__name__="told"))
         config = load_config(ROOT / "configs" / "mnist.yaml", [f"tune.workers={count}"])
         folder = tmp_path / "crew"
         folder.mkdir()

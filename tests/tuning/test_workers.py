@@ -10,7 +10,7 @@ from pipeline.config_loading import load_config
 from pipeline.errors import ConfigError
 from pipeline.plugins import ROOT
 from pipeline.stages import StageContext, ingest, tune
-from pipeline.tuning import worker
+from pipeline.tuning import starting
 from pipeline.tuning.shared import SharedSearch
 from tests.training.test_stages import SMALL, SilentProgress
 
@@ -38,7 +38,7 @@ def workers_of_this_process():
     """Process ids of the children that run the worker's module."""
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            is_worker = worker.__name__.encode() in (folder / "cmdline").read_bytes()
+            is_worker = starting.__name__.encode() in (folder / "cmdline").read_bytes()
             parent = (folder / "stat").read_text().rpartition(")")[2].split()[1]
         except OSError:
             continue
