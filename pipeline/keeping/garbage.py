@@ -9,6 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from pipeline import graph
+from pipeline.artifact_names import learnt_from
 from pipeline.artifacts.artifact import KEY, Artifact, open_artifact
 from pipeline.artifacts.leftovers import REPLACED, has_ended, left_in, machine_of
 from pipeline.artifacts.owner import this_process
@@ -163,8 +164,9 @@ def _with_inputs(store: ArtifactStore, used: Iterable[Use]) -> set[Use]:
 
 def _inputs(store: ArtifactStore, path: Path) -> list[Use]:
     try:
-        inputs = open_artifact(path).manifest["inputs"]
-        return [(name, str(identity["key"])) for name, identity in inputs.items()]
+        manifest = open_artifact(path).manifest
+        inputs = [(name, str(identity["key"])) for name, identity in manifest["inputs"].items()]
+        return [*inputs, *learnt_from(manifest)]
     except DamagedArtifactError as error:
         if not path.is_dir():  # a rival has just deleted it
             return []

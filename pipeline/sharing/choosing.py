@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pipeline import graph
+from pipeline.artifact_names import learnt_from
 from pipeline.artifacts.artifact import Artifact
 from pipeline.errors import ConfigError, MissingArtifactError
 from pipeline.runs import Run, named
@@ -98,7 +99,8 @@ def _with_inputs(place: Place, artifacts: Iterable[Artifact]) -> tuple[Artifact,
     waiting = list(artifacts)
     found: dict[Use, Artifact | None] = {(each.stage, each.key): each for each in waiting}
     while waiting:
-        for stage, identity in waiting.pop().manifest["inputs"].items():
+        artifact = waiting.pop()
+        for stage, identity in artifact.manifest["inputs"].items():
             use = (stage, str(identity["key"]))
             if use in found:
                 continue
@@ -107,5 +109,9 @@ def _with_inputs(place: Place, artifacts: Iterable[Artifact]) -> tuple[Artifact,
             found[use] = made_from if is_same else None
             if made_from and is_same:
                 waiting.append(made_from)
+        for use in learnt_from(artifact.manifest):
+            if use not in found and (found_by_key := place.find(*use)):
+                found[use] = found_by_key
+                waiting.append(found_by_key)
     whole = [artifact for artifact in found.values() if artifact]
     return tuple(sorted(whole, key=lambda each: (graph.NAMES.index(each.stage), each.key)))

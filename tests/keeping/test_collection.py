@@ -31,7 +31,7 @@ class Folder:
     def __init__(self, root):
         self.store = ArtifactStore(root)
 
-    def artifact(self, stage, letter, *inputs, day=1, config="mnist"):
+    def artifact(self, stage, letter, *inputs, day=1, config="mnist", **train):
         with self.store.staging(stage, letter * 16) as folder:
             (folder / "logs").mkdir()
             (folder / "model.keras").write_text(f"{stage} {letter}")
@@ -44,7 +44,7 @@ class Folder:
                 "inputs": {each.stage: each.identity for each in inputs},
                 "ingredients": {},
                 "metrics": {},
-                "config": {"name": config},
+                "config": {"name": config, "train": train},
             }
             return self.store.publish(folder, manifest)
 
@@ -141,6 +141,14 @@ def test_what_a_kept_artifact_was_made_from_stays_though_no_run_links_to_it(fold
     train = folder.artifact("train", "b", images)
     folder.run(folder.artifact("export", "c", train))
     assert folder.garbage(ALL) == []
+
+
+def test_what_a_kept_model_learnt_from_stays_though_no_run_links_to_it(folder):
+    ancestor, _ = folder.artifact("train", "a"), folder.artifact("train", "b")
+    tuned = folder.artifact("train", "c", initial_weights=str(ancestor.path), day=2)
+    folder.run(tuned, day=3)
+    assert folder.collect() == ["unused train b"]
+    assert sorted(folder.inside("train")) == [ancestor.key, tuned.key]
 
 
 def test_what_a_stopped_run_made_stays_until_a_later_run_of_its_config(folder):

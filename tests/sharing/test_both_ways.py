@@ -114,6 +114,20 @@ def test_a_run_brings_what_its_artifacts_were_made_from(sharing, url):
     assert sharing.pull(url)[0].artifacts == 6
 
 
+def test_a_run_brings_the_model_that_its_own_began_from(sharing, folder):
+    def save(context):
+        (context.output / "model.keras").write_text("weights")
+
+    sharing.project.actions["train"] = save
+    sharing.run("train.epochs=3")
+    ancestor = sharing.project.artifact("train", NO_SEARCH, "train.epochs=3")
+    sharing.near.discard_run(list_runs(sharing.near)[-1].name)
+    sharing.run(f"train.initial_weights={ancestor.path}")
+    pushed = sharing.push(folder / "far")
+    assert (pushed.artifacts, pushed.runs) == (6 + 1, 1)
+    assert sharing.pull(folder / "far")[1].intact("train", ancestor.key).manifest
+
+
 def test_what_was_made_anew_since_is_not_what_it_was_made_from(sharing, folder):
     record = {**list_runs(sharing.near)[0].record}
     sharing.near.discard_run(list_runs(sharing.near)[0].name)
