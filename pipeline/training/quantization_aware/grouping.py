@@ -61,7 +61,10 @@ def _first(waiting: list[keras.Layer]) -> Block:
 
 
 def _is_linear(layer: Any) -> bool:
-    return isinstance(layer, tuple(KINDS)) and layer.activation is keras.activations.linear
+    return (
+        isinstance(layer, tuple(KINDS))
+        and getattr(layer, "activation", None) is keras.activations.linear
+    )
 
 
 def _is_norm(waiting: Sequence[keras.Layer]) -> bool:
