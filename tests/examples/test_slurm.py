@@ -56,6 +56,12 @@ def test_the_program_takes_every_command_line(stand_ins, made, capsys):
         assert call[call.index("--stage") + 1] in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("variables", "cores"), [({"SLURM_CPUS_PER_TASK": "4"}, "4"), ({}, "1")])
+def test_the_program_gets_the_cores_of_its_job(stand_ins, variables, cores):
+    stand_ins.add("srun", "echo $SRUN_CPUS_PER_TASK")
+    assert stand_ins.run("bash", SLURM / "stage.sbatch", **variables).stdout == f"{cores}\n"
+
+
 @pytest.mark.parametrize("code", [0, 1, 2, 3, 143])
 def test_a_job_ends_as_its_stage_did(stand_ins, code):
     stand_ins.add("srun", f"exit {code}")
