@@ -124,6 +124,8 @@ class TrainSection(BegunFrom, Members):
             return "initial_weights"
         if self.quantization_aware.enabled:
             return "quantization_aware"
+        if self.members > 1:
+            return "members"
         return "distillation" if self.distillation else None
 
     @model_validator(mode="after")

@@ -4,6 +4,7 @@ import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -11,6 +12,7 @@ from pipeline import environment, graph, library_trouble
 from pipeline.artifacts.artifact import Artifact
 from pipeline.artifacts.guarding import refuse_damaged, refuse_gone, refuse_replaced
 from pipeline.artifacts.store import ArtifactStore
+from pipeline.cluster import is_assistant
 from pipeline.config import PipelineConfig
 from pipeline.config_loading import with_values
 from pipeline.disk_trouble import trouble_is_a_stage_error
@@ -108,6 +110,8 @@ def _make(
     def waiting() -> None:
         watcher.warned(f"{name}: another run is making the same artifact; waiting for it")
 
+    if name == "train" and is_assistant(config.train):
+        return _assist(config, store, step, inputs, watcher)
     with trouble_is_a_stage_error(name, store.root), store.lock(name, step.key, waiting):
         made_meanwhile = _find_or_set_aside(store, step, inputs, watcher)
         if made_meanwhile:
@@ -116,14 +120,7 @@ def _make(
         watcher.started(step)
         start = monotonic()
         with store.staging(name, step.key) as folder:
-            context = StageContext(
-                config=_with_tuned_values(config, inputs),
-                inputs={n: artifact.path for n, artifact in inputs.items()},
-                output=folder,
-                scratch=store.scratch(name, step.key),
-                progress=watcher.progress,
-                identity=key_of({"key": step.key, **{n: a.identity for n, a in inputs.items()}}),
-            )
+            context = _context(config, store, step, inputs, folder, watcher.progress)
             result = _run(step, context)
             refuse_replaced(store, inputs)
             seconds = monotonic() - start
@@ -136,6 +133,47 @@ def _make(
             artifact = store.publish(folder, manifest)
         watcher.finished(step, artifact, seconds)
         return artifact
+
+
+def _context(
+    config: PipelineConfig,
+    store: ArtifactStore,
+    step: Step,
+    inputs: Mapping[str, Artifact],
+    folder: Path,
+    progress: Progress,
+) -> StageContext:
+    return StageContext(
+        config=_with_tuned_values(config, inputs),
+        inputs={n: artifact.path for n, artifact in inputs.items()},
+        output=folder,
+        scratch=store.scratch(step.stage.name, step.key),
+        progress=progress,
+        identity=key_of({"key": step.key, **{n: a.identity for n, a in inputs.items()}}),
+    )
+
+
+def _assist(
+    config: PipelineConfig,
+    store: ArtifactStore,
+    step: Step,
+    inputs: Mapping[str, Artifact],
+    watcher: Watcher,
+) -> Artifact:
+    """Takes part in the work of another process, which publishes it; gives that."""
+    name = step.stage.name
+    watcher.started(step)
+    with trouble_is_a_stage_error(name, store.root):
+        with store.staging(name, step.key) as folder:
+            _run(step, _context(config, store, step, inputs, folder, watcher.progress))
+        with store.lock(name, step.key):  # until the other has published
+            made = store.find(name, step.key)
+    if made is None:
+        raise StageError(
+            f"{name}: the first worker of the job did not publish; see what it says, and whether "
+            f"{store.root} is the same folder there"
+        )
+    return made
 
 
 def _run(step: Step, context: StageContext) -> StageResult:

@@ -3,6 +3,7 @@
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +15,7 @@ from pipeline import graph, runs, tables
 from pipeline.artifact_names import with_folders
 from pipeline.artifacts.artifact import Artifact
 from pipeline.artifacts.store import ArtifactStore
+from pipeline.cluster import is_assistant
 from pipeline.commands.joining import join_search
 from pipeline.commands.options import (
     DEFAULT_ARTIFACTS,
@@ -113,6 +115,9 @@ def export(
 
 
 def _carry_out(loaded: PipelineConfig, store: ArtifactStore, selection: Selection) -> None:
+    if is_assistant(loaded.train):
+        _assist(loaded, store, selection)
+        return
     started = datetime.now(UTC)
     steps = execute(loaded, store, selection, watcher())
     if all(step.reason == UNCHANGED for step in steps):
@@ -120,6 +125,15 @@ def _carry_out(loaded: PipelineConfig, store: ArtifactStore, selection: Selectio
     recorded = runs.record_run(store, loaded, steps, started)
     tables.show_run(console, recorded)
     _end_by_verdict(steps)
+
+
+def _assist(loaded: PipelineConfig, store: ArtifactStore, selection: Selection) -> None:
+    """Comes as far as training; the first worker of the job does the rest, and records it."""
+    if graph.NAMES.index(selection.first) <= graph.NAMES.index("train"):
+        last = min(selection.last, "train", key=graph.NAMES.index)
+        execute(loaded, store, replace(selection, last=last), watcher())
+        store.drop_claim()
+    console.print("This worker of the job has done its part; the first one does the rest.")
 
 
 def _call(config: Path, artifacts: Path, overrides: Sequence[str]) -> str:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from export.model_files import model_file
+from pipeline.cluster import job_of
 from pipeline.config import PipelineConfig
 from pipeline.data import description
 from pipeline.data.dataset import steps_per_epoch
@@ -22,7 +23,6 @@ from pipeline.training.callbacks import (
     WriteHistory,
     WriteTensorBoard,
 )
-from pipeline.training.checkpoint import CheckpointFile
 from pipeline.training.determinism import deterministic, machine
 from pipeline.training.distillation import Teacher, learn_from, read_teacher
 from pipeline.training.distributed_fitting import share_out
@@ -30,6 +30,7 @@ from pipeline.training.divergence import DivergedError, StopOnDivergence, keep_l
 from pipeline.training.ensemble import train_members
 from pipeline.training.fine_tuning import begin
 from pipeline.training.fitting import Splits, fit, open_splits
+from pipeline.training.joint_process import train_in_child
 from pipeline.training.model_creation import create_model
 from pipeline.training.model_import import import_model
 from pipeline.training.nearest_mean import set_nearest_mean, write_no_history
@@ -44,16 +45,18 @@ def run(context: StageContext) -> StageResult:
         return import_model(context)
     if context.config.train.members > 1:
         return train_members(context, _train)
+    if job := job_of(context.config.train):
+        return train_in_child(_train, context, job)
     return _train(context)
 
 
 def _train(context: StageContext) -> StageResult:
     config = context.config
+    devices = choose_devices(config.train)
     folder = context.inputs["ingest"]
     dataset = description.read(folder)
     splits, place = open_splits(folder, config.train.memory_limit_mib, dataset.num_classes)
     teacher = _teacher(context, dataset, splits)
-    devices = choose_devices(config.train)
     execution = decide_execution(devices.allow(config), dataset.image_shape, splits.num_classes)
     network = create_model(config, dataset.image_shape, splits.num_classes, execution.policy)
     untrained = model_file.load(context.inputs["build"] / model_file.MODEL)
@@ -71,7 +74,8 @@ def _train(context: StageContext) -> StageResult:
         try:
             _fit(model, context, splits, execution, best, devices)
         except DivergedError as error:
-            kept = keep_last_good(untrained, best, context.scratch)
+            folder = context.scratch if devices.writes else context.output
+            kept = keep_last_good(untrained, best, folder)
             raise StageError(f"{error}; {kept}") from error
     compressing.publish(model, best.weights, untrained, context.output)
     facts = {**lineage, **(teacher.facts() if teacher else {})}
@@ -135,9 +139,10 @@ def _resume(context: StageContext, execution: Execution, devices: Devices) -> Re
     """Where a killed training of the same left off, which is said, or the beginning."""
     section, say = context.config.train, context.progress.line
     fingerprint = f"{context.identity} {execution.policy}"
-    file = CheckpointFile(context.scratch)
+    file = devices.checkpoints(context.scratch)
     where = devices.place_of(machine())
     resume = Resume(file, fingerprint, where, file.read(fingerprint, say))
+    devices.agree(f"{fingerprint} {resume.place}")
     if words := describe(resume, section.deterministic, section.epochs):
         say(words)
     return resume

@@ -2,11 +2,15 @@
 
 from dataclasses import dataclass
 from functools import cache
+from hashlib import sha256
+from pathlib import Path
 
 import tensorflow as tf
 
+from pipeline.cluster import Cluster, job_of
 from pipeline.config import PipelineConfig, TrainSection
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, StageError
+from pipeline.training.checkpoint import Checkpoint, CheckpointFile
 
 
 @dataclass(frozen=True)
@@ -16,10 +20,44 @@ class Devices:
     Attributes:
         words: for a person: `none`, or what kind of strategy on what.
         strategy: TensorFlow's; None where one device trains alone.
+        job: the other processes that take part; None where none do.
     """
 
     words: str = "none"
     strategy: tf.distribute.Strategy | None = None
+    job: Cluster | None = None
+
+    @property
+    def writes(self) -> bool:
+        """Whether this process keeps what others may go on from: one of a job does."""
+        return self.job is None or self.job.is_chief
+
+    def checkpoints(self, folder: Path) -> CheckpointFile:
+        """Where training goes on from; only one process of a job writes there."""
+        return CheckpointFile(folder) if self.writes else ReadOnly(folder)
+
+    def agree(self, text: str) -> None:
+        """Compares a text with those of the others in the job.
+
+        Raises:
+            StageError: they differ.
+        """
+        if self.strategy is None or self.job is None:
+            return
+        token = int(sha256(text.encode()).hexdigest()[:6], 16)
+
+        @tf.function
+        def gather() -> tf.Tensor:
+            context = tf.distribute.get_replica_context()
+            return context.all_gather(tf.identity(tf.constant([token])), axis=0)
+
+        found = self.strategy.experimental_local_results(self.strategy.run(gather))[0]
+        if set(found.numpy().tolist()) != {token}:
+            raise StageError(
+                f"train: {self.job.name} has other inputs, another precision or another "
+                "checkpoint than the rest; call the same command with the same code on all, with "
+                "--artifacts on a disk that they share, and train.precision other than auto"
+            )
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -38,12 +76,23 @@ class Devices:
         return f"{machine}, {self.words}" if self.strategy else machine
 
 
+class ReadOnly(CheckpointFile):
+    """Checkpoints that another process writes."""
+
+    def write(self, checkpoint: Checkpoint) -> None:
+        pass
+
+
 def choose_devices(section: TrainSection) -> Devices:
-    """Obeys `train.strategy`; `auto` takes all GPUs unless the config needs one alone.
+    """Obeys `train.strategy`; `auto` takes what there is, unless the config needs one alone.
+
+    In a job it waits until all its processes are there; nothing of TensorFlow may run before.
 
     Raises:
         ConfigError: the config asks for several devices, and there is one.
     """
+    if job := job_of(section):
+        return _joined(job)
     gpus = [device.name for device in tf.config.list_logical_devices("GPU")]
     wants_one = section.strategy == "none" or (section.strategy == "auto" and section.alone)
     if wants_one or (section.strategy == "auto" and len(gpus) < 2):
@@ -62,3 +111,16 @@ def choose_devices(section: TrainSection) -> Devices:
 def _mirrored(names: tuple[str, ...]) -> tf.distribute.Strategy:
     """One for the whole process: TensorFlow numbers the sums of each from 1, and mixes them up."""
     return tf.distribute.MirroredStrategy(names)
+
+
+def _joined(job: Cluster) -> Devices:
+    kinds = tf.distribute.experimental.CommunicationImplementation
+    has_gpu = bool(tf.config.list_physical_devices("GPU"))
+    options = tf.distribute.experimental.CommunicationOptions(
+        implementation=kinds.AUTO if has_gpu else kinds.RING
+    )
+    strategy = tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
+    words = f"multi_worker on {len(job.workers)} workers"
+    if strategy.num_replicas_in_sync > len(job.workers):
+        words += f" with {strategy.num_replicas_in_sync} GPUs"
+    return Devices(words, strategy, job)

@@ -1,6 +1,10 @@
-"""Trainings on several devices, each to be run in a process of its own; they answer in JSON."""
+"""Trainings on several devices, each to be run in a process of its own.
+
+They answer in JSON, by the names of the functions: `mirrored FOLDER`, `joined FOLDER`.
+"""
 
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -41,6 +45,14 @@ class KeepCheckpoint(keras.callbacks.Callback):
             shutil.copy(self._folder / FILE_NAME, self._target / FILE_NAME)
 
 
+class End(keras.callbacks.Callback):
+    """Ends the process as a kill does, in the second epoch."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        if int(self.model.optimizer.iterations) > STEPS_PER_EPOCH:
+            os._exit(9)
+
+
 def difference(one, other) -> float:
     return max(float(np.abs(a - b).max()) for a, b in zip(one, other, strict=True))
 
@@ -59,6 +71,7 @@ def mirrored(folder: Path) -> dict:
     together, began = share_out(training.make_model(), devices.strategy), []
     with patch.object(training, "make_model", lambda: together):
         shared = training.train(config, splits, two, began=began)
+    np.savez(folder / "alone.npz", *alone.last)
     return {
         "words": devices.words,
         "shared_steps": (config.train.epochs - began[0][0]) * STEPS_PER_EPOCH,
@@ -67,5 +80,31 @@ def mirrored(folder: Path) -> dict:
     }
 
 
+def joined(folder: Path) -> dict:
+    """A worker of a job; the second of them ends in the second epoch where `KILL` is set."""
+    config = make_config("multi_worker", epochs=26)
+    devices = choose_devices(config.train)
+    splits = training.open_images(folder, "memory")
+    together, began = share_out(training.make_model(), devices.strategy), []
+    job = folder / os.environ.get("JOB", "")
+    job.mkdir(exist_ok=True)
+    watchers = [End()] if devices.job.index == 1 and "KILL" in os.environ else []
+    with (
+        patch.object(training, "make_model", lambda: together),
+        patch.object(training, "CheckpointFile", lambda _: devices.checkpoints(job)),
+    ):
+        own = folder / f"worker{devices.job.index}"
+        try:
+            trained = training.train(config, splits, own, *watchers, began=began)
+        except tf.errors.OpError as error:
+            return {"lost": type(error).__name__}
+    devices.agree("the end")
+    with np.load(folder / "alone.npz") as alone:
+        apart = difference(list(alone.values()), trained.last)
+    return {"words": devices.words, "began": began[0], "difference": apart}
+
+
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps({"mirrored": mirrored}[sys.argv[1]](Path(sys.argv[2]))))
+    sys.stdout.write(
+        json.dumps({"mirrored": mirrored, "joined": joined}[sys.argv[1]](Path(sys.argv[2])))
+    )
