@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from pipeline.config import TrainSection
 from pipeline.evaluation.provenance import facts
 from pipeline.evaluation.wording import THIN_SPACE
 
@@ -74,3 +75,17 @@ def test_of_a_brought_model_the_settings_tell_how_it_was_taken(inputs):
         "train.model_file": "mine.keras",
         "train.pixel_range": "0 to 1",
     }
+
+
+def test_nested_settings_are_told_by_their_keys_where_one_of_them_is_set(inputs):
+    default = TrainSection().fine_tuning.model_dump(mode="json")
+    for fine_tuning, told in (
+        (default, {}),
+        (
+            {"freeze": ["conv1"], "rate_factors": {"conv2": 0.1}, "unfreeze_every_epochs": None},
+            {"train.fine_tuning.freeze": "conv1", "train.fine_tuning.rate_factors.conv2": "0.1"},
+        ),
+    ):
+        manifest = json.dumps({"config": {"train": {"fine_tuning": fine_tuning}}, "seconds": 1})
+        (inputs["train"] / "manifest.json").write_text(manifest, encoding="utf-8")
+        assert dict(facts(inputs).get("Settings", ())) == told

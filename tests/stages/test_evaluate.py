@@ -162,6 +162,18 @@ def test_the_report_is_of_this_config(evaluated):
     assert "of epoch 1, which was kept for its highest validation accuracy" in page
 
 
+def test_the_report_names_the_model_that_training_began_from(tmp_path):
+    context = context_of(tmp_path)
+    path = context.inputs["train"] / "manifest.json"
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    manifest["metrics"]["begun_from"] = "train 0123456789abcdef"
+    path.write_text(json.dumps(manifest), encoding="utf-8")
+    evaluate.run(context)
+    page = (context.output / "report.html").read_text(encoding="utf-8")
+    assert "compact_cnn, begun from train 0123456789abcdef, evaluated " in page
+    assert "began from" in page
+
+
 def test_progress_counts_every_image_in_batches(evaluated):
     progress = evaluated[0].progress
     assert progress.total == 30
