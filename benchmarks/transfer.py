@@ -1,11 +1,11 @@
 """What beginning from a trained model gives where images are few.
 
-    .venv/bin/python benchmarks/transfer.py [FOLDER [SEEDS]]
+    .venv/bin/python benchmarks/transfer.py [SEEDS]
 
-For each seed a small network is trained on all of MNIST and on all of Fashion-MNIST. From each,
-training begins on 10, 50 and 500 images a class of the other set, those of validation among them
-(a fifth), in three ways, beside one from scratch on the same images; the settings are the same for
-all. The test split is asked once a model. Artifacts go into FOLDER, so that a second call goes on.
+For each seed a small network is trained on MNIST and one on Fashion-MNIST. From each, training
+begins on 10, 50 and 500 images a class of the other set, in three ways, beside one from scratch on
+the same images: 200 steps for all, with the same settings, no augmentation and no choice on
+validation. The test split is asked once a model.
 """
 
 import os
@@ -14,70 +14,124 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import keras
-from rich.console import Console
+import numpy as np
 
-from pipeline.artifacts.store import ArtifactStore
+from pipeline.config import AugmentationSection, PipelineConfig, TrainSection
 from pipeline.config_loading import load_config
-from pipeline.planning import Step
+from pipeline.data.dataset import BatchPlan, training_batches
+from pipeline.data.splits import sample_per_class
 from pipeline.plugins import ROOT
-from pipeline.progress import LogProgress
-from pipeline.runner import Watcher, execute
-from pipeline.selection import Selection
+from pipeline.sources import LabelledImages, idx
+from pipeline.training.fine_tuning import begin, set_rates_of
+from pipeline.training.fitting import Splits
+from pipeline.training.model_creation import create_model
+from pipeline.training.nearest_mean import set_nearest_mean
+from pipeline.training.optimizer import compile_model
 
-SETS = {"MNIST": "mnist.yaml", "Fashion-MNIST": "fashion_mnist.yaml"}
-EPOCHS = {10: 50, 50: 24, 500: 5}
-NETWORK = (
-    "tune.enabled=false",
-    "model.filters=12",
-    "train.precision=float32",
-    "train.jit_compile=false",
-    "evaluate.worst_mistakes=0",
-)
-PRETRAINING = ("train.epochs=2",)
-FEW = ("train.batch_size=32", "train.learning_rate=2e-3", "data.validation_fraction=0.2")
-WAYS = {
-    "from scratch": (),
-    "all layers train": ("train.fine_tuning={head: new, freeze_batch_norm: false}",),
-    "head alone": ("train.fine_tuning={head: new, freeze: all_but_head}",),
-    "nearest mean": ("train.fine_tuning={head: nearest_mean}",),
+SHAPE, CLASSES = (28, 28, 1), 10
+COUNTS = (10, 50, 500)
+STEPS, STEPS_AT_ONCE = 200, 50
+SETTINGS = ("tune.enabled=false", "model.filters=8", "train.learning_rate=2e-3")
+BATCH, FILE, SCRATCH = 32, "trained.keras", "from scratch"
+WAYS: dict[str, dict[str, Any]] = {
+    SCRATCH: {},
+    "all layers": {"head": "new", "freeze_batch_norm": False},
+    "head alone": {"head": "new", "freeze": "all_but_head"},
+    "nearest mean": {"head": "nearest_mean"},
 }
-Results = dict[tuple[str, int, str], list[float]]
+Place = tuple[str, int, str]
+Sets = dict[str, dict[str, LabelledImages]]
 
 
-def run(store: ArtifactStore, config: str, last: str, *overrides: str) -> tuple[Step, ...]:
-    quiet = Watcher(
-        LogProgress(Console(quiet=True)), lambda *_: None, lambda *_: None, lambda *_: None
-    )
-    loaded = load_config(ROOT / "configs" / config, [*NETWORK, *overrides])
-    keras.backend.clear_session()
-    return execute(loaded, store, Selection(last=last), quiet)
+def read_sets() -> tuple[PipelineConfig, Sets]:
+    """MNIST's config, and both sets with their splits."""
+    found: Sets = {}
+    for name in ("fashion_mnist", "mnist"):
+        config = load_config(ROOT / "configs" / f"{name}.yaml", SETTINGS)
+        assert isinstance(config.data, idx.Options)
+        data = idx.load(config.data)
+        assert isinstance(data.train, LabelledImages)
+        assert isinstance(data.test, LabelledImages)
+        found[name] = {"train": data.train, "test": data.test}
+    return config, found
 
 
-def measure(store: ArtifactStore, seed: int) -> Iterator[tuple[tuple[str, int, str], float]]:
-    for before, after in (("MNIST", "Fashion-MNIST"), ("Fashion-MNIST", "MNIST")):
-        trained = run(store, SETS[before], "train", f"seed={seed}", *PRETRAINING)[-1].artifact
-        assert trained
-        for count, epochs in EPOCHS.items():
-            images = f"data.train_per_class={count}", f"train.epochs={epochs}", f"seed={seed}"
-            for way, settings in WAYS.items():
-                begun = [f"train.initial_weights={trained.path}"] if settings else []
-                steps = run(store, SETS[after], "evaluate", *images, *FEW, *begun, *settings)
-                assert steps[-1].artifact
-                yield (after, count, way), steps[-1].artifact.manifest["metrics"]["accuracy"]
+class Trainer:
+    """Networks that are compiled once for each way, which takes longer than to train them."""
+
+    def __init__(self, config: PipelineConfig) -> None:
+        self.config = config
+        self._compiled: dict[str, Any] = {}
+
+    def train(self, way: str, images: LabelledImages, seed: int, file: Path | None) -> Any:
+        """A network that was trained on the images, begun from the file where the way says so."""
+        first = create_model(self.config.model_copy(update={"seed": seed}), SHAPE, CLASSES)
+        model = self._compiled.get(way, first)
+        model.set_weights(first.get_weights())
+        section = begun(self.config, model, file, way)
+        if section.fine_tuning.trains_nothing:
+            names = [str(label) for label in range(CLASSES)]
+            set_nearest_mean(model, Splits(images, images, CLASSES), names)
+        elif way in self._compiled:
+            for variable in model.optimizer.variables:
+                variable.assign(np.zeros(variable.shape))
+        else:
+            execution = {"jit_compile": False, "steps_per_execution": STEPS_AT_ONCE}
+            compile_model(model, section, STEPS, execution)
+            set_rates_of(model, section, STEPS)
+        self._compiled[way] = model
+        if not section.fine_tuning.trains_nothing:
+            model.fit(_batches(images, seed), steps_per_epoch=STEPS, shuffle=False, verbose=0)
+        return model
 
 
-def show(results: Results) -> None:
+def _batches(images: LabelledImages, seed: int) -> Any:
+    size = 4 * BATCH if len(images) > COUNTS[-1] * CLASSES else BATCH
+    plan = BatchPlan(CLASSES, size, seed, epochs=STEPS * size // len(images) + 2)
+    return training_batches(images, AugmentationSection(), plan).take(STEPS)
+
+
+def accuracy(model: Any, test: LabelledImages) -> float:
+    parts = range(0, len(test), 1000)
+    answers = [model(test.images[i : i + 1000].astype("float32"), training=False) for i in parts]
+    return float((np.concatenate(answers).argmax(axis=1) == test.labels).mean())
+
+
+def begun(config: PipelineConfig, model: Any, file: Path | None, way: str) -> TrainSection:
+    """The section with which training goes on from what is in the file, which the model gets."""
+    if not WAYS[way]:
+        return config.train
+    values = {**config.train.model_dump(), "initial_weights": file, "fine_tuning": WAYS[way]}
+    section = TrainSection.model_validate(values)
+    begin(model, section, [str(label) for label in range(CLASSES)], lambda text: None)
+    return section
+
+
+def measure(seed: int, folder: Path, trainer: Trainer, sets: Sets) -> Iterator[tuple[Place, float]]:
+    for before, after in (("mnist", "fashion_mnist"), ("fashion_mnist", "mnist")):
+        trained, file = trainer.train(SCRATCH, sets[before]["train"], seed, None), folder / FILE
+        trained.save(file)
+        yield (before, 6000, SCRATCH), accuracy(trained, sets[before]["test"])
+        for images in COUNTS:
+            few = sets[after]["train"]
+            few = few.select(sample_per_class(few.labels, images, seed))
+            for way in WAYS:
+                model = trainer.train(way, few, seed, file)
+                yield (after, images, way), accuracy(model, sets[after]["test"])
+
+
+def show(results: dict[Place, list[float]]) -> None:
     print(f"| test accuracy on | images a class | {' | '.join(WAYS)} |")
     print(f"|---|---|{'---|' * len(WAYS)}")
-    for after in reversed(SETS):
-        for count in EPOCHS:
-            cells = (_cell(results.get((after, count, way), [])) for way in WAYS)
-            print(f"| {after} | {count} | {' | '.join(cells)} |")
+    for after in dict.fromkeys(place[0] for place in results):
+        for images in (*COUNTS, 6000):
+            cells = (_cell(results.get((after, images, way), [])) for way in WAYS)
+            print(f"| {after} | {images} | {' | '.join(cells)} |")
 
 
 def _cell(found: list[float]) -> str:
@@ -87,18 +141,17 @@ def _cell(found: list[float]) -> str:
     return f"{100 * statistics.mean(found):.1f}{spread}"
 
 
-def main(folder: Path, seeds: int = 3) -> None:
-    results: Results = {}
-    for seed in range(seeds):
-        for place, accuracy in measure(ArtifactStore(folder), seed):
-            results.setdefault(place, []).append(accuracy)
-            print(f"seed {seed}: {place[0]}, {place[1]} a class, {place[2]}: {accuracy:.2%}")
-        show(results)
+def main(seeds: int = 3) -> None:
+    results: dict[Place, list[float]] = {}
+    config, sets = read_sets()
+    trainer = Trainer(config)
+    with tempfile.TemporaryDirectory(dir=ROOT / "artifacts") as folder:
+        for seed in range(seeds):
+            for place, found in measure(seed, Path(folder), trainer, sets):
+                results.setdefault(place, []).append(found)
+                print(f"seed {seed}: {place[0]}, {place[1]} a class, {place[2]}: {found:.2%}")
+            show(results)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        main(Path(sys.argv[1]), *map(int, sys.argv[2:]))
-    else:
-        with tempfile.TemporaryDirectory(dir=ROOT / "artifacts") as temporary:
-            main(Path(temporary))
+    main(*map(int, sys.argv[1:]))
