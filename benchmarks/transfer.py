@@ -1,6 +1,6 @@
 """What beginning from a trained model gives where images are few.
 
-    .venv/bin/python benchmarks/transfer.py [SEEDS]
+    .venv/bin/python benchmarks/transfer.py [SEED ...]
 
 For each seed a small network is trained on MNIST and one on Fashion-MNIST. From each, training
 begins on 10, 50 and 500 images a class of the other set, in three ways, beside one from scratch on
@@ -141,17 +141,16 @@ def _cell(found: list[float]) -> str:
     return f"{100 * statistics.mean(found):.1f}{spread}"
 
 
-def main(seeds: int = 3) -> None:
+def main(*seeds: int) -> None:
     results: dict[Place, list[float]] = {}
     config, sets = read_sets()
-    trainer = Trainer(config)
-    with tempfile.TemporaryDirectory(dir=ROOT / "artifacts") as folder:
-        for seed in range(seeds):
-            for place, found in measure(seed, Path(folder), trainer, sets):
+    for seed in seeds:
+        with tempfile.TemporaryDirectory(dir=ROOT / "artifacts") as folder:
+            for place, found in measure(seed, Path(folder), Trainer(config), sets):
                 results.setdefault(place, []).append(found)
                 print(f"seed {seed}: {place[0]}, {place[1]} a class, {place[2]}: {found:.2%}")
-            show(results)
+        show(results)
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main(*(map(int, sys.argv[1:]) if len(sys.argv) > 1 else range(3)))

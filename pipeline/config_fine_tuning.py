@@ -54,6 +54,11 @@ class FineTuning(Section):
     def trains_nothing(self) -> bool:
         return self.head == "nearest_mean"
 
+    @property
+    def trains_everything(self) -> bool:
+        """Whether all layers train at one rate, batch norm too."""
+        return self.freeze == "none" and not self.rate_factors and not self.freeze_batch_norm
+
     @model_validator(mode="after")
     def _settings_go_together(self) -> "FineTuning":
         if self.unfreeze_every_epochs and self.freeze == "none":

@@ -110,6 +110,16 @@ class TrainSection(BegunFrom, Members):
             )
         return self
 
+    @model_validator(mode="after")
+    def _eight_bits_train_all_layers(self) -> "TrainSection":
+        begun = self.initial_weights and self.quantization_aware.enabled
+        if begun and not self.fine_tuning.trains_everything:
+            raise ValueError(
+                "quantization_aware trains all layers alike; set fine_tuning.freeze_batch_norm: "
+                "false, and leave out freeze and rate_factors"
+            )
+        return self
+
     def outside_files(self) -> dict[str, Path]:
         """Those of the model, and the teacher's."""
         teacher = {"teacher": self.distillation.teacher_file} if self.distillation else {}

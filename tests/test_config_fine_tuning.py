@@ -44,6 +44,10 @@ def load(*overrides):
             [BEGUN, "train.fine_tuning.head=nearest_mean", "tune.enabled=true"],
             "nearest_mean trains nothing, so there is nothing to search; set tune.enabled=false",
         ),
+        (
+            [BEGUN, "train.quantization_aware.enabled=true"],
+            "quantization_aware trains all layers alike; set fine_tuning.freeze_batch_norm: false",
+        ),
         ([BEGUN, "train.fine_tuning.rate_factors.conv1=0"], "greater than 0"),
         ([BEGUN, "train.fine_tuning.frezze=none"], "Did you mean 'freeze'?"),
     ],
