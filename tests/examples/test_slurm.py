@@ -1,6 +1,5 @@
 """The Slurm example, against stand-ins of Slurm's commands."""
 
-import json
 import os
 import signal
 import subprocess
@@ -8,6 +7,8 @@ import subprocess
 import pytest
 
 from pipeline import cli, graph
+from pipeline.cluster import Cluster, job_of
+from pipeline.config import TrainSection
 from pipeline.plugins import ROOT
 from tests.examples.conftest import EXAMPLES
 
@@ -96,15 +97,14 @@ def test_each_worker_learns_who_they_are(stand_ins, tmp_path):
     shown = tmp_path / "shown"
     python = stand_ins.add("python", f'printf "%s" "${{TF_CONFIG-none}}" >{shown}')
     stand_ins.add("scontrol", r'[[ $* == "show hostnames n[1-3]" ]] && printf "n1\nn2\nn3\n"')
-    job = {"SLURM_NTASKS": "3", "SLURM_JOB_ID": "1234567", "SLURM_JOB_NODELIST": "n[1-3]"}
+    slurm = {"SLURM_NTASKS": "3", "SLURM_JOB_ID": "1234567", "SLURM_JOB_NODELIST": "n[1-3]"}
     for index in range(3):
-        variables = {**job, "SLURM_PROCID": str(index), "PYTHON": str(python)}
+        variables = {**slurm, "SLURM_PROCID": str(index), "PYTHON": str(python)}
         done = stand_ins.run(SLURM / "worker.sh", "run", "train.epochs=3", **variables)
         assert (done.returncode, done.stderr) == (0, "")
-        assert json.loads(shown.read_text()) == {
-            "cluster": {"worker": ["n1:24567", "n2:24567", "n3:24567"]},
-            "task": {"type": "worker", "index": index},
-        }
+        told = {"TF_CONFIG": shown.read_text()}
+        job = Cluster(("n1:24567", "n2:24567", "n3:24567"), index)
+        assert job_of(TrainSection(strategy="multi_worker"), told) == job
     assert stand_ins.calls("python") == [["run_pipeline.py", "run", "train.epochs=3"]] * 3
 
 
