@@ -114,7 +114,7 @@ class WriteHistory(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         values = {key: f"{value:.6g}" for key, value in logs.items()}
         values["epoch"] = str(epoch + 1)
-        values["learning_rate"] = f"{float(self.model.optimizer.learning_rate):.6g}"
+        values["learning_rate"] = f"{_rate(self.model):.6g}"
         values["seconds"] = f"{monotonic() - self._start:.2f}"
         self._rows.append([values.get(column, "") for column in COLUMNS])
         self._write("a", self._rows[-1:])
@@ -147,7 +147,7 @@ class WriteTensorBoard(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         values = {key: float(value) for key, value in logs.items()}
-        values["learning_rate"] = float(self.model.optimizer.learning_rate)
+        values["learning_rate"] = _rate(self.model)
         self._epochs.append(values)
         self._write(epoch)
 
@@ -170,3 +170,8 @@ class WriteTensorBoard(keras.callbacks.Callback):
         self._epochs = state.values["epochs"]
         for epoch in range(len(self._epochs)):
             self._write(epoch)
+
+
+def _rate(model: Any) -> float:
+    """The learning rate; float() alone does not take one of which each device has a copy."""
+    return float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))

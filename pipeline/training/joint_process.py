@@ -54,7 +54,7 @@ def train_in_child(train: Train, context: StageContext, job: Cluster) -> StageRe
     try:
         result = _listen(ours, context)
         process.join()
-    except EOFError as error:
+    except (EOFError, ConnectionError) as error:
         raise StageError(_words(job)) from error
     finally:
         process.kill()
