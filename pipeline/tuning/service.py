@@ -10,6 +10,7 @@ from keras_tuner.src import protos
 from keras_tuner.src.distribute.oracle_chief import OracleServicer
 
 from pipeline.errors import ConfigError
+from pipeline.progress import quiet_libraries
 from pipeline.tuning.messages import ANSWER, TASK, read_answer, write
 from pipeline.tuning.shared import SharedSearch
 
@@ -71,7 +72,8 @@ def serving(search: SharedSearch, name: str, address: str | None) -> Iterator[st
     service = TrialService(search, name)
     protos.get_service_grpc().add_OracleServicer_to_server(service, server)
     try:
-        port = server.add_insecure_port(address or LOCAL)
+        with quiet_libraries():
+            port = server.add_insecure_port(address or LOCAL)
     except RuntimeError as error:
         raise ConfigError(
             f"tune.address is {address}, but nothing can listen there: it is no address of this "

@@ -102,7 +102,7 @@ class SharedSearch(TrialSearch):
         with self._guarded():
             if answer.hopeless:
                 raise answer.error()
-            if identifier not in self.oracle.end_order:
+            if identifier not in self.oracle.end_order and not self._failure:
                 self._end(self.oracle.trials[identifier], answer, is_new=True)
 
     def lose(self, worker: str) -> None:
@@ -111,7 +111,7 @@ class SharedSearch(TrialSearch):
             self._heard.pop(worker, None)
             self.oracle.tuner_ids.discard(worker)
             trial = self.oracle.ongoing_trials.pop(worker, None)
-            if trial is None:
+            if trial is None or self._failure:
                 return
             self._losses[trial.trial_id] += 1
             if self._losses[trial.trial_id] < MOST_LOSSES:
@@ -162,7 +162,11 @@ class SharedSearch(TrialSearch):
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
-        """One thread at a time; an error ends the search, and is raised where it is waited for."""
+        """One thread at a time; an error ends the search, and is raised where it is waited for.
+
+        After one the oracle must not be asked again: KerasTuner's lock stays with the thread that
+        met it.
+        """
         with self._changed:
             try:
                 yield

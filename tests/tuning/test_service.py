@@ -138,13 +138,14 @@ def test_a_chief_that_is_gone_is_named(chief):
     assert str(gone) == f"the search at {address} is gone; start it again, and this after it"
 
 
-def test_a_port_that_is_taken_is_refused_in_one_line(chief):
+def test_a_port_that_is_taken_is_refused_in_one_line(chief, capfd):
     search, address = chief
     with (
         pytest.raises(ConfigError, match=rf"^tune\.address is {address}, but nothing can listen"),
         serving(search, "other", address),
     ):
         pass
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize(

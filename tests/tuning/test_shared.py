@@ -218,6 +218,17 @@ def test_three_troubles_in_a_row_end_the_search_and_say_why(shared_search):
     assert search.next_trial("a").status == "STOPPED"
 
 
+def test_after_an_error_no_other_worker_waits_for_ever(shared_search):
+    search = shared_search()
+    trials = begin(search, "a", "b", "c", "d")
+    for trial in trials[:3]:
+        search.end(trial.trial_id, Answer(trouble="RuntimeError: no such device"))
+    late = threading.Thread(target=finish, args=(search, trials[3]), daemon=True)
+    late.start()
+    late.join(timeout=10)
+    assert not late.is_alive()
+
+
 def test_divergences_do_not_end_the_search(shared_search):
     search = shared_search(max_trials=5)
     for trial in begin(search, "a", "b", "c", "d"):
