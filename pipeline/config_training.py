@@ -9,6 +9,7 @@ from pipeline.config_base import Fraction, Undeciding
 from pipeline.config_distillation import Distillation
 from pipeline.config_ensemble import Members
 from pipeline.config_fine_tuning import BegunFrom
+from pipeline.config_pruning import Pruning
 from pipeline.config_quantization import QuantizationAware
 
 Strategy = Literal["auto", "none", "mirrored", "multi_worker"]
@@ -51,6 +52,7 @@ class TrainSection(BegunFrom, Members):
     distillation: Distillation | None = None
     strategy: Annotated[Strategy, Undeciding()] = "auto"
     quantization_aware: QuantizationAware = QuantizationAware()
+    pruning: Pruning | None = None
 
     @model_validator(mode="after")
     def _nesterov_needs_sgd(self) -> "TrainSection":
@@ -84,6 +86,18 @@ class TrainSection(BegunFrom, Members):
             raise ValueError(
                 "fine_tuning.head: nearest_mean trains nothing and learns from no teacher; leave "
                 "out one of it and distillation"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _there_is_time_to_prune(self) -> "TrainSection":
+        if self.pruning and (self.model_file or self.fine_tuning.trains_nothing):
+            raise ValueError(
+                "pruning needs a training; leave out one of it and model_file or head: nearest_mean"
+            )
+        if self.pruning and self.epochs < 2:
+            raise ValueError(
+                "pruning needs an epoch and one more after it; set epochs to 2 or more"
             )
         return self
 
@@ -136,6 +150,8 @@ class TrainSection(BegunFrom, Members):
             return "quantization_aware"
         if self.members > 1:
             return "members"
+        if self.pruning:
+            return "pruning"
         return "distillation" if self.distillation else None
 
     @model_validator(mode="after")

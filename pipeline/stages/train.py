@@ -77,8 +77,8 @@ def _train(context: StageContext) -> StageResult:
             folder = context.scratch if devices.writes else context.output
             kept = keep_last_good(untrained, best, folder)
             raise StageError(f"{error}; {kept}") from error
-    compressing.publish(model, best.weights, untrained, context.output)
-    facts = {**lineage, **(teacher.facts() if teacher else {})}
+    size = compressing.publish(model, best.weights, untrained, context.output, config.train)
+    facts = {**lineage, **size, **(teacher.facts() if teacher else {})}
     result = _result(config, execution, best, devices)
     return replace(result, metrics={**result.metrics, **facts})
 

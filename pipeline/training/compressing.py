@@ -10,7 +10,9 @@ import numpy as np
 from export.model_files import model_file
 from export.quantizing import learnt
 from pipeline.config import TrainSection
+from pipeline.training.pruning import Prune
 from pipeline.training.quantization_aware.twin import BeginRounding, Twin
+from pipeline.training.shrinking import shrunk, sizes
 
 
 def for_training(network: keras.Sequential, section: TrainSection) -> keras.Sequential:
@@ -24,16 +26,20 @@ def for_training(network: keras.Sequential, section: TrainSection) -> keras.Sequ
 
 def first_candidate(section: TrainSection) -> int:
     """The first epoch, from 0, whose weights may be kept: those before it are not as small."""
-    aware = section.quantization_aware
-    return aware.begin_epoch(section.epochs) if aware.enabled else 0
+    aware, pruning = section.quantization_aware, section.pruning
+    return max(
+        aware.begin_epoch(section.epochs) if aware.enabled else 0,
+        pruning.end_epoch(section.epochs) if pruning else 0,
+    )
 
 
 def callbacks(section: TrainSection, first_epoch: int) -> list[Any]:
     """What makes the network smaller on the way, where training begins with an epoch."""
-    aware = section.quantization_aware
-    if not aware.enabled:
-        return []
-    return [BeginRounding(aware.begin_epoch(section.epochs), first_epoch)]
+    aware, pruning = section.quantization_aware, section.pruning
+    found: list[Any] = [Prune(pruning, section.epochs)] if pruning else []
+    if aware.enabled:
+        found.append(BeginRounding(aware.begin_epoch(section.epochs), first_epoch))
+    return found
 
 
 def publish(
@@ -41,17 +47,25 @@ def publish(
     weights: Sequence[np.ndarray],
     untrained: keras.Sequential,
     folder: Path,
-) -> None:
-    """Saves the float32 model and, if training learnt them, its ranges.
+    section: TrainSection,
+) -> dict[str, float]:
+    """Saves the float32 model, without what was pruned, and ranges if training learnt them.
 
     Args:
         trained: what `for_training` gave.
         weights: of it, the best.
         untrained: the network with its layers in float32; gets the weights.
         folder: the artifact.
+        section: says what was done to the network.
+
+    Returns:
+        For the manifest, how large the network is if something was pruned.
     """
     untrained.set_weights(weights[: len(untrained.weights)])
+    if section.pruning and section.pruning.structure == "filters":
+        untrained = shrunk(untrained)
     untrained.save(folder / model_file.MODEL)
     if isinstance(trained, Twin):
         trained.set_weights(weights)
         learnt.write(trained.learnt(), folder)
+    return sizes(untrained) if section.pruning else {}

@@ -164,7 +164,7 @@ def _all_callbacks(
             )
         )
     first_epoch = resume.place[0] if resume else 0
-    every = [*asked_for, *compressing.callbacks(section, first_epoch), *callbacks]
+    every = [*compressing.callbacks(section, first_epoch), *asked_for, *callbacks]
     if resume is None:
         return every
     return [*every, SaveCheckpoints(resume, every, section.checkpoint_every_steps)]

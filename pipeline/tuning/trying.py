@@ -16,7 +16,7 @@ from pipeline.training.precision import Execution
 from pipeline.tuning.finished import TrialValues
 
 # Trials are too short to make a network smaller; they are compared without.
-PLAIN = {"train.quantization_aware.enabled": False}
+PLAIN = {"train.quantization_aware.enabled": False, "train.pruning": None}
 
 
 @dataclass(frozen=True)
