@@ -107,6 +107,11 @@ class TrainSection(BegunFrom, Members):
             return self
         if self.model_file:
             raise ValueError("quantization_aware trains, and model_file does not; leave out one")
+        if self.members > 1:
+            raise ValueError(
+                "quantization_aware learns the ranges of one network; set members to 1, or leave "
+                "it out"
+            )
         if self.fine_tuning.trains_nothing:
             raise ValueError(
                 "fine_tuning.head: nearest_mean trains nothing, in 8 bits neither; leave out one "

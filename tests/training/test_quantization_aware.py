@@ -171,6 +171,7 @@ def test_a_layer_whose_int8_form_is_not_known_is_refused_by_name(layer):
     [
         ({"precision": "mixed_float16"}, "needs float32 to imitate 8 bits, not mixed_float16; set"),
         ({"epochs": 1}, "set epochs to 2 or more"),
+        ({"members": 2}, "set members to 1"),
     ],
 )
 def test_what_cannot_be_trained_in_8_bits_is_refused_when_the_config_is_read(options, words):
