@@ -10,12 +10,15 @@ import pytest
 from ai_edge_litert.schema_py_generated import Model
 
 from export import audit, contract, tflite_quantized
-from export.formats import formats
+from export.formats import ExportRequest, Materials, chosen_options, exporter, formats
 from export.tflite_files import metadata, packing
 from export.tflite_files.compacting import LONGEST_CONTRACT, compact, inflate
 from export.tflite_files.completion import read_contract
 from export.tflite_files.graph import parse
 from export.tflite_files.running import Run, interpreter
+from pipeline.config_loading import load_config
+from pipeline.plugins import ROOT
+from pipeline.training.model_creation import create_model
 
 OPTIONS = {
     name: formats()[name].options(metadata="compact") for name in ("tflite_int8", "tflite_int4")
@@ -155,3 +158,38 @@ def test_equal_vectors_are_stored_once_and_weights_stay_aligned(exported):
 def test_a_deflated_contract_that_is_none_is_refused(content):
     with pytest.raises(ValueError, match=r"deflated contract|can't decode"):
         inflate(content)
+
+
+def test_the_file_of_configs_tiny_takes_less_than_12_kb(tmp_path):
+    config = load_config(ROOT / "configs" / "tiny.yaml", [])
+    random = np.random.default_rng(0)
+    model = create_model(config, (28, 28, 1), 10)
+    # Of an untrained network the converter leaves out biases, all zero, and scales, all one.
+    model.set_weights([random.uniform(0.1, 1, weight.shape) for weight in model.get_weights()])
+    model.save(tmp_path / "model.keras")
+    images = random.integers(0, 256, (8, 28, 28, 1), np.uint8)
+    np.save(tmp_path / "images.npy", images)
+    np.savez(tmp_path / "validation.npz", images=images, labels=np.arange(8))
+    promised = contract.Contract(
+        contract.image_input((28, 28, 1), "dark"),
+        contract.output(tuple("0123456789")),
+        {n: contract.of_format(n, f.interface((28, 28, 1), 10)) for n, f in formats().items()},
+        "1" * 16,
+        "2" * 16,
+        dict.fromkeys(("keras", "tensorflow", "onnx", "numpy", "tf2onnx"), "1.2.3"),
+    )
+    materials = Materials(
+        tmp_path / "model.keras",
+        tmp_path / "images.npy",
+        contract.to_json(promised),
+        tmp_path,
+        validation=tmp_path / "validation.npz",
+    )
+    written = {}
+    for name in ("tflite_float32", "tflite_int8"):
+        interface = formats()[name].interface((28, 28, 1), 10)
+        options = chosen_options(config.export, name).model_dump()
+        request = ExportRequest(name, materials, tmp_path, interface, options, dict(written))
+        exporter(name).write(request)
+        written[name] = request.path
+    assert written["tflite_int8"].stat().st_size < 12_000
