@@ -1,7 +1,10 @@
 """Several networks as one model: through the stages, killed on the way, and as a teacher."""
 
 import csv
+import json
 import math
+import shutil
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,6 +14,7 @@ import pytest
 from export.model_files import model_file
 from export.verdict import FILE_NAME as VERDICT
 from export.verdict import read as read_verdict
+from pipeline.artifacts.artifact import write_manifest
 from pipeline.config_distillation import Distillation
 from pipeline.config_loading import load_config
 from pipeline.data import description, records
@@ -190,12 +194,42 @@ def test_the_report_has_the_mean_of_the_members_and_their_time_together(tmp_path
     assert not math.isnan(found.seconds)
 
 
-def test_its_artifact_is_a_teacher(two, ingest, tmp_path):
-    folder = tmp_path / "teacher.keras"
-    folder.write_bytes((two.made["train"] / "model.keras").read_bytes())
-    splits = records.open_split(ingest, "validation")
-    teacher = read_teacher(Distillation(teacher=folder), description.read(ingest), splits)
-    assert teacher.accuracy == pytest.approx(two.trained.metrics["val_accuracy"], abs=1e-6)
+@pytest.fixture(scope="module")
+def artifact(two, tmp_path_factory):
+    """The train artifact of both members, as the store would publish it."""
+    folder = tmp_path_factory.mktemp("train") / "0123456789abcdef"
+    shutil.copytree(two.made["train"], folder)
+    texts = {"stage": "train", "key": folder.name, "created": "now", "summary": "made"}
+    write_manifest(folder, texts | {"inputs": {}, "ingredients": {}, "metrics": {}})
+    return folder
+
+
+def test_its_artifact_teaches_a_single_network(two, artifact, ingest, tmp_path):
+    teacher = ["train.distillation.teacher=" + str(artifact), "train.precision=mixed_float16"]
+    stages, progress = Stages(tmp_path / "student", ingest, *teacher), SilentProgress()
+    stages.root.mkdir()
+    stages.run(build)
+    metrics = stages.run(train, progress).metrics
+    assert metrics["teacher"].startswith("train 0123456789abcdef (SHA-256 ")
+    expected = two.trained.metrics["val_accuracy"]
+    assert metrics["teacher_val_accuracy"] == pytest.approx(expected, abs=1e-6)
+    assert progress.lines[0].startswith("70% of the loss from train 0123456789abcdef ")
+    student = model_file.load(stages.made["train"] / "model.keras")
+    assert student.count_params() == members_of(two.model)[0].count_params()
+    assert len(list(stages.made["train"].rglob("*.keras"))) == 1
+
+
+def test_a_damaged_artifact_and_one_of_another_stage_are_no_teachers(artifact, ingest, tmp_path):
+    read = partial(read_teacher, dataset=description.read(ingest), validation=images(3, 1))
+    damaged = tmp_path / "damaged"
+    shutil.copytree(artifact, damaged)
+    (damaged / "history.csv").write_text("")
+    with pytest.raises(ConfigError, match="check --repair"):
+        read(Distillation(teacher=damaged))
+    manifest = json.loads((artifact / "manifest.json").read_text())
+    write_manifest(damaged, {**manifest, "stage": "build"})
+    with pytest.raises(ConfigError, match="is an artifact of build; name one of train"):
+        read(Distillation(teacher=damaged))
 
 
 def test_members_take_their_presets_in_turn_with_the_options_that_each_has():
@@ -215,6 +249,7 @@ def test_members_take_their_presets_in_turn_with_the_options_that_each_has():
         (["train.member_presets=[lenet5, two_conv]"], "set members to 2 or more"),
         (["train.members=2", "train.member_presets=[lenet]"], "'lenet' is no preset. Available"),
         (["train.members=2", "train.model_file=mine.keras"], "taken as it is"),
+        (["train.members=2", "train.quantization_aware.enabled=true"], "ranges of one network"),
         (["train.members=0"], "greater than or equal to 1"),
     ],
 )
