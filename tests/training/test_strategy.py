@@ -82,7 +82,7 @@ def test_two_devices_take_the_steps_of_one_from_where_it_was_killed(mirrored):
 
 
 def test_two_workers_come_to_the_weights_of_one(mirrored, folder):
-    for worker in map(answer, start_job(2, folder, JOB="two")):
+    for worker in map(answer, start_job(2, folder, JOB="job of two")):
         assert worker["words"] == "multi_worker on 2 workers"
         assert worker["began"] == [0, 0]
         assert worker["difference"] < 1e-3
@@ -90,11 +90,11 @@ def test_two_workers_come_to_the_weights_of_one(mirrored, folder):
 
 @pytest.mark.long
 def test_a_lost_worker_ends_the_job_and_fewer_workers_go_on_to_the_weights_of_one(mirrored, folder):
-    first, second, third = map(answer, start_job(3, folder, JOB="three", KILL="yes"))
+    first, second, third = map(answer, start_job(3, folder, JOB="job of three", KILL="yes"))
     assert second == {"ended": 9}
     for survivor in (first, third):
         assert "lost" in survivor or survivor["ended"] not in (0, 1)
-    for worker in map(answer, start_job(2, folder, JOB="three")):
+    for worker in map(answer, start_job(2, folder, JOB="job of three")):
         assert worker["began"] == [1, 0]
         assert worker["difference"] < 1e-3
 
