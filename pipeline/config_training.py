@@ -78,11 +78,6 @@ class TrainSection(BegunFrom, Members):
                 "fine_tuning.head: nearest_mean trains nothing, so all members would be the same; "
                 "leave out one of it and members"
             )
-        if self.members > 1 and self.quantization_aware.enabled:
-            raise ValueError(
-                "quantization_aware finds the ranges of one network; leave out one of it and "
-                "members"
-            )
         return self
 
     @model_validator(mode="after")
