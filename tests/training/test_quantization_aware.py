@@ -66,7 +66,7 @@ def trained(tmp_path_factory):
 
     def keep(model, *arguments):
         kept.append(model)
-        publish(model, *arguments)
+        return publish(model, *arguments)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compressing, "publish", keep)
