@@ -25,6 +25,11 @@ class Location(Undeciding):
 OutsidePath = Annotated[Path, AfterValidator(Path.expanduser), Location()]
 
 
+def trained_file(path: Path) -> Path:
+    """The `.keras` file that is meant: the path itself, or the model of a train artifact there."""
+    return path if path.suffix == ".keras" else path / "model.keras"
+
+
 def _count_or_all(value: Any) -> int | Literal["all"]:
     if value == "all":
         return "all"

@@ -5,9 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from pipeline.config_base import OutsidePath, Section
-
-PUBLISHED = "model.keras"
+from pipeline.config_base import OutsidePath, Section, trained_file
 
 
 class Distillation(Section):
@@ -26,7 +24,7 @@ class Distillation(Section):
 
     @property
     def teacher_file(self) -> Path:
-        return self.teacher if self.teacher.suffix == ".keras" else self.teacher / PUBLISHED
+        return trained_file(self.teacher)
 
     @property
     def loss_factor(self) -> float:

@@ -6,10 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from pipeline.config_base import OutsidePath, Section
+from pipeline.config_base import OutsidePath, Section, trained_file
 from pipeline.config_model_file import ModelFile
 
-PUBLISHED = "model.keras"
 EVERYWHERE = ("none", "all_but_head")
 
 
@@ -104,8 +103,7 @@ class BegunFrom(ModelFile):
     @property
     def initial_model(self) -> Path | None:
         """The `.keras` file that training begins from."""
-        path = self.initial_weights
-        return path / PUBLISHED if path and path.suffix != ".keras" else path
+        return self.initial_weights and trained_file(self.initial_weights)
 
     def outside_files(self) -> dict[str, Path]:
         """Those of the model that is taken as it is, and of the one that training begins from."""

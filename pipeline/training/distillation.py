@@ -13,13 +13,13 @@ import numpy as np
 import tensorflow as tf
 
 from export.model_files import model_file
-from pipeline.artifacts.artifact import open_artifact
 from pipeline.artifacts.digest import sha256
 from pipeline.config_distillation import Distillation
 from pipeline.data.description import Description
 from pipeline.data.records import Shards
 from pipeline.errors import ConfigError
 from pipeline.sources import LabelledImages
+from pipeline.training.named_artifact import named_artifact
 
 WHERE = "train.distillation.teacher"
 LEAST_PROBABILITY = 1e-30
@@ -63,7 +63,8 @@ def read_teacher(
         DamagedArtifactError: the folder is no artifact.
     """
     path = section.teacher_file
-    name = path.name if path == section.teacher else _artifact(section.teacher)
+    is_file = path == section.teacher
+    name = path.name if is_file else f"train {named_artifact(section.teacher, WHERE).key}"
     model = model_file.load_published(path, is_trusted=False)
     model.trainable = False
     _check_ends(path, model, dataset)
@@ -72,17 +73,6 @@ def read_teacher(
     _check_probabilities(path, answers)
     accuracy = float((answers.argmax(axis=1) == some.labels).mean())
     return Teacher(f"{name} (SHA-256 {sha256(path)[:16]})", model, accuracy)
-
-
-def _artifact(folder: Path) -> str:
-    artifact = open_artifact(folder.resolve())
-    if artifact.stage != "train":
-        raise ConfigError(
-            f"{WHERE}: {folder} is an artifact of {artifact.stage}; name one of train"
-        )
-    if damage := artifact.damage:
-        raise ConfigError(f"{WHERE}: {damage}; mend it with check --repair, or name another")
-    return f"train {artifact.key}"
 
 
 def _check_ends(path: Path, model: Any, dataset: Description) -> None:

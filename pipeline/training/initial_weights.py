@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from export.model_files import model_file
-from pipeline.artifacts.artifact import Artifact, open_artifact
+from pipeline.artifacts.artifact import Artifact
 from pipeline.artifacts.digest import sha256
 from pipeline.config_fine_tuning import BegunFrom
 from pipeline.data import description
 from pipeline.errors import ConfigError
+from pipeline.training.named_artifact import named_artifact
 
 COMPUTING = ("scale", "offset", "activation", "strides", "padding", "pool_size")
 """Settings of layers that decide what the weights behind them mean."""
@@ -47,16 +48,7 @@ def read_ancestor(section: BegunFrom) -> Ancestor:
     assert file is not None
     if file == path:
         return Ancestor(path, path.name, sha256(path), model_file.load(path), None)
-    artifact = open_artifact(path.resolve())
-    if artifact.stage != "train":
-        raise ConfigError(
-            f"{path}: is an artifact of {artifact.stage}; name one of train in "
-            "train.initial_weights"
-        )
-    if damage := artifact.damage:
-        raise ConfigError(
-            f"train.initial_weights: {damage}; mend it with check --repair, or name another"
-        )
+    artifact = named_artifact(path, "train.initial_weights")
     model = model_file.load_published(file, is_trusted=False)
     digest = artifact.manifest["files"][file.name]["sha256"]
     return Ancestor(path, _lineage(artifact), digest, model, _classes(artifact))
