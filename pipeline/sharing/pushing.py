@@ -94,10 +94,7 @@ def _push_files(far: FarEnd, artifact: Artifact, was_seen: Callable[[str], None]
         if far.digest(target) != entry["sha256"]:
             far.write(target, checked(_near_chunks(path), entry, str(path)))
             if far.digest(target) != entry["sha256"]:
-                raise StageError(
-                    f"{far.url}/{target}: came out other than it was sent; is another program "
-                    "writing there? Then the same command goes on"
-                )
+                raise _came_out_other(far, target)
             written = (written or 0) + entry["size_bytes"]
         was_seen(f"{artifact.stage} {PurePosixPath(name).name}")
     return written
@@ -117,10 +114,14 @@ def _near_chunks(path: Path) -> Iterator[bytes]:
 def _write_record(far: FarEnd, name: str, content: bytes) -> None:
     far.write(name, [content])
     if far.record(name) != content:
-        raise StageError(
-            f"{far.url}/{name}: came out other than it was sent; is another program writing "
-            "there? Then the same command goes on"
-        )
+        raise _came_out_other(far, name)
+
+
+def _came_out_other(far: FarEnd, name: str) -> StageError:
+    return StageError(
+        f"{far.url}/{name}: came out other than it was sent; is another program writing there? "
+        "Then the same command goes on"
+    )
 
 
 def _push_run(far: FarEnd, run: Run) -> bool:
