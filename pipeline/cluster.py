@@ -49,7 +49,9 @@ def job_of(section: TrainSection, environ: Mapping[str, str] = os.environ) -> Cl
         ConfigError: `TF_CONFIG` is wrong, or missing where the config needs it.
     """
     is_wanted = section.strategy == "multi_worker"
-    if section.model_file or not (is_wanted or (section.strategy == "auto" and not section.alone)):
+    if section.model_file or not (
+        is_wanted or (section.strategy == "auto" and not section.needs_one_device)
+    ):
         return None
     cluster = _read(environ[VARIABLE]) if environ.get(VARIABLE) else None
     if cluster and len(cluster.workers) > 1:

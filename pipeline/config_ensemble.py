@@ -32,10 +32,10 @@ class Members(Section):
 
     @model_validator(mode="after")
     def _each_preset_has_a_member(self) -> "Members":
-        if len(self.member_presets) > self.members:
+        named = len(self.member_presets)
+        if named and self.members < max(named, 2):
             raise ValueError(
-                f"member_presets names {len(self.member_presets)} presets for {self.members} "
-                f"member{'s' if self.members > 1 else ''}; set members to "
-                f"{len(self.member_presets)} or more"
+                f"member_presets names {named}, and members is {self.members}; set members to "
+                f"{max(named, 2)} or more"
             )
         return self

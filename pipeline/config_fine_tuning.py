@@ -53,11 +53,6 @@ class FineTuning(Section):
     def trains_nothing(self) -> bool:
         return self.head == "nearest_mean"
 
-    @property
-    def trains_everything(self) -> bool:
-        """Whether all layers train at one rate, batch norm too."""
-        return self.freeze == "none" and not self.rate_factors and not self.freeze_batch_norm
-
     @model_validator(mode="after")
     def _settings_go_together(self) -> "FineTuning":
         if self.unfreeze_every_epochs and self.freeze == "none":
@@ -92,11 +87,6 @@ class BegunFrom(ModelFile):
             raise ValueError(
                 "fine_tuning needs initial_weights: the folder or key of a train artifact, or a "
                 ".keras file"
-            )
-        if self.initial_weights and self.model_file:
-            raise ValueError(
-                "model_file is taken as it is and not trained; to train it further, name it in "
-                "initial_weights alone"
             )
         return self
 

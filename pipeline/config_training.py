@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from pipeline.config_base import Fraction, Undeciding
 from pipeline.config_distillation import Distillation
 from pipeline.config_ensemble import Members
+from pipeline.config_exclusions import ON_ONE_DEVICE, refuse_what_excludes
 from pipeline.config_fine_tuning import BegunFrom
 from pipeline.config_pruning import Pruning
 from pipeline.config_quantization import QuantizationAware
@@ -61,81 +62,16 @@ class TrainSection(BegunFrom, Members):
         return self
 
     @model_validator(mode="after")
-    def _teacher_needs_training(self) -> "TrainSection":
-        if self.distillation and self.model_file:
-            raise ValueError(
-                "model_file is taken as it is and learns from no teacher; leave out one of "
-                "model_file and distillation"
-            )
+    def _settings_go_together(self) -> "TrainSection":
+        refuse_what_excludes(self.in_use)
         return self
 
     @model_validator(mode="after")
-    def _members_are_trained(self) -> "TrainSection":
-        if self.members > 1 and self.model_file:
-            raise ValueError("model_file is taken as it is; leave out one of it and members")
-        if self.members > 1 and self.fine_tuning.trains_nothing:
+    def _there_is_time_to_compress(self) -> "TrainSection":
+        if self.epochs < 2 and (self.pruning or self.quantization_aware.enabled):
             raise ValueError(
-                "fine_tuning.head: nearest_mean trains nothing, so all members would be the same; "
-                "leave out one of it and members"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _means_are_not_taught(self) -> "TrainSection":
-        if self.distillation and self.fine_tuning.trains_nothing:
-            raise ValueError(
-                "fine_tuning.head: nearest_mean trains nothing and learns from no teacher; leave "
-                "out one of it and distillation"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _there_is_time_to_prune(self) -> "TrainSection":
-        if self.pruning and (self.model_file or self.fine_tuning.trains_nothing):
-            raise ValueError(
-                "pruning needs a training; leave out one of it and model_file or head: nearest_mean"
-            )
-        if self.pruning and self.epochs < 2:
-            raise ValueError(
-                "pruning needs an epoch and one more after it; set epochs to 2 or more"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _eight_bits_can_be_imitated(self) -> "TrainSection":
-        if not self.quantization_aware.enabled:
-            return self
-        if self.model_file:
-            raise ValueError("quantization_aware trains, and model_file does not; leave out one")
-        if self.members > 1:
-            raise ValueError(
-                "quantization_aware learns the ranges of one network; set members to 1, or leave "
-                "it out"
-            )
-        if self.fine_tuning.trains_nothing:
-            raise ValueError(
-                "fine_tuning.head: nearest_mean trains nothing, in 8 bits neither; leave out one "
-                "of it and quantization_aware"
-            )
-        if self.precision.startswith("mixed"):
-            raise ValueError(
-                f"quantization_aware needs float32 to imitate 8 bits, not {self.precision}; "
-                "set precision: float32, or leave it out"
-            )
-        if self.epochs < 2:
-            raise ValueError(
-                "quantization_aware needs an epoch in float32 and one in 8 bits; set epochs to 2 "
-                "or more"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _eight_bits_train_all_layers(self) -> "TrainSection":
-        begun = self.initial_weights and self.quantization_aware.enabled
-        if begun and not self.fine_tuning.trains_everything:
-            raise ValueError(
-                "quantization_aware trains all layers alike; set fine_tuning.freeze_batch_norm: "
-                "false, and leave out freeze and rate_factors"
+                f"{'pruning' if self.pruning else 'quantization_aware'} begins after the first "
+                "epoch; set epochs to 2 or more"
             )
         return self
 
@@ -145,25 +81,27 @@ class TrainSection(BegunFrom, Members):
         return {**super().outside_files(), **teacher}
 
     @property
-    def alone(self) -> str | None:
-        """The setting that only one device can train with, or None."""
-        if self.jit_compile is True:
-            return "jit_compile: true"
-        if self.initial_weights is not None:
-            return "initial_weights"
-        if self.quantization_aware.enabled:
-            return "quantization_aware"
-        if self.members > 1:
-            return "members"
-        if self.pruning:
-            return "pruning"
-        return "distillation" if self.distillation else None
+    def in_use(self) -> tuple[str, ...]:
+        """The settings that may exclude others, of those that are set."""
+        held = self.fine_tuning if self.initial_weights else None
+        is_set = {
+            "model_file": self.model_file,
+            "initial_weights": self.initial_weights,
+            "fine_tuning.head: nearest_mean": self.fine_tuning.trains_nothing,
+            "fine_tuning.freeze": held and held.freeze != "none",
+            "fine_tuning.freeze_batch_norm: true": held and held.freeze_batch_norm,
+            "fine_tuning.rate_factors": held and held.rate_factors,
+            "members": self.members > 1,
+            "member_presets": self.member_presets,
+            "pruning": self.pruning,
+            "quantization_aware": self.quantization_aware.enabled,
+            "distillation": self.distillation,
+            "jit_compile: true": self.jit_compile is True,
+            f"precision: {self.precision}": True,
+            f"strategy: {self.strategy}": True,
+        }
+        return tuple(name for name, value in is_set.items() if value)
 
-    @model_validator(mode="after")
-    def _one_device_suffices(self) -> "TrainSection":
-        if self.alone and self.strategy in ("mirrored", "multi_worker"):
-            raise ValueError(
-                f"{self.alone} needs one device; leave it out, or set strategy: none "
-                f"in place of {self.strategy}"
-            )
-        return self
+    @property
+    def needs_one_device(self) -> bool:
+        return not set(ON_ONE_DEVICE).isdisjoint(self.in_use)

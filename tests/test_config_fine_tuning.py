@@ -23,7 +23,6 @@ def load(*overrides):
             ["train.fine_tuning.freeze=all_but_head"],
             "fine_tuning needs initial_weights: the fold",
         ),
-        ([BEGUN, "train.model_file=a.keras"], "model_file is taken as it is and not trained; to"),
         ([BEGUN, "train.fine_tuning.freeze=al"], "'al' should be none, all_but_head, or a list of"),
         ([BEGUN, "train.fine_tuning.freeze=[]"], "[] should be none, all_but_head, or a list of"),
         ([BEGUN, "train.fine_tuning.freeze=[1]"], "[1] should be none, all_but_head, or a list"),
@@ -37,16 +36,8 @@ def load(*overrides):
         ),
         (["data.train_limit=90", "data.train_per_class=9"], "both limit training; drop one"),
         (
-            [BEGUN, "train.fine_tuning.head=nearest_mean", "train.distillation.teacher=a.keras"],
-            "nearest_mean trains nothing and learns from no teacher",
-        ),
-        (
             [BEGUN, "train.fine_tuning.head=nearest_mean", "tune.enabled=true"],
             "nearest_mean trains nothing, so there is nothing to search; set tune.enabled=false",
-        ),
-        (
-            [BEGUN, "train.quantization_aware.enabled=true"],
-            "quantization_aware trains all layers alike; set fine_tuning.freeze_batch_norm: false",
         ),
         ([BEGUN, "train.fine_tuning.rate_factors.conv1=0"], "greater than 0"),
         ([BEGUN, "train.fine_tuning.frezze=none"], "Did you mean 'freeze'?"),

@@ -4,7 +4,6 @@ With `train.model_file` it takes that model as it is instead, with `train.member
 several networks.
 """
 
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -33,7 +32,7 @@ from pipeline.training.fitting import Splits, fit, open_splits
 from pipeline.training.joint_process import train_in_child
 from pipeline.training.model_creation import create_model
 from pipeline.training.model_import import import_model
-from pipeline.training.nearest_mean import set_nearest_mean, write_no_history
+from pipeline.training.nearest_mean import publish_means
 from pipeline.training.precision import Execution, decide_execution
 from pipeline.training.resuming import Resume, describe
 from pipeline.training.strategy import Devices, choose_devices
@@ -68,7 +67,7 @@ def _train(context: StageContext) -> StageResult:
     if teacher and config.train.distillation:
         learn_from(teacher.model, model, config.train.distillation)
     if config.train.fine_tuning.trains_nothing:
-        return _set_means(context, model, untrained, splits, dataset.classes, lineage)
+        return publish_means(context, model, untrained, splits, lineage)
     with deterministic(config.train.deterministic):
         best = KeepBest(config.train.monitor, compressing.first_candidate(config.train))
         try:
@@ -91,26 +90,6 @@ def _teacher(context: StageContext, dataset: Description, splits: Splits) -> Tea
     teacher = read_teacher(section, dataset, splits.validation)
     context.progress.line(teacher.describe(section))
     return teacher
-
-
-def _set_means(
-    context: StageContext,
-    model: Any,
-    untrained: Any,
-    splits: Splits,
-    classes: Sequence[str],
-    lineage: Mapping[str, str],
-) -> StageResult:
-    """Publishes the model with a head of mean features, in place of a training."""
-    found = set_nearest_mean(model, splits, classes)
-    untrained.set_weights(model.get_weights())
-    untrained.save(context.output / model_file.MODEL)
-    write_no_history(context.output / "history.csv")
-    return StageResult(
-        f"validation accuracy {found.accuracy:.2%}, by the nearest of {len(classes)} means of "
-        "features; nothing was trained",
-        {"val_accuracy": found.accuracy, "val_loss": found.loss, **lineage},
-    )
 
 
 def _fit(

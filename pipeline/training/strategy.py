@@ -94,7 +94,9 @@ def choose_devices(section: TrainSection) -> Devices:
     if job := job_of(section):
         return _joined(job)
     gpus = [device.name for device in tf.config.list_logical_devices("GPU")]
-    wants_one = section.strategy == "none" or (section.strategy == "auto" and section.alone)
+    wants_one = section.strategy == "none" or (
+        section.strategy == "auto" and section.needs_one_device
+    )
     if wants_one or (section.strategy == "auto" and len(gpus) < 2):
         return Devices()
     names = gpus or [device.name for device in tf.config.list_logical_devices("CPU")]

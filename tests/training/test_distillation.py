@@ -195,7 +195,6 @@ def test_the_bytes_of_a_teacher_decide_the_key_and_its_place_does_not(tmp_path):
 @pytest.mark.parametrize(
     ("override", "reason"),
     [
-        ("train.model_file=mine.keras", "learns from no teacher"),
         ("tune={enabled: true, space: {train.learning_rate: {log: [1e-3, 1e-2]}}}", "does not go"),
         ("train.distillation.teacher_share=0", "greater than 0"),
     ],

@@ -246,10 +246,9 @@ def test_members_take_their_presets_in_turn_with_the_options_that_each_has():
 @pytest.mark.parametrize(
     ("overrides", "reason"),
     [
+        (["train.member_presets=[lenet5]"], "names 1, and members is 1; set members to 2 or more"),
         (["train.member_presets=[lenet5, two_conv]"], "set members to 2 or more"),
         (["train.members=2", "train.member_presets=[lenet]"], "'lenet' is no preset. Available"),
-        (["train.members=2", "train.model_file=mine.keras"], "taken as it is"),
-        (["train.members=2", "train.quantization_aware.enabled=true"], "the ranges of one network"),
         (["train.members=0"], "greater than or equal to 1"),
     ],
 )

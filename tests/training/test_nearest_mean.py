@@ -1,7 +1,5 @@
 """A head of class means, against distances worked out one by one."""
 
-import csv
-
 import keras
 import numpy as np
 import pytest
@@ -13,7 +11,6 @@ from pipeline.training.nearest_mean import (
     choose_factor,
     nearest_mean,
     set_nearest_mean,
-    write_no_history,
 )
 from tests.training import resumed_training as training
 from tests.training.begun_models import CLASSES, make, weights, with_other_weights
@@ -73,11 +70,3 @@ def test_a_class_without_images_and_a_head_that_is_no_dense_layer_are_refused():
     model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Conv2D(3, 8, name="last")])
     with pytest.raises(ConfigError, match="the head last is no Dense layer"):
         set_nearest_mean(model, Splits(part, part, 3), CLASSES)
-
-
-def test_a_history_of_no_epochs_has_its_columns(tmp_path):
-    write_no_history(tmp_path / "history.csv")
-    with (tmp_path / "history.csv").open() as file:
-        reader = csv.DictReader(file)
-        assert list(reader) == []
-        assert "val_loss" in (reader.fieldnames or ())

@@ -4,7 +4,6 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from pydantic import ValidationError
 
 from export.model_files import model_file
 from export.model_files.keras_model import write_saved_model
@@ -164,19 +163,6 @@ def test_a_range_follows_batches_and_holds_still_otherwise():
 def test_a_layer_whose_int8_form_is_not_known_is_refused_by_name(layer):
     with pytest.raises(ConfigError, match=rf"^train\.quantization_aware: layer {layer.name} .*set"):
         list(blocks_of([layer]))
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({"precision": "mixed_float16"}, "needs float32 to imitate 8 bits, not mixed_float16; set"),
-        ({"epochs": 1}, "set epochs to 2 or more"),
-        ({"members": 2}, "set members to 1"),
-    ],
-)
-def test_what_cannot_be_trained_in_8_bits_is_refused_when_the_config_is_read(options, words):
-    with pytest.raises(ValidationError, match=words):
-        TrainSection(**AWARE, **options)
 
 
 def test_rounding_begins_neither_with_the_first_epoch_nor_after_the_last():

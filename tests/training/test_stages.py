@@ -13,6 +13,7 @@ from tensorboard.backend.event_processing.event_file_loader import EventFileLoad
 from pipeline.config_loading import load_config, with_values
 from pipeline.plugins import ROOT
 from pipeline.stages import StageContext, build, ingest, train, tune
+from pipeline.training.callbacks import COLUMNS
 from pipeline.yaml_reading import parse_yaml
 
 SMALL = (
@@ -165,7 +166,7 @@ def test_a_head_of_class_means_is_published_without_a_training(run_stage):
     assert len(result.metrics["begun_from_sha256"]) == 64
     assert result.summary.endswith("by the nearest of 10 means of features; nothing was trained")
     assert progress.lines[-1].startswith("begins from model.keras; the head ")
-    assert len((folder / "history.csv").read_text().splitlines()) == 1
+    assert (folder / "history.csv").read_text() == ",".join(COLUMNS) + "\n"
 
 
 def test_tune_publishes_what_the_config_can_take_up(run_stage, tmp_path):

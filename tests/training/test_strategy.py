@@ -116,9 +116,3 @@ def test_xla_is_not_chosen_where_devices_train_together(make_config):
     config = make_config(jit_compile="auto")
     assert Devices("mirrored on 2 GPUs", strategy=object()).allow(config).train.jit_compile is False
     assert Devices().allow(config) is config
-
-
-@pytest.mark.parametrize("strategy", ["mirrored", "multi_worker"])
-def test_what_needs_one_device_is_refused_on_several(strategy):
-    with pytest.raises(ValueError, match=f"jit_compile: true needs one .* in place of {strategy}"):
-        TrainSection(strategy=strategy, jit_compile=True)
