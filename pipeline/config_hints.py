@@ -15,10 +15,15 @@ def field_type(location: Sequence[str | int], config_type: type[BaseModel]) -> A
     for part in location:
         if hasattr(model, "model_fields"):
             field = model.model_fields.get(part)
-            model = field.annotation if field else None
+            model = section_of(field.annotation) if field else None
         else:  # a mapping: its keys are free, its values of one type
             *_, model = get_args(model) or (None,)
     return model
+
+
+def section_of(annotation: Any) -> Any:
+    """The section of `Section | None`; any other type as it is."""
+    return next((b for b in _branches(annotation) if hasattr(b, "model_fields")), annotation)
 
 
 def elsewhere(key: str, config_type: type[BaseModel]) -> str:
@@ -35,15 +40,17 @@ def such_as(value: Any, annotation: Any) -> str:
         value: what stands there; it is repeated where the list may hold it.
         annotation: the type of the setting.
     """
-    branches = (
-        get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
-    )
-    for branch in map(_bare, branches):
+    for branch in map(_bare, _branches(annotation)):
         if get_origin(branch) is tuple:
             items = [_item(value, item) for item in get_args(branch) if item is not Ellipsis]
             if None not in items:
                 return f", such as [{', '.join(map(str, items))}]"
     return ""
+
+
+def _branches(annotation: Any) -> tuple[Any, ...]:
+    """What a value may be an instance of: both of `X | None`."""
+    return get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
 
 
 def _item(value: Any, annotation: Any) -> Any:

@@ -132,20 +132,24 @@ def _change(key: str, before: Any, after: Any) -> str:
     return {
         "inputs": f"{rest} is new" if after else f"{rest} is gone",
         "outside": "the files that it reads changed",
-        "code": "the code changed",
+        "code": "the code that it uses changed",
         "seed": f"seed {before} → {after}",
     }.get(kind, key)
+
+
+LONGEST_SHOWN = 60
 
 
 def _short(value: Any, digits: int) -> str:
     if isinstance(value, float):
         return f"{value:.{digits}g}"
-    return "unset" if value is None else str(value)
+    text = "unset" if value is None else str(value)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
 
 
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in values.items():
-        if isinstance(value, dict) and value:
+        if isinstance(value, dict):
             yield from _flatten(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value

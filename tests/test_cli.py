@@ -183,7 +183,8 @@ def test_a_dry_run_and_status_say_what_would_run_and_write_nothing(call):
         ended = call(*arguments)
         assert ended.code == 0
         rows = [line.split() for line in ended.out.splitlines()]
-        assert rows[1:] == [[name, "runs", "not", "made", "yet"] for name in graph.NAMES]
+        made = [[name, "runs", "not", "made", "yet"] for name in graph.NAMES]
+        assert rows[-len(made) :] == made
         assert not ended.folder.exists()
 
 

@@ -22,6 +22,10 @@ def refusal(*overrides):
         ("epochs=3", "epochs is no known key. Did you mean train.epochs or tune.epochs? Avail"),
         ("train.filters=8", "train.filters is no known key. Did you mean model.filters? Available"),
         ("train.epoch=3", "train.epoch is no known key. Did you mean 'epochs'? Available: "),
+        (
+            "train.pruning={sparsity: 0.5, scop: layer}",
+            "train.pruning.scop is no known key. Did you mean 'scope'? Available: begin_",
+        ),
         ("qqq=3", "qqq is no known key. Available: augmentation, "),
     ],
 )

@@ -253,7 +253,7 @@ def test_changes_are_said_in_words():
         "train.gone 1 → unset",
         "ingest is new",
         "tune is gone",
-        "the code changed",
+        "the code that it uses changed",
         "the files that it reads changed",
     ]
 

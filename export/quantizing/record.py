@@ -37,12 +37,19 @@ def read(folder: Path) -> Records:
 
 
 def in_words(records: Records) -> str:
-    """Accuracy against size for each try of a format that took more than one; else nothing."""
+    """Of each format that took more than one try: what the first lost, and which was taken."""
     return ". ".join(
-        f"{name}: " + "; ".join(_try_in_words(attempt) for attempt in record["tries"])
+        f"{name} took {len(record['tries'])} tries: {_way(record)}"
         for name, record in records.items()
         if len(record["tries"]) > 1
     )
+
+
+def _way(record: Mapping[str, Any]) -> str:
+    first, taken = record["tries"][0], record["tries"][record["chosen"]]
+    if taken is first:
+        return f"none did better than the first, {_try_in_words(first)}"
+    return f"{_try_in_words(first)}; taken was {_try_in_words(taken)}"
 
 
 def _try_in_words(attempt: Mapping[str, Any]) -> str:

@@ -32,6 +32,7 @@ def status(
 ) -> None:
     """Say which stages are up to date, and why others are not."""
     loaded = with_folders(load_config(config, overrides or ()), artifacts)
+    console.print(f"{config} in {artifacts}", markup=False)
     tables.show_plan(console, plan(loaded, ArtifactStore(artifacts), Selection()))
 
 

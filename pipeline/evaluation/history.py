@@ -31,11 +31,13 @@ class History:
         epochs: number of each epoch, in order.
         columns: values by name, each as long as `epochs`.
         kept: which epoch was kept, where that is known.
+        members: how many networks the values are the mean of.
     """
 
     epochs: tuple[float, ...]
     columns: Mapping[str, tuple[float, ...]]
     kept: Kept | None = None
+    members: int = 1
 
     def points(self, name: str) -> list[tuple[float, float]]:
         """(epoch, value) wherever the column has a finite value; empty without the column."""
@@ -64,10 +66,11 @@ def read(path: Path, kept: Kept | None = None) -> History:
         raise DataError(
             f"{path}: no readable training history ({error}); make it again with --force train"
         ) from error
+    members = len(set(columns.get("member", (1,))))
     if "member" in columns:
         columns = _over_members(columns)
     epochs = columns.pop("epoch", tuple(map(float, range(1, len(rows) + 1))))
-    return History(epochs, columns, kept)
+    return History(epochs, columns, kept, members)
 
 
 def _over_members(columns: Mapping[str, tuple[float, ...]]) -> dict[str, tuple[float, ...]]:

@@ -17,9 +17,16 @@ SPOKEN = {
     "jit_compile": "compiled with XLA",
     "begun_from": "began from",
     "begun_from_sha256": "SHA-256 of that model",
+    "teacher_val_accuracy": "validation accuracy of the teacher",
+    "zero_share": "zeros in kernels",
+    "kernel_bytes": "kernels in float32",
+    "kernel_deflated_bytes": "kernels, deflated",
+    "members_alone": "validation accuracy of each alone",
     "python": "Python",
     "git_commit": "Git commit",
 }
+SHARES = ("val_accuracy", "teacher_val_accuracy", "zero_share")
+SIZES = ("kernel_bytes", "kernel_deflated_bytes")
 OF_BROUGHT_MODELS = ("model_file", "model_code", "trust_model_file", "pixel_range", "gives")
 
 
@@ -96,8 +103,8 @@ def _seconds(manifest: Mapping[str, Any]) -> Iterator[Fact]:
 def _spoken(values: Mapping[str, Any]) -> list[Fact]:
     """Names as words, shares of validation images as percentages."""
     facts = dict(_plain(values))
-    if "val_accuracy" in facts:
-        facts["val_accuracy"] = percent(values["val_accuracy"], 2)
+    facts |= {name: percent(values[name], 2) for name in SHARES if name in facts}
+    facts |= {name: f"{values[name] / 1000:,.1f} kB" for name in SIZES if name in facts}
     if "jit_compile" in facts:
         facts["jit_compile"] = _text(bool(values["jit_compile"]))
     return [Fact(SPOKEN.get(name, name.replace("_", " ")), fact) for name, fact in facts.items()]
@@ -111,5 +118,6 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list | tuple):
-        return " to ".join(map(_text, value)) if len(value) == 2 else ", ".join(map(_text, value))
+        is_range = len(value) == 2 and all(isinstance(end, int | float) for end in value)
+        return (" to " if is_range else ", ").join(map(_text, value))
     return f"{value:.4g}" if isinstance(value, float) else str(value)

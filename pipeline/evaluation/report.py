@@ -113,6 +113,7 @@ def render(evaluation: Evaluation, *, worst_mistakes: int, made: datetime) -> st
         "confusions": most_confused(summary.confusion, dataset.classes),
         "curves": _curves(evaluation.history),
         "kept": evaluation.history.kept,
+        "members": evaluation.history.members,
         "reliability": charts.reliability_diagram(summary.bins),
         "mistakes": _mistakes(evaluation, worst_mistakes),
         "pairs": data_section.pairs(dataset.checks, dataset.alike),

@@ -113,10 +113,10 @@ def describe(found: list[Treatment], section: FineTuning, epochs: int) -> Iterat
         yield f"frozen: {', '.join(frozen)}"
     later = [t for t in reversed(layers) if t.first_epoch]
     if later:
-        turns = (f"{t.name} from epoch {t.first_epoch + 1} on" for t in later if t.first_epoch)
+        turns = (f"{t.name} from epoch {t.first_epoch + 1}" for t in later if t.first_epoch)
         too_late = [t.name for t in later if t.first_epoch and t.first_epoch >= epochs]
-        never = f"; after {epochs} epochs {', '.join(too_late)} never did" if too_late else ""
-        yield f"frozen at first: {', '.join(turns)}{never}"
+        never = f" ({epochs} epochs end before {', '.join(too_late)})" if too_late else ""
+        yield f"frozen at first, and training later: {', '.join(turns)}{never}"
     if factors := [f"{t.name} × {t.factor:g}" for t in found if t.factor != 1]:
         yield f"learning rate of {', '.join(factors)}"
     if len(layers) < len(found):

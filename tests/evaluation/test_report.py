@@ -73,7 +73,7 @@ def render(shown, worst_mistakes=4, made=MADE):
 def test_the_page_has_every_part_in_order():
     html = render(evaluation())
     page = Page(html)
-    assert re.findall("<h2>(.*?)</h2>", html) == [
+    assert re.findall("<h2.*?>(.*?)</h2>", html) == [
         "Data",
         "Confusions",
         "Classes",
@@ -136,6 +136,12 @@ def test_without_mistakes_there_is_no_such_part():
 
 def test_without_a_history_there_are_no_curves():
     assert "<h2>Training</h2>" not in render(replace(evaluation(), history=History((), {})))
+
+
+def test_of_several_networks_the_report_says_that_the_curves_are_their_mean():
+    words = Page(render(replace(evaluation(), history=replace(HISTORY, members=3)))).text
+    assert "The curves are the mean of 3 networks, each on its own" in words
+    assert "mean of" not in Page(render(evaluation())).text.partition("Training")[2]
 
 
 def test_the_report_names_the_epoch_that_was_kept_and_gives_its_figures():

@@ -167,7 +167,7 @@ def test_what_would_be_another_artifact_now_is_not_made_and_the_change_is_named(
     ((is_mended, said),) = project.repair().values()
     assert not is_mended
     assert said.startswith("cannot be made again: it would be build/")
-    assert f" now (ingest is new, tune is new, the code changed); {STAYS}" in said
+    assert f" now (ingest is new, tune is new, the code that it uses changed); {STAYS}" in said
     assert (path / "file.txt").read_text() == "spoilt"
     assert not list(project.store.root.glob(".quarantine/*"))
     shutil.rmtree(path)

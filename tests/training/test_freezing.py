@@ -80,8 +80,8 @@ def test_it_is_said_what_trains_when_and_how_fast(shared):
         freeze_batch_norm=False,
     )
     assert list(describe(treatments(shared, section), section, 4)) == [
-        "frozen at first: conv2 from epoch 3 on, conv1 from epoch 5 on; after 4 epochs conv1 never "
-        "did",
+        "frozen at first, and training later: conv2 from epoch 3, conv1 from epoch 5 (4 epochs end "
+        "before conv1)",
         "learning rate of logits × 5",
         "batch norm not frozen: its statistics follow the images of this training",
     ]
