@@ -79,7 +79,11 @@ def _train(context: StageContext) -> StageResult:
     size = compressing.publish(model, best.weights, untrained, context.output, config.train)
     facts = {**lineage, **size, **(teacher.facts() if teacher else {})}
     result = _result(config, execution, best, devices)
-    return replace(result, metrics={**result.metrics, **facts})
+    return replace(
+        result,
+        summary=result.summary + compressing.in_words(size, config.train),
+        metrics={**result.metrics, **facts},
+    )
 
 
 def _teacher(context: StageContext, dataset: Description, splits: Splits) -> Teacher | None:

@@ -1,6 +1,6 @@
 """What `train` does so that a network becomes smaller: what to train, and what to publish of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,15 @@ def for_training(network: keras.Sequential, section: TrainSection) -> keras.Sequ
         ConfigError: the network has a layer that the config's way to shrink does not know.
     """
     return Twin(network) if section.quantization_aware.enabled else network
+
+
+def in_words(size: Mapping[str, float], section: TrainSection) -> str:
+    """What is left after pruning, for the summary of the stage; empty where nothing was pruned."""
+    if section.pruning is None:
+        return ""
+    if section.pruning.structure == "filters":
+        return f"; {size['parameters']:,.0f} parameters are left"
+    return f"; {size['zero_share']:.1%} of the numbers in kernels are 0"
 
 
 def first_candidate(section: TrainSection) -> int:

@@ -161,3 +161,16 @@ def test_what_is_taken_grows_while_it_trains_and_stays_taken():
     made.fit(images, np.eye(3)[np.arange(16) % 3], 8, 4, verbose=0, callbacks=[prune, Watch()])
     assert 0 < seen.shares[0] < seen.shares[1] < 0.8
     assert seen.shares[2] == seen.shares[3] >= 0.7
+
+
+def test_the_summary_tells_what_is_left():
+    found = {"parameters": 19_623, "zero_share": 0.5004}
+    told = {
+        structure: compressing.in_words(
+            found, TrainSection(pruning=Pruning(sparsity=0.5, structure=structure))
+        )
+        for structure in ("filters", "weights")
+    }
+    assert told["filters"] == "; 19,623 parameters are left"
+    assert told["weights"] == "; 50.0% of the numbers in kernels are 0"
+    assert compressing.in_words({}, TrainSection()) == ""
