@@ -1,12 +1,14 @@
 """Which part of a job on several machines this process is: what `TF_CONFIG` says."""
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from pipeline.config import TrainSection
+from pipeline.config_base import Address, Section
 from pipeline.errors import ConfigError
 
 VARIABLE = "TF_CONFIG"
@@ -23,10 +25,12 @@ class Cluster:
     Attributes:
         workers: the address of each, `host:port`; the first is the chief, who alone publishes.
         index: which of them this process is.
+        has_chief: whether `TF_CONFIG` calls the first one so, and counts workers behind it.
     """
 
     workers: tuple[str, ...]
     index: int
+    has_chief: bool = False
 
     @property
     def is_chief(self) -> bool:
@@ -34,8 +38,14 @@ class Cluster:
 
     @property
     def name(self) -> str:
-        """What to call this process."""
-        return f"worker {self.index + 1} of {len(self.workers)}"
+        """What to call this process: as `TF_CONFIG` does."""
+        if self.has_chief and self.is_chief:
+            return "chief"
+        return f"worker with index {self.index - self.has_chief}"
+
+    @property
+    def address(self) -> str:
+        return self.workers[self.index]
 
     @property
     def others(self) -> tuple[str, ...]:
@@ -71,27 +81,66 @@ def is_assistant(section: TrainSection) -> bool:
     return job is not None and not job.is_chief
 
 
+def _number(value: Any) -> Any:
+    """The index that a text holds, which TensorFlow takes too."""
+    return int(value) if isinstance(value, str) and value.isdecimal() else value
+
+
+class _Jobs(Section):
+    chief: Annotated[tuple[Address, ...], Field(max_length=1)] = ()
+    worker: tuple[Address, ...] = ()
+
+
+class _Task(Section, extra="ignore"):
+    type: Literal["chief", "worker"]
+    index: Annotated[int, Field(ge=0), BeforeValidator(_number)]
+
+
+class _Said(Section, extra="ignore"):
+    """What `TF_CONFIG` holds, as far as it is read here; other programs may keep more there."""
+
+    cluster: _Jobs
+    task: _Task | None = None
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        return (*self.cluster.chief, *self.cluster.worker)
+
+    @model_validator(mode="after")
+    def _tells_who_this_is(self) -> "_Said":
+        if not self.addresses:
+            raise ValueError("cluster names no worker")
+        if len(set(self.addresses)) < len(self.addresses):
+            raise ValueError("cluster names an address twice")
+        if self.task is None:
+            if len(self.addresses) > 1:
+                raise ValueError("task is missing, which says which of the workers this is")
+        elif self.task.index >= len(getattr(self.cluster, self.task.type)):
+            raise ValueError(f"cluster has no {self.task.type} with index {self.task.index}")
+        return self
+
+
 def _read(text: str) -> Cluster:
     try:
-        values = json.loads(text)
-        workers, task = _addresses(values["cluster"]), values.get("task", {})
-        chiefs = len(values["cluster"].get("chief", ()))
-        offset = {"chief": 0, "worker": chiefs}[task.get("type", "worker")]
-        cluster = Cluster(workers, offset + int(task.get("index", 0)))
-        if not 0 <= cluster.index < len(workers):
-            raise ValueError(f"it has no worker {task.get('index')}")
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        said = _Said.model_validate_json(text)
+    except ValidationError as error:
         raise ConfigError(
-            f"environment variable {VARIABLE}: cannot be used ({error}); expected {EXAMPLE}"
+            f"environment variable {VARIABLE}: {_first(error)}; expected {EXAMPLE}"
         ) from error
-    return cluster
+    chiefs = len(said.cluster.chief)
+    task = said.task or _Task(type="worker", index=0)
+    index = task.index + (chiefs if task.type == "worker" else 0)
+    return Cluster(said.addresses, index, has_chief=bool(chiefs))
 
 
-def _addresses(cluster: Mapping[str, Any]) -> tuple[str, ...]:
-    others = set(cluster) - {"chief", "worker"}
-    if others:
-        raise ValueError(f"it names {', '.join(sorted(others))}, and only workers train here")
-    found = tuple(str(a) for kind in ("chief", "worker") for a in cluster.get(kind, ()))
-    if not found or not all(a.rpartition(":")[2].isdigit() for a in found):
-        raise ValueError("each worker needs an address, host:port")
-    return found
+def _first(error: ValidationError) -> str:
+    """What is wrong, in words: what stands where."""
+    found = error.errors(include_url=False)[0]
+    where = ".".join(map(str, found["loc"]))
+    said = {
+        "missing": f"{where} is missing",
+        "extra_forbidden": f"{where}: only chief and worker train here",
+        "value_error": ": ".join(filter(None, [where, str(found.get("ctx", {}).get("error"))])),
+    }
+    otherwise = f"{where or 'all of it'} is {found['input']!r} ({found['msg']})"
+    return said.get(found["type"], otherwise)

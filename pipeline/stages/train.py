@@ -52,6 +52,8 @@ def run(context: StageContext) -> StageResult:
 def _train(context: StageContext) -> StageResult:
     config = context.config
     devices = choose_devices(config.train)
+    for line in devices.lines:
+        context.progress.line(line)
     folder = context.inputs["ingest"]
     dataset = description.read(folder)
     splits, place = open_splits(folder, config.train.memory_limit_mib, dataset.num_classes)
@@ -60,7 +62,7 @@ def _train(context: StageContext) -> StageResult:
     network = create_model(config, dataset.image_shape, splits.num_classes, execution.policy)
     untrained = model_file.load(context.inputs["build"] / model_file.MODEL)
     network.set_weights(untrained.get_weights())
-    for line in (f"{execution.policy} on {execution.reason}", *devices.lines, place):
+    for line in (f"{execution.policy} on {execution.reason}", place):
         context.progress.line(line)
     lineage = begin(network, config.train, dataset.classes, context.progress.line)
     model = share_out(compressing.for_training(network, config.train), devices.strategy)

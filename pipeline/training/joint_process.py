@@ -1,10 +1,11 @@
 """Trains in a child process, one of a job's: TensorFlow joins others only before all else.
 
-The child tells what it does through a pipe. Where another worker of the job is lost, it may end in
-an error or be ended by TensorFlow; either way it is said in one line here.
+The child tells what it does through a pipe, from when all workers are there. Where one of them is
+lost, it may end in an error or be ended by TensorFlow; either way it is said in one line here.
 """
 
 import multiprocessing
+import os
 import socket
 import time
 import traceback
@@ -16,9 +17,9 @@ from typing import Any
 
 from export.child import end_with_parent
 from pipeline import library_trouble
-from pipeline.cluster import Cluster
+from pipeline.cluster import VARIABLE, Cluster
 from pipeline.config import PipelineConfig
-from pipeline.errors import PipelineError, StageError
+from pipeline.errors import ConfigError, PipelineError, StageError
 from pipeline.progress import Task, quiet_libraries
 from pipeline.stages import StageContext, StageResult
 
@@ -33,6 +34,7 @@ LOST = (
     "UnknownError",
 )
 PROBE_SECONDS = 2.0
+WAIT_SECONDS = 1800.0
 Train = Callable[[StageContext], StageResult]
 
 
@@ -40,10 +42,12 @@ def train_in_child(train: Train, context: StageContext, job: Cluster) -> StageRe
     """Calls `train` in a fresh process; gives what it gives, and passes on what it says.
 
     Raises:
-        StageError: this worker or another one was lost.
+        ConfigError: this worker cannot listen at its address.
+        StageError: this worker or another one was lost, or did not come.
         PipelineError: what `train` raised.
     """
-    context.progress.line(f"{job.name}: joins {', '.join(job.others)}")
+    _refuse_taken_port(job)
+    context.progress.line(f"{job.name}: waits for {', '.join(job.others)}, {_longest()}")
     spawn = multiprocessing.get_context("spawn")
     ours, theirs = spawn.Pipe()
     sent = replace(context, config=_to_send(context.config), progress=PipedProgress(theirs))
@@ -52,14 +56,31 @@ def train_in_child(train: Train, context: StageContext, job: Cluster) -> StageRe
         process.start()
     theirs.close()
     try:
-        result = _listen(ours, context)
+        result = _listen(ours, context, job)
         process.join()
-    except (EOFError, ConnectionError) as error:
-        raise StageError(_words(job)) from error
     finally:
         process.kill()
         process.join()
     return result
+
+
+def _longest() -> str:
+    return f"up to {WAIT_SECONDS / 60:g} minutes"
+
+
+def _refuse_taken_port(job: Cluster) -> None:
+    """Listens for a moment on all addresses of this machine, as TensorFlow is going to."""
+    port = int(job.address.rpartition(":")[2])
+    both = socket.has_dualstack_ipv6()
+    family = socket.AF_INET6 if both else socket.AF_INET
+    try:
+        socket.create_server(("", port), family=family, dualstack_ipv6=both).close()
+    except OSError as error:
+        raise ConfigError(
+            f"environment variable {VARIABLE}: {job.name} is to listen at {job.address}, but port "
+            f"{port} of this machine cannot be used ({os.strerror(error.errno or 0)}); end the "
+            "program that has it, or name another port on all machines"
+        ) from error
 
 
 def _to_send(config: PipelineConfig) -> PipelineConfig:
@@ -68,11 +89,18 @@ def _to_send(config: PipelineConfig) -> PipelineConfig:
     return PipelineConfig.model_construct(**{name: getattr(config, name) for name in read})
 
 
-def _listen(pipe: Connection, context: StageContext) -> StageResult:
+def _listen(pipe: Connection, context: StageContext, job: Cluster) -> StageResult:
+    task: Task | None = None
+    if not pipe.poll(WAIT_SECONDS):
+        raise StageError(_not_come(job))
     with _bar(context) as begin:
-        task: Task | None = None
+        has_joined = False
         while True:
-            kind, *values = pipe.recv()
+            kind, *values = _received(pipe)
+            if kind in ("lost", "ended"):
+                has_come = has_joined or kind == "ended"
+                raise StageError(_lost(job) if has_come else _not_come(job))
+            has_joined = True
             if kind == "line":
                 context.progress.line(*values)
             elif kind == "task":
@@ -81,12 +109,17 @@ def _listen(pipe: Connection, context: StageContext) -> StageResult:
                 task.advance(*values)
             elif kind == "result":
                 return values[0]
-            elif kind == "lost":
-                raise EOFError(*values)
             elif kind == "broken":
                 raise RuntimeError(*values)
             elif kind == "error":
                 raise values[0]
+
+
+def _received(pipe: Connection) -> tuple[Any, ...]:
+    try:
+        return tuple(pipe.recv())
+    except (EOFError, ConnectionError):
+        return ("ended",)
 
 
 @contextmanager
@@ -96,13 +129,27 @@ def _bar(context: StageContext) -> Iterator[Callable[[str, int], Task]]:
         yield lambda text, total: stack.enter_context(context.progress.task(text, total))
 
 
-def _words(job: Cluster) -> str:
-    silent = [address for address in job.others if not _answers(address)]
+def _not_come(job: Cluster) -> str:
+    silent = _silent(job)
+    found = "no answer there" if silent else "something answers there: see what it says"
+    return (
+        f"train: {job.name} waited for {', '.join(silent or job.others)}, which did not come "
+        f"({found}); start the same command on all machines, each {_longest()} after the first, "
+        "and let the port through"
+    )
+
+
+def _lost(job: Cluster) -> str:
+    silent = _silent(job)
     found = f"no answer from {', '.join(silent)}" if silent else "all answer again"
     return (
         f"train: {job.name} lost another worker, or was ended itself ({found}); start the same "
         "command on all machines again, and training goes on from its last checkpoint"
     )
+
+
+def _silent(job: Cluster) -> list[str]:
+    return [address for address in job.others if not _answers(address)]
 
 
 def _answers(address: str) -> bool:
