@@ -7,40 +7,43 @@ from contextlib import contextmanager
 
 from pipeline.errors import StageError
 
-ELSEWHERE = "or name another folder with --artifacts"
-ROOM = f"Make room on its disk (`df -h` and `df -i` tell), {ELSEWHERE}"
+ELSEWHERE = "name another folder with --artifacts"
+ROOM = "Make room on its disk (`df -h` and `df -i` tell), or {elsewhere}"
 REMEDIES = {
     errno.ENOSPC: ROOM,
-    errno.EDQUOT: f"Make room within your quota, {ELSEWHERE}",
-    errno.EFBIG: f"Raise the largest size of a file (`ulimit -f`), {ELSEWHERE}",
-    errno.EIO: f"Its disk may be failing: check it, {ELSEWHERE}",
-    errno.EROFS: "It can only be read: name another folder with --artifacts",
-    errno.EACCES: f"Give yourself access to it, {ELSEWHERE}",
-    errno.EPERM: f"Give yourself access to it, {ELSEWHERE}",
+    errno.EDQUOT: "Make room within your quota, or {elsewhere}",
+    errno.EFBIG: "Raise the largest size of a file (`ulimit -f`), or {elsewhere}",
+    errno.EIO: "Its disk may be failing: check it, or {elsewhere}",
+    errno.EROFS: "It can only be read: {elsewhere}",
+    errno.EACCES: "Give yourself access to it, or {elsewhere}",
+    errno.EPERM: "Give yourself access to it, or {elsewhere}",
     errno.EMFILE: "Allow more open files (`ulimit -n 4096`)",
     errno.ENFILE: "Too many files are open on this machine: end other programs",
     errno.ENOMEM: "Free memory: end other programs",
-    errno.ELOOP: f"A link there leads to itself: mend it, {ELSEWHERE}",
-    errno.ENAMETOOLONG: "Name a folder with a shorter path with --artifacts",
-    errno.ENOTDIR: f"A part of its path is a file: move that away, {ELSEWHERE}",
-    errno.EEXIST: f"A file has that name: move it away, {ELSEWHERE}",
+    errno.ELOOP: "A link there leads to itself: mend it, or {elsewhere}",
+    errno.ENAMETOOLONG: "Its path is too long: {elsewhere}",
+    errno.ENOTDIR: "A part of its path is a file: move that away, or {elsewhere}",
+    errno.EEXIST: "A file has that name: move it away, or {elsewhere}",
     errno.EBUSY: "Another program uses it: end that",
 }
 OTHER = "Check its disk and who else uses it"
 
 
-def disk_trouble(error: OSError, place: object, refused: str = "") -> str:
+def disk_trouble(
+    error: OSError, place: object, refused: str = "", elsewhere: str = ELSEWHERE
+) -> str:
     """Says which file it is, what the system says of it, and what to do.
 
     Args:
         error: what the system said.
         place: where it was, for an error that does not tell.
         refused: what cannot be done with it.
+        elsewhere: how to go on in another place.
     """
     named = error.filename2 or error.filename  # of a rename or a link the new name
     where = os.fsdecode(named) if isinstance(named, str | bytes) else place
     said = ": ".join(filter(None, (refused, error.strerror or str(error))))
-    remedy = REMEDIES.get(error.errno or 0, OTHER)
+    remedy = REMEDIES.get(error.errno or 0, OTHER).format(elsewhere=elsewhere)
     return f"{where}: {said}. {remedy}; then the same command goes on"
 
 

@@ -7,8 +7,8 @@ from typing import Protocol
 from pipeline import graph
 from pipeline.artifact_names import learnt_from
 from pipeline.artifacts.artifact import Artifact
-from pipeline.errors import ConfigError, MissingArtifactError
-from pipeline.runs import Run, named
+from pipeline.errors import ConfigError, DamagedArtifactError, MissingArtifactError
+from pipeline.runs import RECORD, Run, named
 
 Use = tuple[str, str]
 
@@ -18,9 +18,17 @@ class Place(Protocol):
 
     Attributes:
         name: as it is shown.
+        remedy: what to do about a damaged run.
+        lacks_runs: what to do where there is none.
     """
 
     name: str
+
+    @property
+    def remedy(self) -> str: ...
+
+    @property
+    def lacks_runs(self) -> str: ...
 
     def find(self, stage: str, key: str) -> Artifact | None:
         """The artifact, which may be trusted; None if there is none."""
@@ -30,6 +38,9 @@ class Place(Protocol):
 
     def runs(self) -> Sequence[Run]:
         """Every readable run, oldest first."""
+
+    def damaged_runs(self) -> Sequence[str]:
+        """The names of those whose record is there and not as it was written, in order."""
 
 
 @dataclass(frozen=True)
@@ -79,10 +90,22 @@ def choose(place: Place, choice: Choice) -> Chosen:
 def _run(place: Place, name: str | None) -> Run:
     runs = place.runs()
     found = named(runs, name) if name else runs
+    damaged = [each for each in place.damaged_runs() if (name or "") in each]
+    if damaged and (not found or damaged[-1] > found[-1].name != name):
+        other = ", or choose another with --run" if runs else ""
+        raise DamagedArtifactError(
+            f"{place.name}/runs/{damaged[-1]}/{RECORD}: is there, but damaged; "
+            f"{place.remedy}{other}"
+        )
     if found:
         return found[-1]
-    latest = f"; the latest there is {runs[-1].name}" if runs else ""
-    raise ConfigError(f"{place.name}: no run{f' {name!r}' if name else ''}{latest}")
+    if runs:
+        raise ConfigError(f"{place.name}: no run {name!r}; the latest there is {runs[-1].name}")
+    if next(iter(place.uses()), None):
+        raise ConfigError(
+            f"{place.name}: no run, but artifacts; --all copies them, --stage with --key one"
+        )
+    raise ConfigError(f"{place.name}: no run; {place.lacks_runs}")
 
 
 def _required(place: Place, use: Use, why: str) -> Artifact:

@@ -29,7 +29,9 @@ class Outcome:
     runs_passed_over: int = 0
 
 
-def checked(chunks: Iterable[bytes], entry: dict[str, Any], place: str) -> Iterator[bytes]:
+def checked(
+    chunks: Iterable[bytes], entry: dict[str, Any], place: str, remedy: str
+) -> Iterator[bytes]:
     """The bytes of a file, all of which are out before its digest is compared.
 
     Raises:
@@ -43,7 +45,7 @@ def checked(chunks: Iterable[bytes], entry: dict[str, Any], place: str) -> Itera
             break
         yield chunk
     if left or total.hexdigest() != entry["sha256"]:
-        raise DamagedArtifactError(f"{place}: is not the file that was published")
+        raise DamagedArtifactError(f"{place}: is not the file that was published; {remedy}")
 
 
 def files_in(chosen: Chosen) -> int:

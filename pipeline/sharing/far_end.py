@@ -11,6 +11,8 @@ from typing import Any
 from uuid import uuid4
 
 from pipeline.artifacts.owner import owner_in, this_process
+from pipeline.diagnosis.finding import pip
+from pipeline.disk_trouble import disk_trouble
 from pipeline.errors import ConfigError, DamagedArtifactError, PipelineError, StageError
 
 CHUNK_BYTES = 1 << 20
@@ -36,6 +38,12 @@ class FarEnd:
         self._files, self._root = files, root.rstrip("/")
         protocol = files.protocol
         self._protocols = {protocol} if isinstance(protocol, str) else set(protocol)
+
+    @property
+    def is_there(self) -> bool:
+        """Whether there is such a folder; a store of objects has one where one of them is."""
+        with self._told(""):
+            return bool(self._files.exists(self._root or "/"))
 
     def record(self, name: str) -> bytes | None:
         """All of a small file; None if there is none.
@@ -155,11 +163,18 @@ class FarEnd:
         except Exception as error:
             if isinstance(error, (PipelineError, *passed)):
                 raise
-            said = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            raise StageError(
-                f"{self.url}/{name}: {_shown(said)}. Check the address, your access and the "
-                "network; then the same command goes on"
-            ) from error
+            raise StageError(self._in_words(error, f"{self.url}/{name}")) from error
+
+    def _in_words(self, error: Exception, place: str) -> str:
+        if self._protocols & set(LOCAL) and isinstance(error, OSError) and error.errno:
+            if str(error.filename).endswith(PARTIAL):
+                error = OSError(error.errno, error.strerror)
+            return disk_trouble(error, place, elsewhere="give another URL")
+        said = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        return (
+            f"{place}: {_shown(said)}. Check the address, your access and the network; then the "
+            "same command goes on"
+        )
 
 
 def is_left_over(name: str) -> bool:
@@ -177,6 +192,11 @@ def open_far_end(url: str) -> FarEnd:
     import fsspec
     from fsspec.core import url_to_fs
 
+    if not url.rpartition("://")[2].strip():
+        raise ConfigError(
+            f"the URL {url!r} names no folder; is a variable unset? Expected a path, file://…, "
+            "s3://… or gs://…"
+        )
     if "::" in url:
         raise ConfigError(
             f"{_shown(url)}: a chain of file systems, whose caches would hide what is really "
@@ -188,7 +208,7 @@ def open_far_end(url: str) -> FarEnd:
     if missing := _missing_package(protocol):
         raise ConfigError(
             f"{_shown(url)}: needs the package {missing}; install it with: "
-            f"python -m pip install {missing}"
+            f"{pip('install', missing)}"
         )
     try:
         return FarEnd(url, *url_to_fs(url))

@@ -13,15 +13,19 @@ from pipeline.artifacts.usage import entries
 from pipeline.errors import DamagedArtifactError
 from pipeline.keeping.artifact_check import RUN
 from pipeline.keeping.remedy import repair_call
-from pipeline.runs import RECORD, Run, is_record, list_runs
+from pipeline.runs import RECORD, Run, is_record, list_runs, open_run
 from pipeline.sharing.far_end import FarEnd
 
 LONGEST_NAME_BYTES = 255
+PUSH_AGAIN = "push it again from where it is whole"
 DIGITS = frozenset("0123456789abcdef")
 
 
 class NearPlace:
     """The artifacts folder; each artifact is read in full before it counts."""
+
+    remedy = "run its config again, which takes what is there"
+    lacks_runs = "`python run_pipeline.py run` makes one"
 
     def __init__(self, store: ArtifactStore) -> None:
         self.name = str(store.root)
@@ -46,12 +50,18 @@ class NearPlace:
     def runs(self) -> Sequence[Run]:
         return list_runs(self._store)
 
+    def damaged_runs(self) -> list[str]:
+        paths = entries(self._store.root / "runs")
+        return sorted(path.name for path in paths if (path / RECORD).exists() and _is_torn(path))
+
 
 class FarPlace:
     """What was pushed; an artifact counts when its manifest is there, which came last.
 
     Manifests are told from hostile ones as far as they lead anywhere, files not read.
     """
+
+    remedy = PUSH_AGAIN
 
     def __init__(self, far: FarEnd) -> None:
         self.name = far.url
@@ -81,22 +91,30 @@ class FarPlace:
         try:
             return unsealed(content)
         except ValueError as error:
-            raise DamagedArtifactError(
-                f"{self.name}/{name}: {error}; push it again from where it is whole"
-            ) from error
+            raise DamagedArtifactError(f"{self.name}/{name}: {error}; {PUSH_AGAIN}") from error
 
     def uses(self) -> Iterator[tuple[str, str]]:
         for stage in graph.NAMES:
             yield from ((stage, key) for key in self._far.names(stage) if KEY.fullmatch(key))
 
+    @property
+    def lacks_runs(self) -> str:
+        if not self._far.is_there:
+            return "there is no such folder; check the address, or push a run there first"
+        return "push one there first"
+
     def runs(self) -> Sequence[Run]:
-        return self._runs
+        found = [run for run in self._runs.values() if run]
+        return sorted(found, key=lambda run: (run.record["started"], len(run.name), run.name))
+
+    def damaged_runs(self) -> list[str]:
+        torn = [name for name, run in self._runs.items() if run is None]
+        return [name for name in torn if self._far.record(f"runs/{name}/{RECORD}") is not None]
 
     @cached_property
-    def _runs(self) -> list[Run]:
-        names = [name for name in self._far.names("runs") if is_name_of_run(name)]
-        found = [run for name in names if (run := self.run(name))]
-        return sorted(found, key=lambda run: (run.record["started"], len(run.name), run.name))
+    def _runs(self) -> dict[str, Run | None]:
+        names = self._far.names("runs")
+        return {name: self.run(name) for name in names if is_name_of_run(name)}
 
     def run(self, name: str) -> Run | None:
         """The run of a name; None if there is none, or none that can be read."""
@@ -107,6 +125,14 @@ class FarPlace:
         except DamagedArtifactError:
             return None
         return Run(Path("runs") / name, record) if _is_linkable(record) else None
+
+
+def _is_torn(folder: Path) -> bool:
+    try:
+        open_run(folder)
+    except DamagedArtifactError:
+        return True
+    return False
 
 
 def is_name_of_run(name: str) -> bool:

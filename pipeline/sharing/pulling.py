@@ -14,7 +14,7 @@ from pipeline.runs import Run, list_runs, publish_run
 from pipeline.sharing.choosing import Choice, Chosen, choose
 from pipeline.sharing.copying import Outcome, checked, files_in, is_other, refuse_others
 from pipeline.sharing.far_end import NOT_THERE, FarEnd
-from pipeline.sharing.places import FarPlace
+from pipeline.sharing.places import PUSH_AGAIN, FarPlace
 
 
 def pull(
@@ -102,10 +102,11 @@ def _pull(
             path, place = folder / name, f"{stage}/{key}/{name}"
             path.parent.mkdir(parents=True, exist_ok=True)
             try:
-                _fill(path, checked(far.chunks(place), entry, f"{far.url}/{place}"))
+                chunks = checked(far.chunks(place), entry, f"{far.url}/{place}", PUSH_AGAIN)
+                _fill(path, chunks)
             except NOT_THERE as error:
                 raise DamagedArtifactError(
-                    f"{far.url}/{place}: is missing; push it again from where it is whole"
+                    f"{far.url}/{place}: is missing; {PUSH_AGAIN}"
                 ) from error
             was_read(f"{stage} {PurePosixPath(name).name}")
         _set_damaged_aside(store, stage, key)

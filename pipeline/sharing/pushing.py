@@ -9,6 +9,7 @@ from pipeline.artifacts.sealing import sealed
 from pipeline.artifacts.store import ArtifactStore
 from pipeline.disk_trouble import trouble_is_a_stage_error
 from pipeline.errors import ConfigError, DamagedArtifactError, StageError
+from pipeline.keeping.remedy import repair_call
 from pipeline.progress import Progress
 from pipeline.runs import MOST_AT_ONCE, RECORD, Run
 from pipeline.sharing.choosing import Choice, choose
@@ -92,7 +93,8 @@ def _push_files(far: FarEnd, artifact: Artifact, was_seen: Callable[[str], None]
     for name, entry in artifact.manifest["files"].items():
         target, path = f"{place}/{name}", artifact.path / name
         if far.digest(target) != entry["sha256"]:
-            far.write(target, checked(_near_chunks(path), entry, str(path)))
+            mends = f"mend it with: {repair_call(artifact.path.parents[1])}"
+            far.write(target, checked(_near_chunks(path), entry, str(path), mends))
             if far.digest(target) != entry["sha256"]:
                 raise _came_out_other(far, target)
             written = (written or 0) + entry["size_bytes"]

@@ -57,3 +57,11 @@ def test_options_that_do_not_fit_are_refused(command, arguments, said, tmp_path)
         cli.app([command, str(tmp_path / "far"), *arguments], standalone_mode=False)
     assert said in str(caught.value)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["push", "pull"])
+def test_an_empty_url_does_not_mean_the_folder_one_works_in(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match="names no folder; is a variable unset"):
+        cli.app([command, "", "--all", "--artifacts", "near"], standalone_mode=False)
+    assert list(tmp_path.iterdir()) == []

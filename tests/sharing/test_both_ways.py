@@ -5,7 +5,7 @@ import pytest
 from pipeline.artifacts.artifact import MANIFEST
 from pipeline.errors import ConfigError, DamagedArtifactError, MissingArtifactError, StageError
 from pipeline.planning import plan
-from pipeline.runs import list_runs, publish_run
+from pipeline.runs import RECORD, list_runs, publish_run
 from pipeline.selection import Selection
 from pipeline.sharing import pulling
 from pipeline.sharing.choosing import Choice
@@ -167,7 +167,7 @@ def test_a_store_that_keeps_other_bytes_than_it_was_given_is_caught(
         patch.setattr(FarEnd, "_fill", mangle)
         with pytest.raises(StageError, match=f"{name}: came out other than it was sent"):
             sharing.push(memory)
-    with pytest.raises(ConfigError, match="no run"):
+    with pytest.raises((ConfigError, DamagedArtifactError), match=r"no run|is there, but damaged"):
         sharing.pull(memory)
     sharing.push(memory)
     assert sharing.pull(memory)[0].artifacts == 6
@@ -180,6 +180,39 @@ def test_an_unknown_run_or_artifact_is_named(sharing, url):
     with pytest.raises(MissingArtifactError, match="train/0123456789abcdef is not there"):
         sharing.pull(url, Choice(artifact=("train", "0123456789abcdef")))
     assert not (sharing.folder / "pulled").exists()
+
+
+def test_where_there_is_no_run_it_says_why_and_what_to_do(sharing, url):
+    with pytest.raises(ConfigError, match=r": no run; there is no such folder; check the address"):
+        sharing.pull(url)
+    sharing.push(url, Choice(artifact=("train", sharing.project.artifact("train", NO_SEARCH).key)))
+    with pytest.raises(ConfigError, match=r"/far: no run, but artifacts; --all|evenkeel: no run, "):
+        sharing.pull(url)
+    sharing.near.discard_run(list_runs(sharing.near)[0].name)
+    with pytest.raises(ConfigError, match=r"near: no run, but artifacts; --all copies them"):
+        sharing.push(url)
+
+
+def test_a_damaged_run_is_named_and_no_older_one_taken_for_it(sharing, folder):
+    far = folder / "far"
+    older = list_runs(sharing.near)[0].name
+    newer = sharing.run("train.epochs=3").name
+    sharing.push(far, EVERYTHING)
+    (far / "runs" / newer / RECORD).write_bytes(b"{")
+    said = rf"far/runs/{newer}/run\.json: is there, but damaged; push it again from where it is who"
+    for choice in (Choice(), Choice(run=newer), Choice(run="mnist")):
+        with pytest.raises(DamagedArtifactError, match=said):
+            sharing.pull(far, choice)
+    assert sharing.pull(far, Choice(run=older))[0].runs == 1
+    (sharing.near.root / "runs" / newer / RECORD).write_bytes(b"{")
+    with pytest.raises(DamagedArtifactError, match=rf"near/runs/{newer}/run\.json: is .* --run$"):
+        sharing.push(far)
+
+
+def test_a_run_of_which_only_a_part_came_is_none(sharing, folder):
+    sharing.push(folder / "far")
+    (folder / "far" / "runs" / "20990102-030405-mnist").mkdir()
+    assert sharing.pull(folder / "far")[0].runs == 1
 
 
 def test_a_run_of_the_same_second_gets_a_number(sharing, url):

@@ -1,6 +1,8 @@
 """What a far end may hold that no push put there: refused before anything is written."""
 
+import errno
 import hashlib
+import os
 
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
@@ -8,6 +10,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from pipeline.artifacts.artifact import MANIFEST
 from pipeline.artifacts.sealing import read_sealed, write_sealed
 from pipeline.artifacts.store import ArtifactStore
+from pipeline.diagnosis.finding import pip
 from pipeline.errors import ConfigError, DamagedArtifactError, PipelineError, StageError
 from pipeline.runs import RECORD
 from pipeline.sharing import far_end
@@ -152,7 +155,7 @@ def test_artifacts_that_say_they_are_made_from_each_other_end(far):
 def test_a_file_of_other_content_is_refused_and_nothing_published(far, content):
     (far / "train" / KEY / "model.keras").write_bytes(content)
     store, said = try_to_pull(far)
-    assert "model.keras: is not the file that was published" in said
+    assert "model.keras: is not the file that was published; push it again from where" in said
     assert not store.root.exists()
 
 
@@ -231,7 +234,7 @@ def test_a_run_that_names_other_folders_or_one_stage_twice_is_none(sharing, fold
     made = record["stages"][0]
     for stages in ([{**made, "stage": "runs"}], [made, made], [{**made, "key": "../../x"}], []):
         write_sealed(path, {**record, "stages": stages})
-        with pytest.raises(ConfigError, match="no run"):
+        with pytest.raises(DamagedArtifactError, match="is there, but damaged"):
             sharing.pull(folder / "far")
     assert not (folder / "pulled").exists()
 
@@ -239,11 +242,15 @@ def test_a_run_that_names_other_folders_or_one_stage_twice_is_none(sharing, fold
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("s3://bucket/x", "needs the package s3fs; install it with: python -m pip install s3fs"),
-        ("gs://bucket/x", "needs the package gcsfs; install it with: python -m pip install gcsfs"),
+        ("s3://bucket/x", f"needs the package s3fs; install it with: {pip('install', 's3fs')}"),
+        ("gs://bucket/x", f"needs the package gcsfs; install it with: {pip('install', 'gcsfs')}"),
         ("sftp://me:secret@host/x", "sftp://host/x: needs the package paramiko"),
         ("nonesuch://x", "no protocol 'nonesuch'; try file://, s3:// or gs://"),
         ("simplecache::file:///x", "give the last part alone"),
+        ("", "the URL '' names no folder; is a variable unset? Expected a path, file://"),
+        (" ", "names no folder"),
+        ("file://", "names no folder"),
+        ("s3://", "names no folder"),
     ],
 )
 def test_a_url_that_cannot_be_used_says_why(url, said):
@@ -270,8 +277,35 @@ def test_what_a_store_says_is_told_in_one_line_without_its_password(
         sharing.push(memory) if method == "find" else sharing.pull(memory, EVERYTHING)
 
 
-def test_a_far_end_that_is_a_file_is_told_in_one_line(sharing, folder):
-    (folder / "far").write_text("a file")
-    with pytest.raises(StageError, match="Check the address, your access") as caught:
+TROUBLE = {
+    errno.ENOSPC: "No space left on device. Make room on its disk (`df -h` and `df -i` tell), or ",
+    errno.EDQUOT: "Disk quota exceeded. Make room within your quota, or ",
+    errno.EROFS: "Read-only file system. It can only be read: ",
+    errno.EACCES: "Permission denied. Give yourself access to it, or ",
+}
+
+
+@pytest.mark.parametrize("number", TROUBLE, ids=errno.errorcode.get)
+def test_what_the_disk_of_a_far_end_says_is_told_with_the_remedy_that_fits(
+    sharing, folder, monkeypatch, number
+):
+    def refuse(self, path, chunks):
+        raise OSError(number, os.strerror(number), path)
+
+    monkeypatch.setattr(far_end.FarEnd, "_fill", refuse)
+    with pytest.raises(StageError) as caught:
+        sharing.push(folder / "far")
+    place, _, said = str(caught.value).partition(": ")
+    assert place.startswith(f"{folder}/far/ingest/")
+    assert not place.endswith(far_end.PARTIAL)
+    assert said == f"{TROUBLE[number]}give another URL; then the same command goes on"
+
+
+@pytest.mark.parametrize("part", ["far", "far/ingest"])
+def test_a_far_end_that_is_a_file_is_told_in_one_line(sharing, folder, part):
+    (folder / part).parent.mkdir(exist_ok=True)
+    (folder / part).write_text("a file")
+    said = r"A part of its path is a file: move that away, or give another URL; then the same .*$"
+    with pytest.raises(StageError, match=said) as caught:
         sharing.push(folder / "far")
     assert "\n" not in str(caught.value)
