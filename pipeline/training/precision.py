@@ -78,6 +78,8 @@ def choose_execution(
 
     With `train.deterministic` nothing is measured, for two measurements may differ.
     """
+    if section.fine_tuning.trains_nothing:
+        return Execution("float32", False, f"{device.name}: nothing is trained")
     policy: str = section.precision
     why = "as configured"
     jit = section.jit_compile

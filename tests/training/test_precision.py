@@ -1,5 +1,7 @@
 """Which precision on which device: devices and measurements are stand-ins here."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -86,6 +88,16 @@ def test_what_must_come_out_the_same_each_time_is_not_left_to_a_measurement(memo
     execution = choose_execution(TrainSection(deterministic=True), device, probe, memory)
     assert (execution.policy, execution.jit_compile) == (policy, False)
     assert execution.reason.endswith("since nothing is timed with train.deterministic")
+    assert probe.calls == []
+
+
+def test_where_nothing_is_trained_it_computes_in_float32_and_times_nothing(memory):
+    probe = Probe(bfloat16=0.1, xla=0.1)
+    means = TrainSection(initial_weights=Path("a.keras"), fine_tuning={"head": "nearest_mean"})
+    for device in (AMPERE, BF16_CPU):
+        execution = choose_execution(means, device, probe, memory)
+        assert (execution.policy, execution.jit_compile) == ("float32", False)
+        assert execution.reason == f"{device.name}: nothing is trained"
     assert probe.calls == []
 
 
