@@ -51,12 +51,7 @@ def begin(
 
 
 def set_rates_of(model: Any, section: TrainSection, steps_per_epoch: int) -> None:
-    """Gives the compiled model's optimizer the rate of each layer, where the config has any.
-
-    Freezes again what is frozen: a copy of the network for several devices forgets it of weights.
-    """
+    """Gives the compiled model's optimizer the rate of each layer, where the config has any."""
     if section.initial_weights is None or section.quantization_aware.enabled:
         return
-    found = treatments(model, section.fine_tuning)
-    freeze(found, section.fine_tuning)
-    set_rates(model, found, steps_per_epoch)
+    set_rates(model, treatments(model, section.fine_tuning), steps_per_epoch)

@@ -92,17 +92,6 @@ def test_what_is_frozen_is_the_same_to_the_last_bit_and_rates_slow_the_rest(plac
     assert max_change(end["logits"], old["logits"]) > 1e-2
 
 
-def test_a_copy_of_the_network_is_frozen_as_the_network_was(places):
-    fine_tuning = {"freeze": "all_but_head", "freeze_batch_norm": False}
-    section = training.make_config(initial_weights=places[1], fine_tuning=fine_tuning).train
-    network = make()
-    begin(network, section, CLASSES, lambda text: None)
-    copy = keras.models.clone_model(network)
-    compile_model(copy, section, 2, {"run_eagerly": True})
-    set_rates_of(copy, section, steps_per_epoch=2)
-    assert copy.trainable_variables == copy.get_layer("logits").trainable_variables
-
-
 def max_change(some, others):
     pairs = zip(some, others, strict=True)
     return max(abs(array(a) - array(b)).max() for a, b in pairs)
