@@ -21,7 +21,7 @@ from pipeline.commands import (
     sharing,
     using,
 )
-from pipeline.config_loading import suggest
+from pipeline.config_hints import suggest
 from pipeline.disk_trouble import disk_trouble
 from pipeline.errors import ConfigError, PipelineError, StageError
 from pipeline.interruption import Interrupted, interruptible

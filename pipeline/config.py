@@ -148,6 +148,13 @@ Dimension = Annotated[
 ]
 
 
+def candidates(dimension: Dimension) -> tuple[Any, ...]:
+    """Every choice, or both ends of a range."""
+    if isinstance(dimension, Choice):
+        return dimension.choice
+    return dimension.log if isinstance(dimension, LogRange) else dimension.linear
+
+
 class TuneSection(Section):
     """A search over any keys of `model`, `train` and `augmentation`.
 

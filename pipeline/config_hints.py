@@ -1,6 +1,7 @@
-"""What may have been meant by a key that is unknown, or by a value that should be a list."""
+"""What may have been meant by a name that is unknown, or by a value that should be a list."""
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -65,3 +66,10 @@ def _item(value: Any, annotation: Any) -> Any:
 
 def _bare(annotation: Any) -> Any:
     return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+
+
+def suggest(name: str, available: Sequence[str]) -> str:
+    """Words for an error: the nearest of the names that exist, and all of them."""
+    near = get_close_matches(name, available, n=1, cutoff=0.5)
+    hint = f"Did you mean {near[0]!r}? " if near else ""
+    return f"{hint}Available: {', '.join(available) or 'none'}"

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import plugins
-from pipeline.config import DataSection, ModelSection
+from pipeline.config import DataSection, ModelSection, TrainSection
+from pipeline.config_model_file import ModelFile
 from pipeline.errors import ConfigError
 from pipeline.yaml_reading import MAX_CHARACTERS, parse_yaml
 
@@ -84,6 +85,16 @@ def override_layer(overrides: Sequence[str]) -> Layer:
         parsed = parse_yaml(value, f"{COMMAND_LINE}: {key}")
         merged = merge(merged, nested(key.split("."), parsed), is_one_layer=True)
     return Layer(COMMAND_LINE, merged)
+
+
+def without_training(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What is left of a config for a model that is trained: nothing of a search or a training."""
+    train = values.get("train")
+    dropped = set(TrainSection.model_fields) - set(ModelFile.model_fields)
+    kept = {key: value for key, value in values.items() if key != "tune"}
+    if isinstance(train, Mapping):
+        kept["train"] = {key: value for key, value in train.items() if key not in dropped}
+    return kept
 
 
 def as_overrides(values: Mapping[str, Any]) -> list[str]:

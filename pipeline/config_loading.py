@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -14,15 +13,14 @@ from export.formats import formats
 from pipeline import plugins
 from pipeline.config import (
     DIMENSIONS,
-    Choice,
     Dimension,
     ExportSection,
     Gate,
-    LogRange,
     PipelineConfig,
     VerifySection,
+    candidates,
 )
-from pipeline.config_hints import elsewhere, field_type, such_as
+from pipeline.config_hints import elsewhere, field_type, such_as, suggest
 from pipeline.config_layers import (
     PLUG_INS,
     Layer,
@@ -31,6 +29,7 @@ from pipeline.config_layers import (
     nested,
     origin,
     override_layer,
+    without_training,
 )
 from pipeline.errors import ConfigError
 
@@ -55,8 +54,12 @@ EXPECTED = {
 }
 
 
-def load_config(path: Path, overrides: Sequence[str] = ()) -> PipelineConfig:
+def load_config(
+    path: Path, overrides: Sequence[str] = (), *, is_trained: bool = False
+) -> PipelineConfig:
     """Reads a config file and what it extends, applies overrides, and checks everything.
+
+    For a model that is trained, what the config says of training does not count.
 
     Raises:
         ConfigError: one line for each thing wrong: where, what was found, what was expected.
@@ -65,13 +68,15 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> PipelineConfig:
     merged: dict[str, Any] = {}
     for layer in layers:
         merged = merge(merged, layer.values)
+    if is_trained:
+        merged = without_training(merged)
     if "name" in merged:
         raise ConfigError(f"{origin(('name',), layers)}: remove `name`; it is the file's own name")
     config = _validate({**merged, "name": path.stem}, layers)
     _check_search_space(config, layers)
     _check_views(config, layers)
-    _check_teacher(config, layers)
-    _check_means(config, layers)
+    _check_what_is_searched_for(config, layers)
+    _check_offset(config, layers)
     for preset in config.train.member_presets:
         with_preset(config, preset)
     return config
@@ -209,13 +214,6 @@ def _siblings(error: Any, config_type: type[BaseModel]) -> list[str]:
     return sorted(set(getattr(model, "model_fields", {})) - {"name"})
 
 
-def suggest(name: str, available: Sequence[str]) -> str:
-    """Words for an error: the nearest of the names that exist, and all of them."""
-    near = get_close_matches(name, available, n=1, cutoff=0.5)
-    hint = f"Did you mean {near[0]!r}? " if near else ""
-    return f"{hint}Available: {', '.join(available) or 'none'}"
-
-
 def _dotted(location: Sequence[str | int]) -> str:
     text = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in location)
     return text.removeprefix(".")
@@ -227,7 +225,7 @@ def _check_search_space(config: PipelineConfig, layers: Sequence[Layer]) -> None
         where = f"{origin(('tune', 'space', key), layers)}: tune.space"
         if key.partition(".")[0] not in SEARCHABLE:
             raise ConfigError(
-                f"{where}: {key} cannot be searched; expected a key of {_either(SEARCHABLE)}"
+                f"{where}: {key} cannot be searched; expected a key of {', '.join(SEARCHABLE)}"
             )
         if key in SET_BY_TUNE:
             raise ConfigError(f"{where}: {key} cannot be searched; {SET_BY_TUNE[key]} decides it")
@@ -250,23 +248,34 @@ def _check_views(config: PipelineConfig, layers: Sequence[Layer]) -> None:
         )
 
 
-def _check_teacher(config: PipelineConfig, layers: Sequence[Layer]) -> None:
-    """Refuses a search whose networks would learn from no teacher."""
-    if config.tune.enabled and config.train.distillation:
+def _check_what_is_searched_for(config: PipelineConfig, layers: Sequence[Layer]) -> None:
+    """Refuses a search that has no teacher, or is for a training that there is not."""
+    if not config.tune.enabled:
+        return
+    if config.train.distillation:
         raise ConfigError(
             f"{origin(('train', 'distillation'), layers)}: train.distillation does not go with tune"
             ": a search has no teacher. Put what it finds into the config; set tune.enabled=false"
         )
-
-
-def _check_means(config: PipelineConfig, layers: Sequence[Layer]) -> None:
-    """Refuses a search of settings for a training that there is not."""
-    if config.tune.enabled and config.train.fine_tuning.trains_nothing:
+    if config.train.fine_tuning.trains_nothing:
         where = origin(("train", "fine_tuning", "head"), layers)
         raise ConfigError(
             f"{where}: train.fine_tuning.head: nearest_mean trains nothing, so there is nothing to "
             "search; set tune.enabled=false"
         )
+
+
+def _check_offset(config: PipelineConfig, layers: Sequence[Layer]) -> None:
+    """Refuses to shift pixels in a network that learns 8 bits; a search may try it."""
+    for each in _with_each_candidate(config):
+        mean = getattr(each.model, "mean", 0.0)
+        if mean and each.train.quantization_aware.enabled:
+            key = ("model", "mean") if each is config else ("tune", "space")
+            raise ConfigError(
+                f"{origin(key, layers)}: model.mean is {mean:g}, but "
+                "train.quantization_aware knows no shift of pixels; leave model.mean at 0, or set "
+                "train.quantization_aware.enabled=false"
+            )
 
 
 def _with_each_candidate(config: PipelineConfig) -> Iterator[PipelineConfig]:
@@ -286,14 +295,3 @@ def _each_with(key: str, dimension: Dimension, config: PipelineConfig) -> Iterat
                 yield {"model.preset": preset, key: value}
         else:
             yield {key: value}
-
-
-def candidates(dimension: Dimension) -> tuple[Any, ...]:
-    """Every choice, or both ends of a range."""
-    if isinstance(dimension, Choice):
-        return dimension.choice
-    return dimension.log if isinstance(dimension, LogRange) else dimension.linear
-
-
-def _either(words: Sequence[str]) -> str:
-    return f"{', '.join(words[:-1])} or {words[-1]}"

@@ -5,11 +5,14 @@ PipelineError
 ├── DataError                the images or labels are wrong                   2
 ├── MissingArtifactError     a stage lacks an artifact that another makes     2
 ├── StageError               a stage failed                                   1
+│   ├── DivergedError            a training went wrong                       1
 │   ├── DamagedArtifactError     an artifact does not match its manifest     1
 │   │   └── ReplacedArtifactError    another run put another in its place    1
 │   └── ExportError              a converter or runtime refused a format     1
 └── GateError                a format failed verification                     3
 """
+
+from pathlib import Path
 
 
 class PipelineError(Exception):
@@ -38,6 +41,18 @@ class MissingArtifactError(PipelineError):
 
 class StageError(PipelineError):
     exit_code = 1
+
+
+class DivergedError(StageError):
+    """Its message ends where advice may begin.
+
+    Attributes:
+        kept: the model from before, where one was saved.
+    """
+
+    def __init__(self, message: str, kept: Path | None = None) -> None:
+        super().__init__(message)
+        self.kept = kept
 
 
 class DamagedArtifactError(StageError):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from pipeline import graph
-from pipeline.config_loading import suggest
+from pipeline.config_hints import suggest
 from pipeline.errors import ConfigError
 
 

@@ -12,7 +12,7 @@ import pytest
 from export.formats import formats
 from pipeline import cli, environment, graph, runner
 from pipeline.commands import joining, making
-from pipeline.errors import ExportError, StageError
+from pipeline.errors import DivergedError, ExportError, StageError
 from pipeline.plugins import ROOT
 from pipeline.stages import StageResult
 
@@ -345,6 +345,50 @@ def test_what_cannot_be_joined_is_refused_before_anything_is_made(call, argument
     assert done.err.startswith(f"error  {message}")
     assert done.err.count("\n") == 1
     assert not done.folder.exists()
+
+
+COMPRESSING = ("train.epochs=2", "tune.enabled=false")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["train.pruning.sparsity=0.5", *COMPRESSING],
+        ["train.quantization_aware.enabled=true", *COMPRESSING],
+        ["train.distillation.teacher={old}", "tune.enabled=false"],
+        ["train.members=2", "train.member_presets=[lenet5, two_conv]"],
+        ["train.initial_weights={old}", "train.fine_tuning.freeze=all_but_head"],
+        ["train.batch_size=64", "tune.space={train.pruning.sparsity: {choice: [0.5]}}"],
+    ],
+    ids=lambda settings: settings[0],
+)
+def test_the_call_that_a_divergence_advises_takes_what_was_kept(call, stages, tmp_path, settings):
+    old, kept, seen = tmp_path / "old.keras", tmp_path / "it's kept.keras", []
+    for file in (old, kept):
+        file.write_bytes(b"a model")
+
+    def diverge(context):
+        raise DivergedError(f"train: bad; kept in {kept}", kept)
+
+    def take(context):
+        seen.append(context.config.train.model_file)
+        return StageResult("took it")
+
+    stages["train"] = diverge
+    done = call("run", *(text.replace("{old}", str(old)) for text in settings))
+    assert done.code == 1
+    said, _, advice = done.err.partition("; to take them as they are: ")
+    assert said == f"error  train: bad; kept in {kept}"
+    python, program, *words = shlex.split(advice)
+    assert (python, program, words[:3]) == (
+        "python",
+        "run_pipeline.py",
+        ["export", "--model", str(kept)],
+    )
+    stages["train"] = take
+    done = call(*words, artifacts=None)
+    assert (done.code, done.err) == (0, "")
+    assert seen == [kept]
 
 
 def test_joining_makes_the_images_and_no_more_and_says_what_ran_here(call, stages, monkeypatch):

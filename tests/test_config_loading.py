@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.config import candidates
 from pipeline.config_layers import as_overrides
-from pipeline.config_loading import candidates, load_config, with_values
+from pipeline.config_loading import load_config, with_values
 from pipeline.errors import ConfigError
 from pipeline.plugins import ROOT
 
@@ -264,6 +265,19 @@ def test_a_search_space_is_checked_when_the_config_loads(space, expected):
     assert message_of(MNIST, f"tune.space={space}").startswith(
         f"command line: tune.space{expected}"
     )
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["model.mean=0.13", "train.quantization_aware.enabled=true"],
+        ["train.quantization_aware.enabled=true", "tune.space={model.mean: {choice: [0.13]}}"],
+        ["model.mean=0.13", "tune.space={train.quantization_aware.enabled: {choice: [true]}}"],
+    ],
+)
+def test_a_shift_of_pixels_and_8_bits_are_refused_together_in_a_search_too(overrides):
+    message = message_of(MNIST, *overrides)
+    assert re.match(r"command line: .*model\.mean is 0\.13, but train\.quantization_aware", message)
 
 
 def test_a_search_without_a_space_is_refused():

@@ -19,7 +19,8 @@ from pipeline.commands.options import (
     RunOption,
     console,
 )
-from pipeline.config_loading import load_config, suggest
+from pipeline.config_hints import suggest
+from pipeline.config_loading import load_config
 from pipeline.errors import ConfigError, GateError
 from pipeline.planning import plan
 from pipeline.selection import Selection

@@ -30,7 +30,7 @@ from pipeline.config import PipelineConfig
 from pipeline.config_layers import as_overrides
 from pipeline.config_loading import load_config
 from pipeline.config_model_file import range_of
-from pipeline.errors import ConfigError, GateError
+from pipeline.errors import ConfigError, DivergedError, GateError, StageError
 from pipeline.planning import UNCHANGED, Step, plan
 from pipeline.progress import progress_on
 from pipeline.runner import Watcher, execute
@@ -74,7 +74,13 @@ def run(
     if dry_run:
         tables.show_plan(console, plan(loaded, store, selection))
         return
-    _carry_out(loaded, store, selection)
+    try:
+        _carry_out(loaded, store, selection)
+    except DivergedError as error:
+        if error.kept is None:
+            raise
+        call = _call(config, artifacts, overrides or (), "export", "--model", str(error.kept))
+        raise StageError(f"{error}; to take them as they are: {call}") from error
 
 
 def export(
@@ -99,7 +105,10 @@ def export(
     config: ConfigOption = DEFAULT_CONFIG,
     artifacts: ArtifactsOption = DEFAULT_ARTIFACTS,
 ) -> None:
-    """Evaluate, export and verify a trained model of your own."""
+    """Evaluate, export and verify a trained model of your own.
+
+    What the config says of training and of a search does not count.
+    """
     settings = {
         "train.model_file": str(model),
         "data.source": data,
@@ -110,7 +119,7 @@ def export(
     }
     said = [*as_overrides(settings), *(overrides or ())]
     selection = Selection(call=_call(config, artifacts, said))
-    named = load_config(config, said).model_copy(update={"name": model.stem})
+    named = load_config(config, said, is_trained=True).model_copy(update={"name": model.stem})
     _carry_out(named, ArtifactStore(artifacts), selection)
 
 
@@ -136,9 +145,9 @@ def _assist(loaded: PipelineConfig, store: ArtifactStore, selection: Selection) 
     console.print("This worker of the job has done its part; the first one does the rest.")
 
 
-def _call(config: Path, artifacts: Path, overrides: Sequence[str]) -> str:
-    """The command that runs this config again, as a person would type it."""
-    words = ["python", sys.argv[0], "run"]
+def _call(config: Path, artifacts: Path, overrides: Sequence[str], *command: str) -> str:
+    """The command, or else `run`, with this config, as a person would type it."""
+    words = ["python", sys.argv[0], *(command or ("run",))]
     if config != DEFAULT_CONFIG:
         words += ["-c", str(config)]
     if artifacts != DEFAULT_ARTIFACTS:

@@ -15,7 +15,7 @@ from pipeline.commands.options import (
     StageOption,
     console,
 )
-from pipeline.config_loading import suggest
+from pipeline.config_hints import suggest
 from pipeline.errors import ConfigError
 from pipeline.keeping.tables import count, size
 from pipeline.progress import progress_on

@@ -13,7 +13,7 @@ from pipeline.config import PipelineConfig
 from pipeline.data import description
 from pipeline.data.dataset import steps_per_epoch
 from pipeline.data.description import Description
-from pipeline.errors import StageError
+from pipeline.errors import DivergedError
 from pipeline.stages import StageContext, StageResult
 from pipeline.training import compressing
 from pipeline.training.callbacks import (
@@ -25,7 +25,7 @@ from pipeline.training.callbacks import (
 from pipeline.training.determinism import deterministic, machine
 from pipeline.training.distillation import Teacher, learn_from, read_teacher
 from pipeline.training.distributed_fitting import share_out
-from pipeline.training.divergence import DivergedError, StopOnDivergence, keep_last_good
+from pipeline.training.divergence import StopOnDivergence, with_last_good
 from pipeline.training.ensemble import train_members
 from pipeline.training.fine_tuning import begin
 from pipeline.training.fitting import Splits, fit, open_splits
@@ -54,9 +54,9 @@ def _train(context: StageContext) -> StageResult:
     devices = choose_devices(config.train)
     for line in devices.lines:
         context.progress.line(line)
-    folder = context.inputs["ingest"]
-    dataset = description.read(folder)
-    splits, place = open_splits(folder, config.train.memory_limit_mib, dataset.num_classes)
+    ingest = context.inputs["ingest"]
+    dataset = description.read(ingest)
+    splits, place = open_splits(ingest, config.train.memory_limit_mib, dataset.num_classes)
     teacher = _teacher(context, dataset, splits)
     execution = decide_execution(devices.allow(config), dataset.image_shape, splits.num_classes)
     network = create_model(config, dataset.image_shape, splits.num_classes, execution.policy)
@@ -75,9 +75,9 @@ def _train(context: StageContext) -> StageResult:
         try:
             _fit(model, context, splits, execution, best, devices)
         except DivergedError as error:
-            folder = context.scratch if devices.writes else context.output
-            kept = keep_last_good(untrained, best, folder)
-            raise StageError(f"{error}; {kept}") from error
+            if devices.writes:
+                raise with_last_good(error, untrained, best, context.scratch) from error
+            raise DivergedError(f"{error}; the first worker says what is kept") from error
     size = compressing.publish(model, best.weights, untrained, context.output, config.train)
     facts = {**lineage, **size, **(teacher.facts() if teacher else {})}
     result = _result(config, execution, best, devices)

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from pipeline.config import TrainSection
-from pipeline.errors import StageError
+from pipeline.errors import DivergedError
 from pipeline.training.callbacks import KeepBest
 from pipeline.training.checkpoint import State
 
@@ -16,10 +16,6 @@ from pipeline.training.checkpoint import State
 MOST_GUESSES = 10
 STEP_DOWN = 10
 BEFORE = "before-divergence.keras"
-
-
-class DivergedError(StageError):
-    """A training that went wrong; its message ends where advice may begin."""
 
 
 class StopOnDivergence(keras.callbacks.Callback):
@@ -79,15 +75,19 @@ def _penalty(model: Any) -> float:
     return sum(float(weight.regularizer(weight)) for weight in weights if weight.regularizer)
 
 
-def keep_last_good(untrained: Any, best: KeepBest, folder: Path) -> str:
-    """Saves the best weights before a training diverged; says where, and how to use them."""
+def with_last_good(
+    error: DivergedError, untrained: Any, best: KeepBest, folder: Path
+) -> DivergedError:
+    """Saves the best weights from before a training diverged; gives the error that says where."""
     if not best.weights:
-        return "no epoch had ended well"
+        return DivergedError(f"{error}; no epoch had ended well")
     untrained.set_weights(best.weights[: len(untrained.weights)])
     path, unfinished = folder / BEFORE, folder / f"unfinished-{BEFORE}"
     untrained.save(unfinished)
     unfinished.replace(path)
-    return (
-        f"the weights of epoch {best.epoch + 1} (validation accuracy "
-        f"{best.logs['val_accuracy']:.2%}) are kept: train.model_file={path} takes them as they are"
+    accuracy = f"{best.logs['val_accuracy']:.2%}"
+    return DivergedError(
+        f"{error}; the weights of epoch {best.epoch + 1} (validation accuracy {accuracy}) are kept "
+        f"in {path}",
+        path,
     )

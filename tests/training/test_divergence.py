@@ -1,14 +1,16 @@
 """When a training is ended, what is said of it, and what is kept."""
 
 import math
+import pickle
 
 import keras
 import numpy as np
 import pytest
 
 from pipeline.config import TrainSection
+from pipeline.errors import DivergedError
 from pipeline.training.callbacks import KeepBest
-from pipeline.training.divergence import DivergedError, StopOnDivergence, keep_last_good
+from pipeline.training.divergence import StopOnDivergence, with_last_good
 
 GOOD = {"loss": 0.5, "val_loss": 0.4, "val_accuracy": 0.9}
 GUESSING = math.log(3)
@@ -111,12 +113,12 @@ def test_the_best_weights_before_are_kept_in_a_file_that_can_be_brought(tmp_path
     best, model = KeepBest("val_loss"), network()
     best.set_model(model)
     best.on_epoch_end(4, GOOD)
-    said = keep_last_good(network(), best, tmp_path)
+    error = with_last_good(DivergedError("train: bad"), network(), best, tmp_path)
     path = tmp_path / "before-divergence.keras"
-    assert said == (
-        f"the weights of epoch 5 (validation accuracy 90.00%) are kept: train.model_file={path} "
-        "takes them as they are"
+    assert str(error) == (
+        f"train: bad; the weights of epoch 5 (validation accuracy 90.00%) are kept in {path}"
     )
+    assert pickle.loads(pickle.dumps(error)).kept == path  # from a worker of a job
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
     kept = keras.saving.load_model(path).get_weights()
     for given, expected in zip(kept, model.get_weights(), strict=True):
@@ -124,5 +126,7 @@ def test_the_best_weights_before_are_kept_in_a_file_that_can_be_brought(tmp_path
 
 
 def test_where_no_epoch_ended_well_nothing_is_kept(tmp_path):
-    assert keep_last_good(network(), KeepBest("val_loss"), tmp_path) == "no epoch had ended well"
+    bad = DivergedError("train: bad")
+    error = with_last_good(bad, network(), KeepBest("val_loss"), tmp_path)
+    assert (str(error), error.kept) == ("train: bad; no epoch had ended well", None)
     assert not list(tmp_path.iterdir())

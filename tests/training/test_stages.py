@@ -10,10 +10,14 @@ import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
+from pipeline.cluster import Cluster
 from pipeline.config_loading import load_config, with_values
+from pipeline.errors import DivergedError
 from pipeline.plugins import ROOT
 from pipeline.stages import StageContext, build, ingest, train, tune
 from pipeline.training.callbacks import COLUMNS
+from pipeline.training.divergence import BEFORE
+from pipeline.training.strategy import Devices
 from pipeline.yaml_reading import parse_yaml
 
 SMALL = (
@@ -154,7 +158,12 @@ def test_a_head_of_class_means_is_published_without_a_training(run_stage):
     run_stage(build, "seed=0")
     progress, begun = SilentProgress(), f"train.initial_weights={old}"
     means = "train.fine_tuning.head=nearest_mean"
-    folder, result = run_stage(train, "tune.enabled=false", begun, means, progress=progress)
+    automatic = ("train.precision=auto", "train.jit_compile=auto")
+    folder, result = run_stage(
+        train, "tune.enabled=false", begun, means, *automatic, progress=progress
+    )
+    assert progress.lines[0].startswith("float32 on ")
+    assert progress.lines[0].endswith(": nothing is trained")
     model = keras.saving.load_model(folder / "model.keras", compile=False)
     *kept, head = [layer.name for layer in model.layers if layer.get_weights()]
     for name in kept:
@@ -167,6 +176,30 @@ def test_a_head_of_class_means_is_published_without_a_training(run_stage):
     assert result.summary.endswith("by the nearest of 10 means of features; nothing was trained")
     assert progress.lines[-1].startswith("begins from model.keras; the head ")
     assert (folder / "history.csv").read_text() == ",".join(COLUMNS) + "\n"
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_of_a_job_that_diverges_the_first_worker_alone_keeps_weights(
+    run_stage, tmp_path, monkeypatch, index
+):
+    def diverge(model, context, splits, execution, best, devices):
+        best.weights, best.epoch, best.logs = model.get_weights(), 0, {"val_accuracy": 0.9}
+        raise DivergedError("train: went wrong")
+
+    devices = Devices(job=Cluster(("127.0.0.1:1", "127.0.0.1:2"), index))
+    monkeypatch.setattr(train, "_fit", diverge)
+    monkeypatch.setattr(train, "choose_devices", lambda section: devices)
+    with pytest.raises(DivergedError) as caught:
+        run_stage(train, scratch=tmp_path)
+    kept = tmp_path / BEFORE
+    if index == 0:
+        assert str(caught.value).endswith(f"(validation accuracy 90.00%) are kept in {kept}")
+        assert caught.value.kept == kept
+        assert kept.exists()
+    else:
+        said = "train: went wrong; the first worker says what is kept"
+        assert (str(caught.value), caught.value.kept) == (said, None)
+        assert not list(tmp_path.iterdir())
 
 
 def test_tune_publishes_what_the_config_can_take_up(run_stage, tmp_path):
