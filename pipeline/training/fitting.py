@@ -94,22 +94,17 @@ def fit(
     steps = steps_per_epoch(len(splits.train), section.batch_size)
     epoch, step = resume.place if resume else (0, 0)
     at_once = _steps_at_once(math.gcd(steps, step), section.checkpoint_every_steps)
+    options = {"jit_compile": execution.jit_compile, "steps_per_execution": at_once}
     with scope_of(model):
-        compile_model(
-            model,
-            section,
-            steps * section.epochs,
-            {"jit_compile": execution.jit_compile, "steps_per_execution": at_once},
-        )
+        compile_model(model, section, steps * section.epochs, options)
     set_rates_of(model, section, steps)
+    validation = evaluation_batches(splits.validation, splits.num_classes, VALIDATION_BATCH_SIZE)
     model.fit(
         _batches(config, splits, epoch, step),
         epochs=section.epochs,
         initial_epoch=epoch,
         steps_per_epoch=steps,
-        validation_data=evaluation_batches(
-            splits.validation, splits.num_classes, VALIDATION_BATCH_SIZE
-        ),
+        validation_data=validation,
         callbacks=_all_callbacks(config, callbacks, resume),
         shuffle=False,
         verbose=0,
