@@ -10,15 +10,18 @@ from pipeline.config_base import Fraction, Section
 class Pruning(Section):
     """What share of the weights becomes 0, or of the filters goes, and when.
 
+    Some are taken at the beginning of each epoch, from the first that begins after `begin_fraction`
+    to that which `end_fraction` is nearest to; at least the last epoch trains on what remains.
+
     Attributes:
         sparsity: the share in the end.
         structure: `weights` sets single numbers in kernels to 0, all but the largest of each
-            filter at most; `filters` takes whole filters
-            and units away, so that the model that is published has fewer.
+            filter at most; `filters` takes whole filters and units away, so that the model that
+            is published has fewer.
         scope: `layer` takes the share from each layer, `global` from all together, so that layers
             that matter less lose more.
-        begin_fraction: share of the epochs before the first is taken.
-        end_fraction: share of the epochs after which no more are taken.
+        begin_fraction: share of the epochs in which nothing is taken.
+        end_fraction: share of the epochs after which the last are taken.
     """
 
     sparsity: Annotated[float, Field(gt=0, lt=1)]
@@ -37,16 +40,11 @@ class Pruning(Section):
         return self
 
     def end_epoch(self, epochs: int) -> int:
-        """The first epoch, from 0, in which nothing more is taken; there is always one."""
+        """The epoch, from 0, at whose beginning the last are taken."""
         return min(max(1, round(self.end_fraction * epochs)), epochs - 1)
 
-    def share(self, epoch: float, epochs: int) -> float:
-        """What share is gone at a moment of the training, fast at first (arXiv:1710.01878).
-
-        Args:
-            epoch: 2.5 is the middle of the third.
-            epochs: of the whole training.
-        """
+    def share(self, epoch: int, epochs: int) -> float:
+        """What share is gone in an epoch, counted from 0: fast at first (arXiv:1710.01878)."""
         begin, end = self.begin_fraction * epochs, self.end_epoch(epochs)
         left = (end - epoch) / max(end - begin, 1e-9)
         return self.sparsity * (1 - min(max(left, 0.0), 1.0) ** 3)

@@ -13,7 +13,6 @@ from pipeline.config_pruning import Pruning
 from pipeline.errors import ConfigError
 from pipeline.training.checkpoint import State
 
-UPDATES_PER_EPOCH = 10
 WITH_KERNEL = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.Dense)
 
 
@@ -29,11 +28,11 @@ class Masked(keras.constraints.Constraint):
 
 @dataclass(frozen=True)
 class Part:
-    """Numbers that are taken or stay together; `axis` is that of filters, if there are any.
+    """Single numbers of a kernel, or the filters of a layer, of which each is taken or stays.
 
     Attributes:
         kernel: by which they are judged.
-        members: each variable that holds some, with the axis along which they lie.
+        members: each variable that holds some; where filters go, with the axis that counts them.
         norm: the batch norm that scales them, if one does.
         by_filter: whether whole filters go.
         channel_axes: how many of the last axes of the kernel are channels of the output.
@@ -142,11 +141,15 @@ def _largest(scores: np.ndarray, share: float, leaves_some: bool) -> np.ndarray:
 
 
 class Prune(keras.callbacks.Callback):
-    """Takes ever more as the section says, and keeps what is taken at 0."""
+    """Takes ever more as the section says, and keeps what is taken at 0.
+
+    It takes at the beginning of an epoch alone: how often Keras calls within one depends on how
+    many steps it runs at once, and so on how often checkpoints are saved.
+    """
 
     def __init__(self, section: Pruning, epochs: int) -> None:
         super().__init__()
-        self._section, self._epochs, self._update = section, epochs, -1
+        self._section, self._epochs, self._begun = section, epochs, -1
         self._masks: list[keras.Variable] = []
 
     def on_train_begin(self, logs: Any = None) -> None:
@@ -160,24 +163,18 @@ class Prune(keras.callbacks.Callback):
             self._masks.append(mask)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self._epoch = epoch
-        self._reach(epoch)
+        if epoch == self._begun:  # it goes on within the epoch whose masks it remembers
+            return
+        self._begun = epoch
+        if epoch <= self._section.end_epoch(self._epochs):
+            self._take(self._section.share(epoch, self._epochs))
 
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        self._reach(self._epoch + (batch + 1) / self.params["steps"])
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+    def on_test_begin(self, logs: Any = None) -> None:
         """Clears averages: Keras takes them before constraints hold, and may swap them in now."""
         averages = self._averages()
         for (_, variable, _), mask in zip(self._members, self._masks, strict=True):
             if (average := averages.get(id(variable))) is not None:
                 average.assign(average * mask)
-
-    def _reach(self, epoch: float) -> None:
-        update = int(min(epoch, self._section.end_epoch(self._epochs)) * UPDATES_PER_EPOCH)
-        if update > self._update:
-            self._update = update
-            self._take(self._section.share(epoch, self._epochs))
 
     def _take(self, share: float) -> None:
         kept = choose(self._parts, share, self._section.scope)
@@ -202,9 +199,9 @@ class Prune(keras.callbacks.Callback):
         return {id(variable): average for variable, average in pairs}
 
     def state(self) -> State:
-        return State({"update": self._update}, [mask.numpy() for mask in self._masks])
+        return State({"epoch": self._begun}, [mask.numpy() for mask in self._masks])
 
     def restore(self, state: State) -> None:
-        self._update = state.values["update"]
+        self._begun = state.values["epoch"]
         for mask, array in zip(self._masks, state.arrays, strict=True):
             mask.assign(array)
