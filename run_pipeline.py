@@ -1,12 +1,17 @@
 """The orchestrator: `python run_pipeline.py --help` shows what it can do."""
 
 import os
-import signal
 import sys
-from pathlib import Path
-from types import FrameType
 
 INTERRUPTED = b"error  interrupted; the same command goes on from what is finished\n"
+
+try:
+    import signal
+    from pathlib import Path
+    from types import FrameType
+except KeyboardInterrupt:
+    os.write(2, INTERRUPTED)
+    os._exit(130)
 
 
 def _end(number: int, frame: FrameType | None) -> None:

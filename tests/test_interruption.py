@@ -1,5 +1,6 @@
 """Ctrl-C and SIGTERM, sent to a process of their own."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -51,3 +52,18 @@ def test_a_signal_that_python_drops_in_a_callback_still_ends_the_run(number):
     process.send_signal(number)
     out, err = process.communicate(timeout=20)
     assert (out, err) == ("ended\n", "")
+
+
+def test_ctrl_c_while_python_still_imports_what_signals_take_is_told_in_one_line(tmp_path):
+    (tmp_path / "signal.py").write_text(
+        "import os, time\nos.kill(os.getpid(), 2)\ntime.sleep(60)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "run_pipeline.py", "--help"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr == "error  interrupted; the same command goes on from what is finished\n"

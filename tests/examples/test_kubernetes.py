@@ -1,5 +1,7 @@
 """The Kubernetes example: its YAML by a schema of the fields used, its script by a stand-in."""
 
+import re
+from fnmatch import fnmatch
 from typing import Annotated, Literal
 
 import pytest
@@ -8,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from pipeline import cli, graph
 from pipeline.errors import GateError, StageError
+from pipeline.plugins import ROOT
 from tests.examples.conftest import EXAMPLES
 
 KUBERNETES = EXAMPLES / "kubernetes"
@@ -237,3 +240,20 @@ def test_a_failed_stage_ends_it_with_its_log(stand_ins):
     assert (done.returncode, done.stderr) == (1, "build failed\n")
     assert "error no room" in done.stdout
     assert stages == ["ingest", "build"]
+
+
+def test_the_commands_of_the_readme_name_files_that_are_there():
+    named = re.findall(r"-f (\S+?)[`\s]", (KUBERNETES / "README.md").read_text())
+    assert len(named) == 4
+    assert [name for name in named if not (ROOT / name).is_file()] == []
+
+
+def test_the_image_holds_the_program_and_nothing_that_one_machine_made():
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    left_out = [line for line in lines if not line.startswith("#")]
+    made_here = (ROOT / ".gitignore").read_text().split()
+    folders = {name.strip("/*") for name in made_here if name.endswith(("/", "/*"))}
+    for name in {".git", ".venv", *folders}:
+        assert any(fnmatch(name, pattern.removeprefix("**/")) for pattern in left_out), name
+    for name in ("pipeline", "export", "configs", "requirements.txt", "run_pipeline.py"):
+        assert not any(fnmatch(name, pattern) for pattern in left_out), name
