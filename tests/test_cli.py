@@ -334,7 +334,11 @@ def test_the_version_is_that_of_the_code_and_its_libraries(call):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--join", "host:1", "--dry-run"], "--join stands alone; drop the options that choose"),
+        (["--join", "host:1", "--dry-run"], "--join stands alone; drop --dry-run\n"),
+        (
+            ["--join", "host:1", "--stage", "tune", "--force", "tune"],
+            "--join stands alone; drop --st",
+        ),
         (["--join", "host:1", "tune.enabled=false"], "--join: mnist has no search; set tune.enab"),
         (["--join", "4400"], "--join: '4400' is no address; expected host:port, such as 10.0.0.7"),
     ],
@@ -394,16 +398,20 @@ def test_the_call_that_a_divergence_advises_takes_what_was_kept(call, stages, tm
 def test_joining_makes_the_images_and_no_more_and_says_what_ran_here(call, stages, monkeypatch):
     joined = []
 
-    def join(config, images, address):
+    def join(config, images, address, joins):
         joined.append((config.name, images.parent.name, address))
+        joins()
         return 3
 
-    fake = SimpleNamespace(import_module=lambda name: SimpleNamespace(join=join))
+    fake = SimpleNamespace(import_module=lambda name: SimpleNamespace(join=join, WAIT_SECONDS=90.0))
     monkeypatch.setattr(joining, "importlib", fake)
     done = call("run", "--join", "10.0.0.7:4400")
     assert done.code == 0
     assert joined == [("mnist", "ingest", "10.0.0.7:4400")]
-    assert "joins the search at 10.0.0.7:4400" in done.out
-    assert done.out.endswith("the search is over; 3 of its trials ran here\n")
+    assert [line.strip() for line in done.out.splitlines()[-3:]] == [
+        "tune      waiting for the search at 10.0.0.7:4400, up to 1.5 minutes",
+        "joined the search",
+        "the search is over; 3 of its trials ran here",
+    ]
     assert (done.folder / "ingest").is_dir()
     assert not (done.folder / "tune").exists()

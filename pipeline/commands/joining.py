@@ -1,6 +1,7 @@
 """What `run --join` does: takes part in a search on another machine."""
 
 import importlib
+from collections.abc import Mapping
 
 from pipeline.artifacts.store import ArtifactStore
 from pipeline.commands.options import console
@@ -11,6 +12,16 @@ from pipeline.graph import stages_of
 from pipeline.progress import quiet_libraries
 from pipeline.runner import Watcher, execute
 from pipeline.selection import Selection
+
+
+def refuse_beside_join(options: Mapping[str, object]) -> None:
+    """Refuses options that were given beside `--join`.
+
+    Raises:
+        ConfigError: there are some.
+    """
+    if given := [name for name, value in options.items() if value]:
+        raise ConfigError(f"--join stands alone; drop {', '.join(given)}")
 
 
 def check_join(address: str, config: PipelineConfig) -> None:
@@ -35,8 +46,15 @@ def join_search(
     steps = execute(config, store, Selection(last="ingest"), watcher)
     images = next(step.artifact for step in steps if step.stage.name == "ingest")
     assert images is not None
-    console.print(f"[bold]tune     [/] [dim]joins the search at {address}", soft_wrap=True)
     with quiet_libraries():
         joining = importlib.import_module("pipeline.tuning.joining")
-    begun = joining.join(config, images.path, address)
-    console.print(f"{'':<9} the search is over; {begun} of its trials ran here", soft_wrap=True)
+    longest = f"up to {joining.WAIT_SECONDS / 60:g} minutes"
+    console.print(
+        f"[bold]tune     [/] [dim]waiting for the search at {address}, {longest}", soft_wrap=True
+    )
+    begun = joining.join(config, images.path, address, lambda: _say("joined the search"))
+    _say(f"the search is over; {begun} of its trials ran here")
+
+
+def _say(text: str) -> None:
+    console.print(f"{'':<9} {text}", soft_wrap=True)

@@ -16,7 +16,7 @@ from pipeline.artifact_names import with_folders
 from pipeline.artifacts.artifact import Artifact
 from pipeline.artifacts.store import ArtifactStore
 from pipeline.cluster import is_assistant
-from pipeline.commands.joining import join_search
+from pipeline.commands.joining import join_search, refuse_beside_join
 from pipeline.commands.options import (
     DEFAULT_ARTIFACTS,
     DEFAULT_CONFIG,
@@ -56,8 +56,9 @@ def run(
     ] = None,
 ) -> None:
     """Run the stages for which something has changed."""
-    if join and (stage or first or last or force or dry_run):
-        raise ConfigError("--join stands alone; drop the options that choose stages")
+    if join:
+        others = {"--stage": stage, "--from": first, "--to": last, "--force": force}
+        refuse_beside_join({**others, "--dry-run": dry_run})
     if stage and (first or last):
         raise ConfigError("--stage stands alone; drop it, or drop --from and --to")
     selection = Selection(

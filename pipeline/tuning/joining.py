@@ -2,6 +2,7 @@
 
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.config import PipelineConfig
@@ -12,13 +13,14 @@ LOOK_SECONDS = 0.25
 WAIT_SECONDS = 600.0
 
 
-def join(config: PipelineConfig, images: Path, address: str) -> int:
+def join(config: PipelineConfig, images: Path, address: str, joined: Callable[[], None]) -> int:
     """Works until the search at an address is over; gives how many trials were begun here.
 
     Args:
         config: the same as there.
         images: the ingest artifact, made here from the same images.
         address: host:port, as `tune.address` has it there.
+        joined: is called when the first trial begins here.
 
     Raises:
         ConfigError: the search there is another.
@@ -34,7 +36,11 @@ def join(config: PipelineConfig, images: Path, address: str) -> int:
             wait_seconds=WAIT_SECONDS,
         )
         with crew:
+            has_joined = False
             while crew.is_at_work:
                 time.sleep(LOOK_SECONDS)
                 crew.tend()
+                if crew.trials and not has_joined:
+                    has_joined = True
+                    joined()
             return crew.trials

@@ -111,8 +111,9 @@ def _find_chief(address: str, wait_seconds: float) -> None:
             grpc.channel_ready_future(channel).result(wait_seconds)
         except grpc.FutureTimeoutError as error:
             raise StageError(
-                f"nobody answers at {address} after {wait_seconds:g} s; start the search there, "
-                "with tune.address, and let its port through"
+                f"nobody answered at {address} for {wait_seconds:g} s: the search has ended, or "
+                f"was not started with tune.address={address}, or its port is not let through; see "
+                "there"
             ) from error
 
 

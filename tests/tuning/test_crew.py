@@ -92,7 +92,17 @@ def test_joining_ends_when_the_search_has_no_more_and_counts_its_trials(
     monkeypatch.setattr(joining, "Crew", lambda *given, **named: members)
     monkeypatch.setattr(joining, "search_name", lambda config, images: "it")
     monkeypatch.setattr(joining, "LOOK_SECONDS", 0.001)
-    assert joining.join(members._config, tmp_path, "127.0.0.1:9") == 2
+    told = []
+    begun = joining.join(members._config, tmp_path, "127.0.0.1:9", lambda: told.append("joined"))
+    assert (begun, told) == (2, ["joined"])
+
+
+def test_who_comes_when_the_search_is_over_never_joined_it(start, tmp_path, monkeypatch):
+    members = start("")
+    monkeypatch.setattr(joining, "Crew", lambda *given, **named: members)
+    monkeypatch.setattr(joining, "search_name", lambda config, images: "it")
+    monkeypatch.setattr(joining, "LOOK_SECONDS", 0.001)
+    assert joining.join(members._config, tmp_path, "127.0.0.1:9", pytest.fail) == 0
 
 
 def test_a_worker_has_its_share_of_the_cores_or_what_the_environment_says(monkeypatch):

@@ -8,6 +8,7 @@ import pytest
 from keras_tuner.src import protos
 from keras_tuner.src.distribute import oracle_client
 
+from pipeline import cli
 from pipeline.config import LogRange, TuneSection
 from pipeline.errors import ConfigError, StageError
 from pipeline.training.precision import Execution
@@ -16,6 +17,7 @@ from pipeline.tuning.search import Search
 from pipeline.tuning.service import local_address, serving
 from pipeline.tuning.shared import SharedSearch
 from pipeline.tuning.worker import Worker
+from tests.training.test_stages import SMALL
 
 SECTION = TuneSection(
     enabled=True,
@@ -108,6 +110,22 @@ def test_a_worker_of_another_search_is_refused_in_one_line(chief, tmp_path, monk
     assert search.trials() == []
 
 
+def test_the_command_that_joins_another_search_is_refused_and_never_says_that_it_joined(
+    chief, tmp_path, capsys
+):
+    search, address = chief
+    said = r"^tune: a worker cannot work: the search there is another: its config, overrides, data,"
+    with pytest.raises(ConfigError, match=said):
+        cli.app(
+            ["run", *SMALL, "--join", address, "--artifacts", str(tmp_path / "near")],
+            standalone_mode=False,
+        )
+    told = capsys.readouterr().out
+    assert f"waiting for the search at {address}, up to 10 minutes\n" in told
+    assert "joined" not in told
+    assert search.trials() == []
+
+
 def test_signs_of_life_reach_the_chief(chief, tmp_path, monkeypatch):
     search, address = chief
     heard = threading.Event()
@@ -123,7 +141,10 @@ def test_signs_of_life_reach_the_chief(chief, tmp_path, monkeypatch):
 
 
 def test_without_a_chief_a_worker_says_so():
-    message = r"^nobody answers at 127\.0\.0\.1:9 after 0\.1 s; start the search there, "
+    message = (
+        r"^nobody answered at 127\.0\.0\.1:9 for 0\.1 s: the search has ended, or was not started "
+        r"with tune\.address=127\.0\.0\.1:9, or its port is not let through; see there$"
+    )
     with pytest.raises(StageError, match=message):
         worker._find_chief("127.0.0.1:9", 0.1)
 
