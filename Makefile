@@ -1,5 +1,6 @@
 # make run: sets up and runs the pipeline.  make test: sets up and runs the tests.
-# make faults: kills, full disks, rivals and hostile files by the thousand; half an hour.
+# make faults: kills, full disks, rivals and hostile files by the thousand, and each other test
+# that takes minutes; half an hour.
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -12,6 +13,7 @@ test: .venv/installed-dev
 	$(BIN)/python -m pytest -n 2
 
 faults: .venv/installed-dev
+	$(BIN)/python -m pytest --ignore tests/faults -n 2 -m long -v
 	$(BIN)/python -m pytest tests/faults -n 2 -m "" -v
 
 lint: .venv/installed-dev
