@@ -3,20 +3,15 @@
 import json
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
 
 from pipeline.plugins import ROOT
+from tests.command_line import call_here
 
-
-def call(*arguments):
-    return subprocess.run(
-        [sys.executable, "run_pipeline.py", "check-data", *map(str, arguments)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
+call = partial(call_here, "check-data")
 
 
 @pytest.fixture

@@ -1,32 +1,27 @@
 """Commands that look at what was made, on the smoke run."""
 
-import subprocess
-import sys
+from functools import partial
 
 import pytest
 
-from pipeline.plugins import ROOT
+from tests.command_line import call_here
 
 
-def recommend(smoke_run, *arguments):
-    return subprocess.run(
-        [sys.executable, "run_pipeline.py", "recommend", *arguments, "--artifacts", str(smoke_run)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
+@pytest.fixture
+def recommend(smoke_run):
+    return partial(call_here, "recommend", "--artifacts", smoke_run)
 
 
-def test_the_pick_is_marked_and_explained(smoke_run):
-    done = recommend(smoke_run, "--target", "microcontroller")
+def test_the_pick_is_marked_and_explained(recommend):
+    done = recommend("--target", "microcontroller")
     assert done.returncode == 0, done.stderr
     (marked,) = [line for line in done.stdout.splitlines() if "ship this" in line]
     assert marked.startswith("tflite_int8")
     assert "tflite_int8 is the only one that fits: " in done.stdout
 
 
-def test_limits_that_nothing_holds_end_with_exit_code_3(smoke_run):
-    done = recommend(smoke_run, "--target", "server", "--max-kb", "1")
+def test_limits_that_nothing_holds_end_with_exit_code_3(recommend):
+    done = recommend("--target", "server", "--max-kb", "1")
     assert done.returncode == 3
     assert " kB is over 1)" in done.stderr
 
@@ -41,7 +36,7 @@ def test_limits_that_nothing_holds_end_with_exit_code_3(smoke_run):
         ),
     ],
 )
-def test_a_call_that_means_nothing_ends_with_exit_code_2(smoke_run, arguments, message):
-    done = recommend(smoke_run, *arguments)
+def test_a_call_that_means_nothing_ends_with_exit_code_2(recommend, arguments, message):
+    done = recommend(*arguments)
     assert done.returncode == 2
     assert message in done.stderr

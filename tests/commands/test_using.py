@@ -15,7 +15,7 @@ from PIL import Image
 
 from export.formats import formats
 from pipeline.plugins import ROOT
-from tests.command_line import call
+from tests.command_line import call, call_here
 
 
 def run_of(artifacts):
@@ -43,7 +43,7 @@ def test_the_rows_of_a_table_are_answered_as_the_pictures_were(smoke_run, golden
     header = ",".join(f"pixel{index}" for index in range(784))
     (tmp_path / "test.csv").write_text("\n".join([header, *rows]))
     output = tmp_path / "submission.csv"
-    done = call("predict", tmp_path / "test.csv", "--output", output, "--artifacts", smoke_run)
+    done = call_here("predict", tmp_path / "test.csv", "--output", output, "--artifacts", smoke_run)
     assert (done.returncode, done.stderr) == (0, "")
     told, who = done.stdout.splitlines()[-2:]
     assert told == f"{len(rows)} images answered in {output}"
@@ -60,7 +60,7 @@ def test_the_rows_of_a_table_are_answered_as_the_pictures_were(smoke_run, golden
 def test_a_bad_file_among_others_ends_with_2_after_their_answers(smoke_run, golden, tmp_path):
     (tmp_path / "bad.png").write_bytes(b"")
     files = [golden / "images" / "00.png", tmp_path / "bad.png", tmp_path / "none.png"]
-    done = call("predict", *files, "--run", "smoke", "--artifacts", smoke_run)
+    done = call_here("predict", *files, "--run", "smoke", "--artifacts", smoke_run)
     assert done.returncode == 2
     assert done.stdout.splitlines()[-1] == (
         f"answered by tflite_float32 of run {run_of(smoke_run)}"
@@ -68,7 +68,7 @@ def test_a_bad_file_among_others_ends_with_2_after_their_answers(smoke_run, gold
     assert [line.split()[:2] for line in done.stderr.splitlines()] == [
         ["error", f"{file}:"] for file in files[1:]
     ]
-    done = call("predict", *files, "--json", "--artifacts", smoke_run)
+    done = call_here("predict", *files, "--json", "--artifacts", smoke_run)
     (answer,) = json.loads(done.stdout)
     assert (done.returncode, answer["file"]) == (2, str(files[0]))
 
@@ -76,21 +76,21 @@ def test_a_bad_file_among_others_ends_with_2_after_their_answers(smoke_run, gold
 def test_a_file_that_answers_otherwise_ends_with_exit_code_3(smoke_run, golden):
     export = next(smoke_run.glob("export/*"))
     other = export / formats()["tflite_float16"].path
-    done = call("check-golden", golden, "--format", "tflite_float32", "--model", other)
+    done = call_here("check-golden", golden, "--format", "tflite_float32", "--model", other)
     assert done.returncode == 3
     assert "off  images/" in done.stdout
     assert "tflite_float32 does not answer as it did when" in done.stderr
 
 
 def test_a_folder_that_is_not_golden_is_named(smoke_run, tmp_path):
-    done = call("check-golden", tmp_path, "--format", "onnx", "--artifacts", smoke_run)
+    done = call_here("check-golden", tmp_path, "--format", "onnx", "--artifacts", smoke_run)
     assert done.returncode == 2
     assert "golden.json: there is no such file" in done.stderr
 
 
 def test_links_that_form_a_loop_are_told_in_one_line(tmp_path):
     (loop := tmp_path / "loop").symlink_to(tmp_path / "loop")
-    done = call("check-golden", loop, "--format", "onnx", "--model", tmp_path)
+    done = call_here("check-golden", loop, "--format", "onnx", "--model", tmp_path)
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert str(loop) in line
@@ -141,6 +141,6 @@ def test_a_file_that_is_not_as_published_is_not_asked(smoke_run, golden, tmp_pat
     file.write_bytes(content)
     picture = golden / "images" / "00.png"
     for command in (["check-golden", golden], ["predict", picture]):
-        done = call(*command, "--format", "onnx", "--artifacts", copy)
+        done = call_here(*command, "--format", "onnx", "--artifacts", copy)
         assert done.returncode == 1
         assert "model.onnx is not the file that was published" in done.stderr
