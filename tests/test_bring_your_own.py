@@ -13,7 +13,8 @@ from pipeline.config_model_file import range_of
 from pipeline.errors import ConfigError, DataError
 from pipeline.fingerprint import changes, ingredients, key_of
 from pipeline.plugins import ROOT
-from tests.command_line import call
+from tests.children_here import children_here
+from tests.command_line import call, call_here
 
 MNIST = ROOT / "configs" / "mnist.yaml"
 TRAIN = next(stage for stage in graph.STAGES if stage.name == "train")
@@ -58,7 +59,9 @@ def exported(brought, tmp_path_factory):
     small = ("data.train_limit=200", "data.test_limit=100")
     place = ("--artifacts", artifacts, "export.formats=[onnx, tflite_float32]", *small)
     told = ("--pixels", "0..1", "--logits", "--trust", "--code", code)
-    done = call("export", "--model", path, "--data", "idx", *told, *place)
+    with children_here():
+        done = call_here("export", "--model", path, "--data", "idx", *told, *place)
+    keras.saving.get_custom_objects().clear()
     assert done.returncode == 0, done.stdout + done.stderr
     (run,) = (artifacts / "runs").iterdir()
     return run, place, done.stdout
@@ -95,7 +98,7 @@ def test_a_second_call_has_nothing_to_do_and_one_without_trust_is_refused(export
     path, code, *_ = brought
     told = ("export", "--model", path, "--pixels", "0..1", "--logits", *place)
     assert "Nothing changed" in call(*told, "--trust", "--code", code).stdout
-    done = call(*told)
+    done = call_here(*told)
     assert done.returncode == 2
     assert done.stderr.startswith(f"error  {path}: holds shop>Net, which can run any code")
 

@@ -1,6 +1,7 @@
 import json
 import re
 import shutil
+from contextlib import nullcontext
 from dataclasses import replace
 
 import keras
@@ -19,6 +20,7 @@ from pipeline.errors import ExportError, StageError
 from pipeline.progress import LogProgress
 from pipeline.sources import LabelledImages
 from pipeline.stages import StageContext, verify
+from tests.children_here import children_here
 
 SHAPE, CLASSES = (8, 8, 1), ("a", "b", "c")
 WRITTEN = ("onnx", "tflite_float32")
@@ -83,7 +85,7 @@ def root(tmp_path_factory):
 
 @pytest.fixture
 def run(root, tmp_path):
-    def run(*names, export_folder="export", **section):
+    def run(*names, export_folder="export", in_children=False, **section):
         for folder in ("output", "scratch"):
             (tmp_path / folder).mkdir(exist_ok=True)
         config = PipelineConfig.model_construct(
@@ -94,16 +96,16 @@ def run(root, tmp_path):
         inputs = {stage: root / stage for stage in ("ingest", "evaluate")}
         inputs["export"] = root / export_folder
         progress = LogProgress(Console(quiet=True))
-        result = verify.run(
-            StageContext(config, inputs, tmp_path / "output", tmp_path / "scratch", progress)
-        )
+        context = StageContext(config, inputs, tmp_path / "output", tmp_path / "scratch", progress)
+        with nullcontext() if in_children else children_here():
+            result = verify.run(context)
         return result, verdict.read(tmp_path / "output" / "verdict.json")
 
     return run
 
 
-@pytest.fixture(autouse=True)
-def _micro_is_asked_about_float32(monkeypatch):
+@pytest.fixture
+def micro_is_asked(monkeypatch):
     """It is the one TFLite format that these tests write."""
     known = formats()["tflite_float32"]
     monkeypatch.setitem(formats(), "tflite_float32", replace(known, targets=("microcontroller",)))
@@ -119,8 +121,9 @@ def micro_answers(changed):
     return answers
 
 
+@pytest.mark.usefixtures("micro_is_asked")
 def test_good_formats_pass_with_every_figure(run):
-    result, written = run(*WRITTEN)
+    result, written = run(*WRITTEN, in_children=True)
     assert written.passed
     assert (result.metrics["passed"], result.metrics["failed"]) == (1, 0)
     assert result.summary == "2 formats hold their gates on 40 test images"
@@ -194,14 +197,14 @@ def test_a_file_that_its_runtime_refuses_fails_with_what_the_runtime_said(run, r
     for file in (root / "export").iterdir():
         (broken / file.name).write_bytes(file.read_bytes() if file.is_file() else b"")
     (broken / "model.onnx").write_bytes(b"no model")
-    _, written = run("onnx", "tflite_float32", export_folder="broken")
+    _, written = run(*WRITTEN, export_folder="broken", in_children=True)
     assert "DecodeError" in written.formats[0].reason
     assert written.formats[0].size_bytes == 8
     assert written.formats[1].passed
 
 
 def test_a_check_that_hangs_fails_that_format(run):
-    result, written = run("onnx", timeout_seconds=0.01)
+    result, written = run("onnx", in_children=True, timeout_seconds=0.01)
     assert result.metrics["failed"] == 1
     assert written.formats[0].reason.endswith("; its check took longer than 0.01 s")
 
@@ -227,6 +230,7 @@ def test_a_file_that_carries_another_contract_fails(run, root, tmp_path):
     assert "contract" in written.formats[0].reason
 
 
+@pytest.mark.usefixtures("micro_is_asked")
 def test_tflite_micro_answers_for_a_format_for_microcontrollers(run, monkeypatch):
     monkeypatch.setattr(micro_interpreter, "answers", micro_answers(lambda p: p))
     _, written = run("tflite_float32", microcontroller_images=10)
@@ -235,6 +239,7 @@ def test_tflite_micro_answers_for_a_format_for_microcontrollers(run, monkeypatch
     assert written.formats[0].passed
 
 
+@pytest.mark.usefixtures("micro_is_asked")
 def test_one_other_prediction_in_tflite_micro_fails_the_format(run, monkeypatch):
     def turned(probabilities):
         probabilities[3] = np.roll(probabilities[3], 1)
@@ -247,6 +252,7 @@ def test_one_other_prediction_in_tflite_micro_fails_the_format(run, monkeypatch)
     assert "in TensorFlow Lite Micro than in LiteRT on 1 of 40 images" in written.formats[0].reason
 
 
+@pytest.mark.usefixtures("micro_is_asked")
 def test_a_reference_that_does_not_answer_fails_that_format_alone(run, monkeypatch):
     def turned(probabilities):
         return np.roll(probabilities, 1, axis=1)
@@ -261,6 +267,7 @@ def test_a_reference_that_does_not_answer_fails_that_format_alone(run, monkeypat
     assert written.formats[1].passed
 
 
+@pytest.mark.usefixtures("micro_is_asked")
 def test_a_refusal_of_tflite_micro_is_told_and_fails_nothing(run, monkeypatch):
     def refuse(*_):
         raise ExportError("no such operator")
@@ -271,6 +278,7 @@ def test_a_refusal_of_tflite_micro_is_told_and_fails_nothing(run, monkeypatch):
     assert written.formats[0].passed
 
 
+@pytest.mark.usefixtures("micro_is_asked")
 def test_tflite_micro_is_not_asked_about_0_images(run):
     _, written = run("tflite_float32", microcontroller_images=0)
     assert written.formats[0].micro is None

@@ -27,6 +27,7 @@ from pipeline.sources import LabelledImages
 from pipeline.stages import StageContext, build, evaluate, export, train, verify
 from pipeline.training.distillation import read_teacher
 from pipeline.training.ensemble import member_configs, members_of
+from tests.children_here import children_here
 from tests.training.test_stages import KilledError, KillingProgress, SilentProgress
 
 SIDE, CLASSES, STEPS = 12, tuple("abc"), 3
@@ -106,8 +107,9 @@ def two(ingest, tmp_path_factory):
     progress = SilentProgress()
     trained = stages.run(train, progress)
     stages.run(evaluate)
-    stages.run(export)
-    verified = stages.run(verify)
+    with children_here():
+        stages.run(export)
+        verified = stages.run(verify)
     model = model_file.load(stages.made["train"] / "model.keras")
     return SimpleNamespace(
         made=stages.made,
