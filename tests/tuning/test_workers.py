@@ -9,26 +9,29 @@ import pytest
 from pipeline.config_loading import load_config
 from pipeline.errors import ConfigError
 from pipeline.plugins import ROOT
-from pipeline.stages import StageContext, ingest, tune
+from pipeline.stages import StageContext, tune
 from pipeline.tuning import starting
 from pipeline.tuning.shared import SharedSearch
+from tests.training.test_ensemble import write_ingest
 from tests.training.test_stages import SMALL, SilentProgress
 
 SEARCH = (*SMALL, "train.deterministic=true", "tune.algorithm=random", "tune.max_trials=2")
 
 
 @pytest.fixture
-def run_stage(tmp_path):
-    made = {}
+def search(tmp_path):
+    images = tmp_path / "ingest"
+    images.mkdir()
+    write_ingest(images)
 
-    def run(stage, name, *overrides, progress=None):
+    def run(name, *overrides, progress=None):
         output, scratch = tmp_path / name, tmp_path / f"{name}-scratch"
         output.mkdir()
         scratch.mkdir()
         config = load_config(ROOT / "configs" / "mnist.yaml", [*SEARCH, *overrides])
         progress = progress or SilentProgress()
-        stage.run(StageContext(config, dict(made), output, scratch, progress, "made from these"))
-        made.setdefault(name, output)
+        made = {"ingest": images}
+        tune.run(StageContext(config, made, output, scratch, progress, "made from these"))
         return output
 
     return run
@@ -68,12 +71,11 @@ def killed(monkeypatch):
     return killed
 
 
-def test_two_workers_of_which_one_is_killed_find_what_one_finds(run_stage, monkeypatch, killed):
+def test_two_workers_of_which_one_is_killed_find_what_one_finds(search, monkeypatch, killed):
     monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", str(len(os.sched_getaffinity(0))))
-    run_stage(ingest, "ingest")
-    alone = run_stage(tune, "alone")
+    alone = search("alone")
     progress = SilentProgress()
-    shared = run_stage(tune, "shared", "tune.workers=2", progress=progress)
+    shared = search("shared", "tune.workers=2", progress=progress)
     assert len(killed) == 1
     assert progress.lines[0].startswith("2 workers of ")
     for name in ("trials.csv", "best.yaml"):
