@@ -1,5 +1,6 @@
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from pydantic import TypeAdapter
@@ -10,9 +11,11 @@ from export.formats import ExportRequest, Materials, formats
 TFLITE = ("tflite_float32", "tflite_float16", "tflite_int8")
 
 
-@pytest.fixture(autouse=True)
-def _children_are_importable(monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+@pytest.fixture(scope="module", autouse=True)
+def _children_are_importable():
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("PYTHONPATH", str(Path(__file__).parent))
+        yield
 
 
 def requests(folder, names):
@@ -27,27 +30,30 @@ def requests(folder, names):
     ]
 
 
-def test_a_converter_killed_on_one_format_costs_that_format_alone(tmp_path):
-    settled = []
-    done = convert(
-        requests(tmp_path, TFLITE), 60, settled.append, function="children:loses_float16"
-    )
-    assert done["tflite_float16"].failure == "the converter was killed by SIGKILL"
-    assert [done[name].failure for name in ("tflite_float32", "tflite_int8")] == ["", ""]
-    assert settled == list(TFLITE)
+@pytest.fixture(scope="module")
+def crashed(tmp_path_factory):
+    """What a conversion came to whose process was killed on the second of three formats."""
+    folder, settled = tmp_path_factory.mktemp("crashed"), []
+    function = "children:loses_float16"
+    done = convert(requests(folder, TFLITE), 60, settled.append, function=function)
+    return SimpleNamespace(folder=folder, done=done, settled=settled)
 
 
-def test_half_a_file_is_not_left_behind(tmp_path):
-    convert(requests(tmp_path, TFLITE), 60, function="children:loses_float16")
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
+def test_a_converter_killed_on_one_format_costs_that_format_alone(crashed):
+    assert crashed.done["tflite_float16"].failure == "the converter was killed by SIGKILL"
+    assert [crashed.done[name].failure for name in ("tflite_float32", "tflite_int8")] == ["", ""]
+    assert crashed.settled == list(TFLITE)
+
+
+def test_half_a_file_is_not_left_behind(crashed):
+    assert sorted(path.name for path in crashed.folder.iterdir()) == [
         "tflite_float32.tflite",
         "tflite_int8.tflite",
     ]
 
 
-def test_a_format_that_was_done_before_the_crash_is_not_written_again(tmp_path):
-    convert(requests(tmp_path, TFLITE), 60, function="children:loses_float16")
-    assert (tmp_path / "tflite_float32.tflite").read_text() == "written\n"
+def test_a_format_that_was_done_before_the_crash_is_not_written_again(crashed):
+    assert (crashed.folder / "tflite_float32.tflite").read_text() == "written\n"
 
 
 def test_a_converter_that_hangs_costs_that_format_alone(tmp_path):
