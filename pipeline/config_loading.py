@@ -1,18 +1,16 @@
 """YAML with `extends`, plus overrides such as train.epochs=5, becomes a PipelineConfig."""
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ValidationError, create_model
+from pydantic import ValidationError, create_model
 
 from export.formats import formats
 from pipeline import plugins
 from pipeline.config import (
-    DIMENSIONS,
     Dimension,
     ExportSection,
     Gate,
@@ -20,7 +18,7 @@ from pipeline.config import (
     VerifySection,
     candidates,
 )
-from pipeline.config_hints import elsewhere, field_type, such_as, suggest
+from pipeline.config_hints import suggest
 from pipeline.config_layers import (
     PLUG_INS,
     Layer,
@@ -31,6 +29,7 @@ from pipeline.config_layers import (
     override_layer,
     without_training,
 )
+from pipeline.config_mistakes import describe
 from pipeline.errors import ConfigError
 
 SEARCHABLE = ("model", "train", "augmentation")
@@ -41,16 +40,6 @@ SET_BY_TUNE = {
     "train.deterministic": "the config",
     "train.members": "the config",
     "train.checkpoint_every_steps": "the config",
-}
-LONGEST_SHOWN = 80
-EXPECTED = {
-    "int_type": "a whole number",
-    "float_type": "a number",
-    "bool_type": "true or false",
-    "string_type": "text",
-    "tuple_type": "a list",
-    "dict_type": "a section of `key: value` lines",
-    "model_type": "a section of `key: value` lines",
 }
 
 
@@ -127,7 +116,7 @@ def _validate(values: Mapping[str, Any], layers: Sequence[Layer]) -> PipelineCon
     try:
         return config_type.model_validate_json(text)
     except ValidationError as error:
-        problems = (_describe(e, config_type, layers) for e in error.errors())
+        problems = (describe(e, config_type, layers) for e in error.errors())
         raise ConfigError(*problems) from None
 
 
@@ -173,50 +162,6 @@ def _verify_type() -> type[VerifySection]:
     known: Any = Literal[tuple(formats())]
     fields: dict[str, Any] = {"gates": (Mapping[known, Gate], {})}
     return create_model("Verify", __base__=VerifySection, **fields)
-
-
-def _describe(error: Any, config_type: type[BaseModel], layers: Sequence[Layer]) -> str:
-    """One line: file, key, what is wrong with it and what would be right."""
-    location = tuple(part for part in error["loc"] if not _is_branch(part))
-    where = f"{origin(location, layers)}: {_dotted(location)}"
-    kind, found = error["type"], _shown(error["input"])
-    if kind == "missing":
-        return f"{where} is missing"
-    if kind == "extra_forbidden":
-        known = _siblings(error, config_type)
-        hint = suggest(str(location[-1]), known)
-        if places := elsewhere(str(location[-1]), config_type):
-            hint = f"Did you mean {places}? {hint[hint.index('Available') :]}"
-        return f"{where} is no known key. {hint}"
-    if kind == "literal_error":
-        expected = re.split(", | or ", error["ctx"]["expected"].replace("'", ""))
-        return f"{where} is {found}. {suggest(str(error['input']), expected)}"
-    if kind == "value_error":
-        return f"{where}: {error['ctx']['error']}"
-    if kind in EXPECTED:
-        example = such_as(error["input"], field_type(error["loc"], config_type))
-        return f"{where} is {found}; it should be {EXPECTED[kind]}{example}"
-    return f"{where} is {found}; it {re.sub('^(Input|Tuple) ', '', error['msg'])}"
-
-
-def _shown(value: Any) -> str:
-    text = "empty" if value is None else repr(value)
-    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
-
-
-def _is_branch(part: str | int) -> bool:
-    """Whether pydantic added this part of a location to say what it was checking."""
-    return part == "[key]" or part in DIMENSIONS.values()
-
-
-def _siblings(error: Any, config_type: type[BaseModel]) -> list[str]:
-    model = field_type(error["loc"][:-1], config_type)
-    return sorted(set(getattr(model, "model_fields", {})) - {"name"})
-
-
-def _dotted(location: Sequence[str | int]) -> str:
-    text = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in location)
-    return text.removeprefix(".")
 
 
 def _check_search_space(config: PipelineConfig, layers: Sequence[Layer]) -> None:
