@@ -30,17 +30,28 @@ from pipeline.config_layers import (
     without_training,
 )
 from pipeline.config_mistakes import describe
+from pipeline.config_model_file import ModelFile
 from pipeline.errors import ConfigError
 
 SEARCHABLE = ("model", "train", "augmentation")
-SET_BY_TUNE = {
-    "train.epochs": "tune.epochs",
-    "train.precision": "the machine",
-    "train.jit_compile": "the machine",
-    "train.deterministic": "the config",
-    "train.members": "the config",
-    "train.checkpoint_every_steps": "the config",
+NOT_SEARCHED = {
+    "train.epochs": "tune.epochs decides it",
+    "train.monitor": "tune.objective decides which epoch of a trial counts",
+    "train.precision": "the machine decides it",
+    "train.jit_compile": "the machine decides it",
+    "train.strategy": "a trial trains on one device",
+    "train.deterministic": "the config decides it",
+    "train.memory_limit_mib": "the config decides it",
+    "train.checkpoint_every_steps": "the config decides it",
+    "train.members": "a trial is of a single network",
+    "train.member_presets": "a trial is of a single network",
+    "train.pruning": "trials train without",
+    "train.quantization_aware": "trials train without",
+    "train.distillation": "trials train without",
+    "train.initial_weights": "the config decides it",
+    **dict.fromkeys((f"train.{name}" for name in ModelFile.model_fields), "a trial trains"),
 }
+"""Keys that a trial would pass over, themselves or those within, and why."""
 
 
 def load_config(
@@ -172,13 +183,20 @@ def _check_search_space(config: PipelineConfig, layers: Sequence[Layer]) -> None
             raise ConfigError(
                 f"{where}: {key} cannot be searched; expected a key of {', '.join(SEARCHABLE)}"
             )
-        if key in SET_BY_TUNE:
-            raise ConfigError(f"{where}: {key} cannot be searched; {SET_BY_TUNE[key]} decides it")
+        if why := _why_passed_over(key, config):
+            raise ConfigError(f"{where}: {key} cannot be searched; {why}")
         for values in _each_with(key, dimension, config):
             try:
                 with_values(config, values)
             except ConfigError as error:
                 raise ConfigError(f"{where}: {str(error).partition(': ')[2]}") from None
+
+
+def _why_passed_over(key: str, config: PipelineConfig) -> str | None:
+    """Why trials would not differ by the key, if so: any of them would be the best."""
+    if key == "model.preset" and config.train.member_presets:
+        return "train.member_presets decides it"
+    return NOT_SEARCHED.get(".".join(key.split(".")[:2]))
 
 
 def _check_views(config: PipelineConfig, layers: Sequence[Layer]) -> None:
@@ -202,7 +220,7 @@ def _check_what_is_searched_for(config: PipelineConfig, layers: Sequence[Layer])
             f"{origin(('train', 'distillation'), layers)}: train.distillation does not go with tune"
             ": a search has no teacher. Put what it finds into the config; set tune.enabled=false"
         )
-    if config.train.fine_tuning.trains_nothing:
+    if any(each.train.fine_tuning.trains_nothing for each in _with_each_candidate(config)):
         where = origin(("train", "fine_tuning", "head"), layers)
         raise ConfigError(
             f"{where}: train.fine_tuning.head: nearest_mean trains nothing, so there is nothing to "

@@ -256,6 +256,23 @@ SPACE_ERRORS = [
     ("{train: {choice: [1]}}", ": train is 1; it should be a section"),
     ("{data.source: {choice: [idx]}}", ": data.source cannot be searched; expected a key of model"),
     ("{seed: {choice: [1]}}", ": seed cannot be searched"),
+    ("{train.monitor: {choice: [val_loss]}}", ": train.monitor cannot be searched; tune.objective"),
+    ("{train.strategy: {choice: [none, auto]}}", ": train.strategy cannot be searched; a trial"),
+    ("{train.memory_limit_mib: {choice: [1, 2]}}", ": train.memory_limit_mib cannot be searched"),
+    (
+        "{train.quantization_aware.enabled: {choice: [true, false]}}",
+        ": train.quantization_aware.enabled cannot be searched; trials train without",
+    ),
+    (
+        "{train.pruning.sparsity: {linear: [0.3, 0.9]}}",
+        ": train.pruning.sparsity cannot be searched; trials train without",
+    ),
+    (
+        "{train.distillation.teacher: {choice: [a, b]}}",
+        ": train.distillation.teacher cannot be searched; trials train without",
+    ),
+    ("{train.gives: {choice: [logits]}}", ": train.gives cannot be searched; a trial trains"),
+    ("{train.initial_weights: {choice: [a, b]}}", ": train.initial_weights cannot be searched"),
     ("[]", " is []; it should be a section"),
 ]
 
@@ -272,12 +289,25 @@ def test_a_search_space_is_checked_when_the_config_loads(space, expected):
     [
         ["model.mean=0.13", "train.quantization_aware.enabled=true"],
         ["train.quantization_aware.enabled=true", "tune.space={model.mean: {choice: [0.13]}}"],
-        ["model.mean=0.13", "tune.space={train.quantization_aware.enabled: {choice: [true]}}"],
     ],
 )
 def test_a_shift_of_pixels_and_8_bits_are_refused_together_in_a_search_too(overrides):
     message = message_of(MNIST, *overrides)
     assert re.match(r"command line: .*model\.mean is 0\.13, but train\.quantization_aware", message)
+
+
+def test_a_preset_is_not_searched_where_each_member_has_its_own():
+    space = "tune.space={model.preset: {choice: [lenet5, two_conv]}}"
+    members = "train={members: 2, member_presets: [lenet5, two_conv]}"
+    assert message_of(MNIST, space, members) == (
+        "command line: tune.space: model.preset cannot be searched; train.member_presets decides it"
+    )
+
+
+def test_a_search_among_heads_that_need_no_training_is_refused():
+    heads = "tune.space={train.fine_tuning.head: {choice: [new, nearest_mean]}}"
+    message = message_of(MNIST, heads, "train.initial_weights=a.keras")
+    assert "nearest_mean trains nothing, so there is nothing to search" in message
 
 
 def test_a_search_without_a_space_is_refused():
