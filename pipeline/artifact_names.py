@@ -1,15 +1,21 @@
-"""Train artifacts that a config names by their keys."""
+"""Train artifacts that a config names: by their keys, their folders, links or files there."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts.artifact import KEY
 from pipeline.config import PipelineConfig
+from pipeline.config_base import trained_file
+
+LEARNING = ("tune", "train")
 
 
 def with_folders(config: PipelineConfig, artifacts: Path) -> PipelineConfig:
-    """The config, with the folder of a train artifact in the place of its key.
+    """The config, with train artifacts named by their folders, however it named them.
+
+    A link may lead elsewhere tomorrow, and only what lies in the folder is told from the name.
 
     Args:
         config: as it was read.
@@ -17,14 +23,27 @@ def with_folders(config: PipelineConfig, artifacts: Path) -> PipelineConfig:
     """
     train = config.train
     changes: dict[str, object] = {}
-    if train.initial_weights and KEY.fullmatch(str(train.initial_weights)):
-        changes["initial_weights"] = artifacts / "train" / train.initial_weights
-    if train.distillation and KEY.fullmatch(str(train.distillation.teacher)):
-        teacher = {"teacher": artifacts / "train" / train.distillation.teacher}
+    if train.initial_weights:
+        changes["initial_weights"] = _folder(train.initial_weights, artifacts)
+    if train.distillation:
+        teacher = {"teacher": _folder(train.distillation.teacher, artifacts)}
         changes["distillation"] = train.distillation.model_copy(update=teacher)
-    if not changes:
-        return config
-    return config.model_copy(update={"train": train.model_copy(update=changes)})
+    if train.model_file:
+        changes["model_file"] = trained_file(_folder(train.model_file, artifacts))
+    changed = train.model_copy(update=changes)
+    return config if changed == train else config.model_copy(update={"train": changed})
+
+
+def _folder(path: Path, artifacts: Path) -> Path:
+    """The folder of the train artifact that a path means; the path itself if it means none."""
+    folder = artifacts / "train"
+    if KEY.fullmatch(str(path)):
+        return folder / path
+    # Path.resolve() raises where links form a loop.
+    real = Path(os.path.realpath(trained_file(path)))
+    found, own = real.parent, Path(os.path.realpath(folder))
+    is_own = found.parent == own and KEY.fullmatch(found.name) and real == trained_file(found)
+    return folder / found.name if is_own else path
 
 
 def learnt_from(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -32,15 +51,22 @@ def learnt_from(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
 
     They are no inputs: a config names them by their folders, as it may any other file.
     """
-    train = manifest.get("config", {}).get("train")
+    if manifest.get("stage") not in LEARNING:
+        return []
+    return named_in(manifest.get("config", {}).get("train"))
+
+
+def named_in(train: Any) -> list[tuple[str, str]]:
+    """The train artifacts, by stage and key, that a section `train` names, as plain data."""
     if not isinstance(train, dict):
         return []
     distillation = train.get("distillation")
     teacher = distillation.get("teacher") if isinstance(distillation, dict) else None
-    places = [train.get("initial_weights"), teacher]
+    places = (train.get("initial_weights"), teacher, train.get("model_file"))
     named = [Path(place) for place in places if isinstance(place, str)]
+    folders = [path.parent if path.suffix == ".keras" else path for path in named]
     return [
-        ("train", path.name)
-        for path in named
-        if path.parent.name == "train" and KEY.fullmatch(path.name)
+        ("train", folder.name)
+        for folder in folders
+        if folder.parent.name == "train" and KEY.fullmatch(folder.name)
     ]

@@ -9,6 +9,7 @@ from time import monotonic
 from typing import Any
 
 from pipeline import environment, graph, library_trouble
+from pipeline.artifact_names import named_in
 from pipeline.artifacts.artifact import Artifact
 from pipeline.artifacts.guarding import refuse_damaged, refuse_gone, refuse_replaced
 from pipeline.artifacts.store import ArtifactStore
@@ -59,7 +60,7 @@ def execute(
         try:
             store.prepare(step.stage.name for step in steps if step.artifact is None)
             with trouble_is_a_stage_error(config.name, store.root):
-                store.claim((step.stage.name, step.key) for step in steps)
+                store.claim(_uses(config, steps))
             refuse_gone(step.artifact for step in steps)
             return _carry_out(config, store, steps, noting)
         except DamagedArtifactError as error:
@@ -69,6 +70,12 @@ def execute(
             store.tidy()
             raise
     raise StageError(f"{store.root}: artifacts keep getting damaged; check the disk")
+
+
+def _uses(config: PipelineConfig, steps: Sequence[Step]) -> set[tuple[str, str]]:
+    """The artifacts, by stage and key, that a run makes or may read."""
+    named = named_in(config.train.model_dump(mode="json"))
+    return {*((step.stage.name, step.key) for step in steps), *named}
 
 
 def _noting(watcher: Watcher, made: set[str]) -> Watcher:

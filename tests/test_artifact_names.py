@@ -1,5 +1,7 @@
 from pathlib import Path
 
+import pytest
+
 from pipeline.artifact_names import learnt_from, with_folders
 from pipeline.config_loading import load_config
 from pipeline.plugins import ROOT
@@ -25,11 +27,61 @@ def test_what_is_no_key_stays_as_it_is():
 
 def test_a_manifest_tells_which_artifacts_its_model_learnt_from():
     folder = f"/shared/artifacts/train/{KEY}"
-    begun = {"initial_weights": folder, "distillation": {"teacher": f"train/{'b' * 16}"}}
-    assert learnt_from({"config": {"train": begun}}) == [("train", KEY), ("train", "b" * 16)]
-    for place in (f"evaluate/{KEY}", "train/model.keras", f"{folder}/model.keras", 7, None, [], {}):
-        named = {"initial_weights": place, "distillation": {"teacher": place}}
-        assert learnt_from({"config": {"train": named}}) == []
+    teacher = f"train/{'b' * 16}/model.keras"
+    begun = {"initial_weights": folder, "distillation": {"teacher": teacher}}
+    assert named(begun) == [("train", KEY), ("train", "b" * 16)]
+    assert named({"model_file": f"{folder}/model.keras"}) == [("train", KEY)]
+    assert named(begun, stage="ingest") == []
+    for place in (f"evaluate/{KEY}", "train/model.keras", 7, None, [], {}):
+        assert named({"initial_weights": place, "distillation": {"teacher": place}}) == []
     for config in ({}, {"train": None}, {"train": {"distillation": "x"}}):
-        assert learnt_from({"config": config}) == []
+        assert learnt_from({"stage": "train", "config": config}) == []
     assert learnt_from({}) == []
+
+
+def named(train, stage="train"):
+    return learnt_from({"stage": stage, "config": {"train": train}})
+
+
+@pytest.fixture
+def artifacts(tmp_path, monkeypatch):
+    """The folder of all artifacts, by a path that is not its real one, with one of train in it."""
+    monkeypatch.chdir(tmp_path)
+    made = tmp_path / "disk" / "train" / KEY
+    made.mkdir(parents=True)
+    (made / "model.keras").touch()
+    Path("artifacts").symlink_to(tmp_path / "disk")
+    run = Path("artifacts/runs/20261122-100000-mnist")
+    run.mkdir(parents=True)
+    (run / "train").symlink_to(Path("../../train") / KEY)
+    Path("best.keras").symlink_to(run / "train" / "model.keras")
+    return Path("artifacts")
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "artifacts/runs/20261122-100000-mnist/train",
+        "artifacts/runs/20261122-100000-mnist/train/model.keras",
+        f"disk/train/{KEY}",
+        f"artifacts/train/{KEY}/model.keras",
+        "best.keras",
+    ],
+)
+def test_an_artifact_is_known_by_its_key_however_the_config_names_it(place, artifacts):
+    config = load(f"train.initial_weights={place}", f"train.distillation.teacher={place}")
+    train = with_folders(config, artifacts).train
+    assert train.initial_weights == train.distillation.teacher == artifacts / "train" / KEY
+    assert named(train.model_dump(mode="json")) == [("train", KEY)] * 2
+    if place.endswith(".keras"):
+        taken = with_folders(load(f"train.model_file={place}"), artifacts).train
+        assert taken.model_file == artifacts / "train" / KEY / "model.keras"
+
+
+def test_what_lies_elsewhere_keeps_its_name(artifacts, tmp_path):
+    other = tmp_path / "other" / "train" / KEY
+    other.mkdir(parents=True)
+    Path("circle").symlink_to("circle")
+    for place in (f"other/train/{KEY}", "circle", "missing", f"artifacts/train/{KEY}/other.keras"):
+        config = load(f"train.initial_weights={place}")
+        assert with_folders(config, artifacts) is config

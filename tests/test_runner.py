@@ -408,3 +408,17 @@ def test_two_runs_at_once_make_each_artifact_once(project):
     assert failures == []
     assert all(w.endswith("is making the same artifact; waiting for it") for w in project.warnings)
     assert sorted(project.ran) == sorted(ALL)
+
+
+def test_a_run_claims_the_model_that_it_begins_from(project):
+    def save(context):
+        (context.output / "model.keras").write_text("weights")
+
+    project.actions["train"] = save
+    project.run("tune.enabled=false", last="train")
+    ancestor = project.artifact("train", "tune.enabled=false")
+    claimed = []
+    project.actions["train"] = lambda context: claimed.extend(project.store.claimed())
+    begun = f"train.initial_weights={ancestor.path}"
+    project.run("tune.enabled=false", "train.epochs=7", begun, last="train")
+    assert ("train", ancestor.key) in claimed

@@ -120,7 +120,8 @@ def export(
     }
     said = [*as_overrides(settings), *(overrides or ())]
     selection = Selection(call=_call(config, artifacts, said))
-    named = load_config(config, said, is_trained=True).model_copy(update={"name": model.stem})
+    loaded = with_folders(load_config(config, said, is_trained=True), artifacts)
+    named = loaded.model_copy(update={"name": model.stem})
     _carry_out(named, ArtifactStore(artifacts), selection)
 
 
