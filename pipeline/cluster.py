@@ -58,27 +58,34 @@ def job_of(section: TrainSection, environ: Mapping[str, str] = os.environ) -> Cl
     Raises:
         ConfigError: `TF_CONFIG` is wrong, or missing where the config needs it.
     """
-    is_wanted = section.strategy == "multi_worker"
-    if section.model_file or not (
-        is_wanted or (section.strategy == "auto" and not section.needs_one_device)
-    ):
-        return None
-    cluster = _read(environ[VARIABLE]) if environ.get(VARIABLE) else None
-    if cluster and len(cluster.workers) > 1:
-        return cluster
-    if is_wanted:
-        found = "names one worker" if cluster else "is not set"
+    job = _found(section, environ)
+    if job is None and section.strategy == "multi_worker" and not section.model_file:
+        found = "names one worker" if environ.get(VARIABLE) else "is not set"
         raise ConfigError(
             f"train.strategy is multi_worker, but the environment variable {VARIABLE} {found}; "
             f"expected two or more, such as {EXAMPLE}"
         )
-    return None
+    return job
 
 
 def is_assistant(section: TrainSection) -> bool:
-    """Whether another process of the job publishes what this one trains."""
-    job = job_of(section)
+    """Whether another process of a job publishes what this one trains; without a job, none does.
+
+    Raises:
+        ConfigError: `TF_CONFIG` is wrong.
+    """
+    job = _found(section, os.environ)
     return job is not None and not job.is_chief
+
+
+def _found(section: TrainSection, environ: Mapping[str, str]) -> Cluster | None:
+    """The job that the environment names, if the config lets several machines train."""
+    is_alone = section.strategy == "auto" and section.needs_one_device
+    is_open = section.strategy in ("auto", "multi_worker") and not is_alone
+    if section.model_file or not is_open or not environ.get(VARIABLE):
+        return None
+    cluster = _read(environ[VARIABLE])
+    return cluster if len(cluster.workers) > 1 else None
 
 
 def _number(value: Any) -> Any:

@@ -13,7 +13,7 @@ from pipeline.artifact_names import named_in
 from pipeline.artifacts.artifact import Artifact
 from pipeline.artifacts.guarding import refuse_damaged, refuse_gone, refuse_replaced
 from pipeline.artifacts.store import ArtifactStore
-from pipeline.cluster import is_assistant
+from pipeline.cluster import is_assistant, job_of
 from pipeline.config import PipelineConfig
 from pipeline.config_loading import with_values
 from pipeline.disk_trouble import trouble_is_a_stage_error
@@ -57,6 +57,7 @@ def execute(
     while damages < len(graph.STAGES):
         # What this run made once is not forced again: two runs would replace each other's for ever.
         steps = plan(config, store, replace(selection, forced=selection.forced - made))
+        _refuse_no_job(config, steps)
         try:
             store.prepare(step.stage.name for step in steps if step.artifact is None)
             with trouble_is_a_stage_error(config.name, store.root):
@@ -76,6 +77,12 @@ def _uses(config: PipelineConfig, steps: Sequence[Step]) -> set[tuple[str, str]]
     """The artifacts, by stage and key, that a run makes or may read."""
     named = named_in(config.train.model_dump(mode="json"))
     return {*((step.stage.name, step.key) for step in steps), *named}
+
+
+def _refuse_no_job(config: PipelineConfig, steps: Sequence[Step]) -> None:
+    """Refuses a training whose workers are not known before anything runs."""
+    if any(step.stage.name == "train" and step.artifact is None for step in steps):
+        job_of(config.train)
 
 
 def _noting(watcher: Watcher, made: set[str]) -> Watcher:

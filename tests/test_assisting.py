@@ -5,7 +5,7 @@ import json
 import pytest
 
 from pipeline import graph
-from pipeline.errors import StageError
+from pipeline.errors import ConfigError, StageError
 from tests.test_runner import Project, project  # noqa: F401
 
 CLUSTER = {"worker": ["127.0.0.1:1", "127.0.0.1:2"]}
@@ -52,3 +52,14 @@ def test_a_worker_whose_training_is_there_runs_nothing(second, monkeypatch):
     assert second.run(last="train") == list(TO_TRAIN)
     be_worker(monkeypatch, 1)
     assert second.run(last="train") == []
+
+
+def test_only_a_training_that_must_run_asks_for_the_others(project, monkeypatch):  # noqa: F811
+    wants_job = "train.strategy=multi_worker"
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    assert project.run(wants_job, last="ingest") == ["ingest"]
+    with pytest.raises(ConfigError, match=r"multi_worker, but .* TF_CONFIG is not set; expected"):
+        project.run(wants_job)
+    assert project.ran == []
+    project.run()
+    assert project.run(wants_job, first="evaluate", forced=frozenset({"export"})) == ["export"]

@@ -100,6 +100,11 @@ def test_what_cannot_be_used_is_refused(environ, found):
     assert message.count("\n") == 0
 
 
+def test_nobody_assists_in_a_job_that_there_is_not(monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    assert not is_assistant(TrainSection(strategy="multi_worker"))
+
+
 def test_all_workers_but_the_first_assist(monkeypatch):
     for index in (0, 1):
         found = said({"worker": TWO}, {"type": "worker", "index": index})
