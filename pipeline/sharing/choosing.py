@@ -1,8 +1,9 @@
 """choose(): which runs and artifacts are to be copied, of those that a place holds."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from graphlib import CycleError, TopologicalSorter
+from typing import Any, Protocol
 
 from pipeline import graph
 from pipeline.artifact_names import learnt_from
@@ -122,19 +123,44 @@ def _with_inputs(place: Place, artifacts: Iterable[Artifact]) -> tuple[Artifact,
     waiting = list(artifacts)
     found: dict[Use, Artifact | None] = {(each.stage, each.key): each for each in waiting}
     while waiting:
-        artifact = waiting.pop()
-        for stage, identity in artifact.manifest["inputs"].items():
-            use = (stage, str(identity["key"]))
+        for use, identity in _made_from(waiting.pop()):
             if use in found:
                 continue
             made_from = place.find(*use)
-            is_same = made_from is not None and made_from.identity == identity
+            is_same = made_from is not None and identity in (None, made_from.identity)
             found[use] = made_from if is_same else None
             if made_from and is_same:
                 waiting.append(made_from)
-        for use in learnt_from(artifact.manifest):
-            if use not in found and (found_by_key := place.find(*use)):
-                found[use] = found_by_key
-                waiting.append(found_by_key)
-    whole = [artifact for artifact in found.values() if artifact]
-    return tuple(sorted(whole, key=lambda each: (graph.NAMES.index(each.stage), each.key)))
+    return _in_order(place, [artifact for artifact in found.values() if artifact])
+
+
+def _made_from(artifact: Artifact) -> Iterator[tuple[Use, Any]]:
+    """What an artifact was made from, with its identity then where that is known."""
+    for stage, identity in artifact.manifest["inputs"].items():
+        yield (stage, str(identity["key"])), identity
+    for use in learnt_from(artifact.manifest):
+        yield use, None
+
+
+def _in_order(place: Place, artifacts: Iterable[Artifact]) -> tuple[Artifact, ...]:
+    """The artifacts, each behind those that it was made from.
+
+    Raises:
+        DamagedArtifactError: two say that they were made from each other.
+    """
+    by_stage = sorted(artifacts, key=lambda each: (graph.NAMES.index(each.stage), each.key))
+    known = {(each.stage, each.key): each for each in by_stage}
+
+    def needs(artifact: Artifact) -> Iterator[Use]:
+        for use, identity in _made_from(artifact):
+            if use in known and identity in (None, known[use].identity):
+                yield use
+
+    try:
+        order = [*TopologicalSorter({u: needs(each) for u, each in known.items()}).static_order()]
+    except CycleError as error:
+        names = ", ".join("/".join(use) for use in error.args[1][:2])
+        raise DamagedArtifactError(
+            f"{place.name}: {names} say that they were made from each other; refused"
+        ) from error
+    return tuple(known[use] for use in order)

@@ -1,15 +1,19 @@
 """What is pushed and pulled is, at the other end, what it was."""
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 
-from pipeline.artifacts.artifact import MANIFEST
+from pipeline.artifacts.artifact import MANIFEST, Artifact
 from pipeline.errors import ConfigError, DamagedArtifactError, MissingArtifactError, StageError
 from pipeline.planning import plan
 from pipeline.runs import RECORD, list_runs, publish_run
 from pipeline.selection import Selection
 from pipeline.sharing import pulling
-from pipeline.sharing.choosing import Choice
+from pipeline.sharing.choosing import Choice, choose
 from pipeline.sharing.far_end import FarEnd
+from pipeline.sharing.places import NearPlace
 from tests.sharing.conftest import NO_SEARCH
 
 STAGES = ["ingest", "build", "train", "evaluate", "export", "verify"]
@@ -126,6 +130,38 @@ def test_a_run_brings_the_model_that_its_own_began_from(sharing, folder):
     pushed = sharing.push(folder / "far")
     assert (pushed.artifacts, pushed.runs) == (6 + 1, 1)
     assert sharing.pull(folder / "far")[1].intact("train", ancestor.key).manifest
+
+
+def test_a_model_comes_behind_those_that_it_learnt_from(sharing):
+    def save(context):
+        (context.output / "model.keras").write_text(f"weights of {context.config.train.epochs}")
+
+    sharing.project.actions["train"] = save
+    orders = []
+    for epochs in range(3, 7):  # keys are in no order: one of several comes before its ancestor's
+        before, after = f"train.epochs={epochs}", f"train.epochs={10 + epochs}"
+        sharing.run(before, last="train")
+        ancestor = sharing.project.artifact("train", NO_SEARCH, before)
+        begun = f"train.initial_weights={ancestor.path}"
+        sharing.run(after, begun, last="train")
+        tuned = sharing.project.artifact("train", NO_SEARCH, after, begun)
+        orders.append((ancestor.path, tuned.path))
+    chosen = [each.path for each in choose(NearPlace(sharing.near), EVERYTHING).artifacts]
+    assert all(chosen.index(first) < chosen.index(second) for first, second in orders)
+    assert not all(first.name < second.name for first, second in orders)
+
+
+def test_artifacts_that_were_made_from_each_other_are_refused():
+    def made(letter, ancestor):
+        train = {"initial_weights": f"train/{ancestor * 16}"}
+        named = {"stage": "train", "key": letter * 16, "config": {"train": train}}
+        return Artifact(Path("train") / named["key"], {**named, "inputs": {}, "files": {}})
+
+    found = {"a" * 16: made("a", "b"), "b" * 16: made("b", "a")}
+    far = SimpleNamespace(name="s3://there", find=lambda stage, key: found[key], runs=list)
+    far.uses = lambda: [("train", key) for key in found]
+    with pytest.raises(DamagedArtifactError, match=r"^s3://there: train/.* made from each other"):
+        choose(far, EVERYTHING)
 
 
 def test_what_was_made_anew_since_is_not_what_it_was_made_from(sharing, folder):
