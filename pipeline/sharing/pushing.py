@@ -41,24 +41,19 @@ def push(
     store.require()
     chosen = choose(NearPlace(store), choice)
     there = {artifact.path: _readable(far, artifact) for artifact in chosen.artifacts}
-    others = [each for each in chosen.artifacts if is_other(each, there[each.path])]
     if not replaces:
+        others = [each for each in chosen.artifacts if is_other(each, there[each.path])]
         refuse_others(others, far.url)
     outcome = Outcome()
     with progress.task("pushing", files_in(chosen)) as task:
         for artifact in chosen.artifacts:
-            if artifact in others:
-                _make_way(far, artifact)
-            counts = there[artifact.path] is not None and artifact not in others
-            written = _push_files(far, artifact, lambda name: task.advance(note=name))
-            if not counts:
-                _write_record(far, f"{_place(artifact)}/{MANIFEST}", sealed(artifact.manifest))
-            is_whole = counts and written is None
+            before = there[artifact.path]
+            written = _push(far, artifact, before, lambda name: task.advance(note=name))
             outcome = replace(
                 outcome,
-                artifacts=outcome.artifacts + (not is_whole),
+                artifacts=outcome.artifacts + (written is not None),
                 size_bytes=outcome.size_bytes + (written or 0),
-                passed_over=outcome.passed_over + is_whole,
+                passed_over=outcome.passed_over + (written is None),
             )
     pushed = sum(_push_run(far, run) for run in chosen.runs)
     return replace(outcome, runs=pushed, runs_passed_over=len(chosen.runs) - pushed)
@@ -84,6 +79,24 @@ def _make_way(far: FarEnd, artifact: Artifact) -> None:
     for name in far.files_in(place):
         if name not in kept:
             far.remove(name)
+
+
+def _push(
+    far: FarEnd, artifact: Artifact, before: Artifact | None, was_seen: Callable[[str], None]
+) -> int | None:
+    """Writes what is not whole there, in the place of another that counted before.
+
+    Returns:
+        How many bytes its files took; None if all was whole.
+    """
+    makes_way = is_other(artifact, before)
+    if makes_way:
+        _make_way(far, artifact)
+    written = _push_files(far, artifact, was_seen)
+    if before is not None and not makes_way:
+        return written
+    _write_record(far, f"{_place(artifact)}/{MANIFEST}", sealed(artifact.manifest))
+    return written or 0
 
 
 def _push_files(far: FarEnd, artifact: Artifact, was_seen: Callable[[str], None]) -> int | None:
