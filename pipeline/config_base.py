@@ -25,6 +25,10 @@ class Location(Undeciding):
 OutsidePath = Annotated[Path, AfterValidator(Path.expanduser), Location()]
 
 
+CLASSES = "classes.json"
+"""The file of a train artifact that names the classes which its model tells apart."""
+
+
 def trained_file(path: Path) -> Path:
     """The `.keras` file that is meant: the path itself, or the model of a train artifact there."""
     return path if path.suffix == ".keras" else path / "model.keras"

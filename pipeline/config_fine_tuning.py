@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from pipeline.config_base import OutsidePath, Section, trained_file
+from pipeline.config_base import CLASSES, OutsidePath, Section, trained_file
 from pipeline.config_model_file import ModelFile
 
 EVERYWHERE = ("none", "all_but_head")
@@ -39,7 +39,8 @@ class FineTuning(Section):
         freeze_batch_norm: batch norm computes with the statistics and weights that it came with,
             in all layers. Otherwise its statistics follow the new images, in frozen layers too.
         head: `new` begins from random weights, `kept` goes on with those it came with, `auto` is
-            `new` where the classes are others. `nearest_mean` trains nothing: each class gets the
+            `new` where the classes are others, and refused where a `.keras` file does not tell
+            them. `nearest_mean` trains nothing: each class gets the
             mean of its images' features, and the nearest mean answers.
     """
 
@@ -90,15 +91,16 @@ class BegunFrom(ModelFile):
             )
         return self
 
-    @property
-    def initial_model(self) -> Path | None:
-        """The `.keras` file that training begins from."""
-        return self.initial_weights and trained_file(self.initial_weights)
+    def outside_files(self) -> dict[str, Path | None]:
+        """Those of the model that is taken as it is, and of the one that training begins from.
 
-    def outside_files(self) -> dict[str, Path]:
-        """Those of the model that is taken as it is, and of the one that training begins from."""
-        begun_from = self.initial_model
-        return {
-            **super().outside_files(),
-            **({"initial_weights": begun_from} if begun_from else {}),
-        }
+        The classes of an artifact are among them: they decide what `head: auto` does.
+        """
+        files, begun_from = super().outside_files(), self.initial_weights
+        if begun_from is None:
+            return files
+        files["initial_weights"] = trained_file(begun_from)
+        if begun_from.suffix != ".keras":
+            classes = begun_from / CLASSES
+            files["initial_classes"] = classes if classes.exists() else None
+        return files

@@ -64,6 +64,6 @@ class ModelFile(Section):
             raise ValueError(f"pixel_range is {list(self.pixel_range)}; expected [low, high]")
         return self
 
-    def outside_files(self) -> dict[str, Path]:
+    def outside_files(self) -> dict[str, Path | None]:
         """The model file and its code, where there are any; their bytes become part of the key."""
         return {path.name: path for path in (self.model_file, self.model_code) if path}

@@ -75,7 +75,7 @@ class TrainSection(BegunFrom, Members):
             )
         return self
 
-    def outside_files(self) -> dict[str, Path]:
+    def outside_files(self) -> dict[str, Path | None]:
         """Those of the model, and the teacher's."""
         teacher = {"teacher": self.distillation.teacher_file} if self.distillation else {}
         return {**super().outside_files(), **teacher}

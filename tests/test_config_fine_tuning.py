@@ -1,5 +1,7 @@
 """Settings of a training that begins from a trained model."""
 
+from pathlib import Path
+
 import pytest
 
 from pipeline.config_loading import load_config
@@ -63,10 +65,16 @@ def test_a_whole_fine_tuning_is_read():
 
 
 @pytest.mark.parametrize(
-    ("given", "file"), [("old.keras", "old.keras"), ("made/train/ab", "made/train/ab/model.keras")]
+    ("given", "files"),
+    [
+        ("old.keras", {"initial_weights": Path("old.keras")}),
+        (
+            "made/train/ab",
+            {"initial_weights": Path("made/train/ab/model.keras"), "initial_classes": None},
+        ),
+    ],
 )
-def test_the_bytes_of_the_initial_weights_count_and_their_place_does_not(given, file):
+def test_the_bytes_of_the_initial_weights_count_and_their_place_does_not(given, files):
     config = load(f"train.initial_weights={given}")
     for stage in ("tune", "train"):
-        found = outside_files(STAGE[stage], config)
-        assert {name: str(path) for name, path in found.items()} == {"initial_weights": file}
+        assert outside_files(STAGE[stage], config) == files

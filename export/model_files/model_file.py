@@ -38,10 +38,15 @@ class Trust:
     code: Path | None = None
 
 
-def load(path: Path, trust: Trust | None = None) -> "keras.Model":
+def load(path: Path, trust: Trust | None = None, *, remedy: str | None = None) -> "keras.Model":
     """Loads a model file in float32 whatever its dtype policies are, and not compiled.
 
     Its weights are float32 in any case but under a policy of pure float16, so nothing is rounded.
+
+    Args:
+        path: the file.
+        trust: given to one that can run code.
+        remedy: what to do about such a file where no setting gives trust.
 
     Raises:
         ConfigError: it is no `.keras` file, is damaged, or can run code and is not trusted.
@@ -57,20 +62,21 @@ def load(path: Path, trust: Trust | None = None) -> "keras.Model":
             "bring the model as it was before quantize()"
         )
     if trust is None:
-        _refuse_code(path, archive)
+        _refuse_code(path, archive, remedy)
     model = _built(path, archive, trust)
     _compute_in_float32(path, model)
     return model
 
 
-def _refuse_code(path: Path, archive: Archive) -> None:
+def _refuse_code(path: Path, archive: Archive, remedy: str | None) -> None:
     stored = model_config.stored_code(archive.config)
     foreign = model_config.foreign_names(archive.config)
     if stored or foreign:
         code = ", and name the file that defines them with train.model_code" if foreign else ""
+        advice = remedy or f"if you trust the file, set train.trust_model_file=true{code}"
         raise ConfigError(
             f"{path}: holds {', '.join((*stored, *foreign))}, which can run any code when it is "
-            f"loaded; if you trust the file, set train.trust_model_file=true{code}"
+            f"loaded; {advice}"
         )
     if files := model_config.files_read(archive.config):
         raise ConfigError(

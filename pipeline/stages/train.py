@@ -32,6 +32,7 @@ from pipeline.training.fitting import Splits, fit, open_splits
 from pipeline.training.joint_process import train_in_child
 from pipeline.training.model_creation import create_model
 from pipeline.training.model_import import import_model
+from pipeline.training.named_artifact import write_classes
 from pipeline.training.nearest_mean import publish_means
 from pipeline.training.precision import Execution, decide_execution
 from pipeline.training.resuming import Resume, describe
@@ -39,7 +40,8 @@ from pipeline.training.strategy import Devices, choose_devices
 
 
 def run(context: StageContext) -> StageResult:
-    """Publishes `model.keras` (float32), and of training `history.csv` and TensorBoard logs."""
+    """Publishes `model.keras` (float32), its classes, `history.csv` and TensorBoard logs."""
+    write_classes(context.output, description.read(context.inputs["ingest"]).classes)
     if context.config.train.model_file:
         return import_model(context)
     if context.config.train.members > 1:

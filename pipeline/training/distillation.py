@@ -12,14 +12,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from export.model_files import model_file
-from pipeline.artifacts.digest import sha256
 from pipeline.config_distillation import Distillation
 from pipeline.data.description import Description
 from pipeline.data.records import Shards
 from pipeline.errors import ConfigError
 from pipeline.sources import LabelledImages
-from pipeline.training.named_artifact import named_artifact
+from pipeline.training.named_artifact import read_trained
 
 WHERE = "train.distillation.teacher"
 LEAST_PROBABILITY = 1e-30
@@ -62,17 +60,15 @@ def read_teacher(
         ConfigError: it is no trained model, can run code, or does not fit the images.
         DamagedArtifactError: the folder is no artifact.
     """
-    path = section.teacher_file
-    is_file = path == section.teacher
-    name = path.name if is_file else f"train {named_artifact(section.teacher, WHERE).key}"
-    model = model_file.load_published(path, is_trusted=False)
+    found, path = read_trained(section.teacher, WHERE), section.teacher_file
+    model = found.model
     model.trainable = False
     _check_ends(path, model, dataset)
     some = _sample(validation)
     answers = np.asarray(model(some.images.astype(np.float32), training=False))
     _check_probabilities(path, answers)
     accuracy = float((answers.argmax(axis=1) == some.labels).mean())
-    return Teacher(f"{name} (SHA-256 {sha256(path)[:16]})", model, accuracy)
+    return Teacher(f"{found.name} (SHA-256 {found.sha256[:16]})", model, accuracy)
 
 
 def _check_ends(path: Path, model: Any, dataset: Description) -> None:

@@ -11,7 +11,8 @@ from pipeline.training.freezing import (
     is_batch_norm,
     treatments,
 )
-from pipeline.training.initial_weights import read_ancestor, take_over
+from pipeline.training.initial_weights import take_over
+from pipeline.training.named_artifact import read_trained
 from pipeline.training.rate_groups import set_rates
 
 
@@ -35,7 +36,7 @@ def begin(
     if section.initial_weights is None:
         return {}
     wanted = section.fine_tuning
-    ancestor = read_ancestor(section)
+    ancestor = read_trained(section.initial_weights, "train.initial_weights")
     head = take_over(model, ancestor, classes, wanted.head)
     found = treatments(model, wanted)
     freeze(found, wanted)

@@ -1,82 +1,28 @@
 """Takes the weights of a trained model over into a new one, layer by layer."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from export.model_files import model_file
-from pipeline.artifacts.artifact import Artifact
-from pipeline.artifacts.digest import sha256
-from pipeline.config_fine_tuning import BegunFrom
-from pipeline.data import description
 from pipeline.errors import ConfigError
-from pipeline.training.named_artifact import named_artifact
+from pipeline.training.named_artifact import TrainedModel
 
 COMPUTING = ("scale", "offset", "activation", "strides", "padding", "pool_size")
 """Settings of layers that decide what the weights behind them mean."""
 
 
-@dataclass(frozen=True)
-class Ancestor:
-    """A trained model to begin from.
-
-    Attributes:
-        path: as the config names it.
-        name: which it is, for a person: its key, or the name of its file.
-        sha256: of its file.
-        model: the model.
-        classes: in label order, or None where they are not known.
-    """
-
-    path: Path
-    name: str
-    sha256: str
-    model: Any
-    classes: tuple[str, ...] | None
-
-
-def read_ancestor(section: BegunFrom) -> Ancestor:
-    """The model of `initial_weights`; an artifact's files are compared with its manifest first.
-
-    Raises:
-        ConfigError: it is no trained model, is damaged, or can run code.
-        DamagedArtifactError: the folder is no artifact.
-    """
-    path, file = section.initial_weights, section.initial_model
-    assert path is not None
-    assert file is not None
-    if file == path:
-        return Ancestor(path, path.name, sha256(path), model_file.load(path), None)
-    artifact = named_artifact(path, "train.initial_weights")
-    model = model_file.load_published(file, is_trusted=False)
-    digest = artifact.manifest["files"][file.name]["sha256"]
-    return Ancestor(path, _lineage(artifact), digest, model, _classes(artifact))
-
-
-def _lineage(artifact: Artifact) -> str:
-    """`train 0123456789abcdef`, and what that began from in turn."""
-    before = artifact.manifest["metrics"].get("begun_from")
-    return f"train {artifact.key}" + (f", begun from {before}" if before else "")
-
-
-def _classes(artifact: Artifact) -> tuple[str, ...] | None:
-    """Those of the images that it was trained on, where their artifact is still beside it."""
-    key = artifact.manifest["inputs"].get("ingest", {}).get("key", "")
-    folder = artifact.path.parent.parent / "ingest" / str(key)
-    try:
-        return description.read(folder).classes
-    except (OSError, ValueError, LookupError, TypeError):
-        return None
-
-
 def weighted_layers(model: Any) -> dict[str, Any]:
     """The layers that have weights of their own, by name, from the image on."""
-    layers = model._flatten_layers(include_self=False)
-    return {layer.name: layer for layer in layers if layer.weights and not layer._layers}
+    return {layer.name: layer for layer in _weighted(model)}
 
 
-def take_over(model: Any, ancestor: Ancestor, classes: Sequence[str], head: str) -> str:
+def _weighted(model: Any) -> Iterator[Any]:
+    for layer in model._flatten_layers(include_self=False):
+        if layer.weights and not layer._layers:
+            yield layer
+
+
+def take_over(model: Any, ancestor: TrainedModel, classes: Sequence[str], head: str) -> str:
     """Puts the ancestor's weights into the model.
 
     Args:
@@ -89,8 +35,10 @@ def take_over(model: Any, ancestor: Ancestor, classes: Sequence[str], head: str)
         In words what was done with the head.
 
     Raises:
-        ConfigError: the networks are not the same but for the head.
+        ConfigError: the networks are not the same but for the head, or nothing says whether the
+            classes are.
     """
+    _refuse_ensemble(ancestor)
     mine, theirs = weighted_layers(model), weighted_layers(ancestor.model)
     last = list(mine)[-1]
     words, is_new = _judge_head(mine[last], list(theirs.values())[-1:], ancestor, classes, head)
@@ -107,8 +55,18 @@ def take_over(model: Any, ancestor: Ancestor, classes: Sequence[str], head: str)
     return f"the head {last} {words}"
 
 
+def _refuse_ensemble(ancestor: TrainedModel) -> None:
+    """Refuses a model in which a layer's name does not say which is meant."""
+    counts = Counter(layer.name for layer in _weighted(ancestor.model))
+    if twice := [name for name, count in counts.items() if count > 1]:
+        raise ConfigError(
+            f"{ancestor.path}: is an ensemble, in which {counts[twice[0]]} layers are called "
+            f"{twice[0]}; name one network, or make it a teacher (train.distillation.teacher)"
+        )
+
+
 def _judge_head(
-    mine: Any, theirs: Sequence[Any], ancestor: Ancestor, classes: Sequence[str], head: str
+    mine: Any, theirs: Sequence[Any], ancestor: TrainedModel, classes: Sequence[str], head: str
 ) -> tuple[str, bool]:
     """How the head begins, in words, and whether it is new."""
     if head in ("new", "nearest_mean"):
@@ -116,13 +74,13 @@ def _judge_head(
     fits = bool(theirs) and _shapes(theirs[0]) == _shapes(mine)
     if head == "auto" and not fits:
         return f"is new: {len(classes)} classes, and another number before", True
-    if head == "auto" and ancestor.classes not in (None, tuple(classes)):
-        return "is new: the classes are others", True
     if head == "auto" and ancestor.classes is None:
-        return (
-            "goes on with the weights it came with: what its classes were is not known "
-            "(train.fine_tuning.head=new makes it new)"
-        ), False
+        raise ConfigError(
+            f"{ancestor.path}: does not say which {len(classes)} classes its head tells apart; set "
+            "train.fine_tuning.head to kept if they are the same, in the same order, else to new"
+        )
+    if head == "auto" and ancestor.classes != tuple(classes):
+        return "is new: the classes are others", True
     return "goes on with the weights it came with", False
 
 

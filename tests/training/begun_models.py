@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from pipeline.artifacts.artifact import write_manifest
+from pipeline.training.named_artifact import write_classes
 
 SIDE, CLASSES = 8, ("a", "b", "c")
 
@@ -35,10 +36,13 @@ def with_other_weights(model, seed=9):
 
 
 def publish(root, model, classes=None, stage="train", **metrics):
-    """An artifact of a model, and beside it that of the images with these classes."""
+    """An artifact of a model, and of its classes where they are told."""
     folder = root / stage / "0123456789abcdef"
     folder.mkdir(parents=True)
-    model.save(folder / "model.keras")
+    if model:
+        model.save(folder / "model.keras")
+    if classes:
+        write_classes(folder, classes)
     manifest = {
         "stage": stage,
         "key": folder.name,

@@ -11,7 +11,12 @@ from tests.training import resumed_training as training
 from tests.training.begun_models import CLASSES, make, weights, with_other_weights
 from tests.training.test_resuming import Kill, KilledError
 
-UNFREEZING = {"freeze": "all_but_head", "unfreeze_every_epochs": 1, "freeze_batch_norm": False}
+UNFREEZING = {
+    "head": "kept",
+    "freeze": "all_but_head",
+    "unfreeze_every_epochs": 1,
+    "freeze_batch_norm": False,
+}
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +82,7 @@ def test_a_gradual_unfreezing_that_is_killed_ends_the_same(train, tmp_path):
 def test_what_is_frozen_is_the_same_to_the_last_bit_and_rates_slow_the_rest(places):
     section = training.make_config(
         initial_weights=places[1],
-        fine_tuning={"freeze": ("conv1",), "rate_factors": {"conv2": 1e-6}},
+        fine_tuning={"head": "kept", "freeze": ("conv1",), "rate_factors": {"conv2": 1e-6}},
         schedule="constant",
     ).train
     model, old, data = make(), weights(with_other_weights(make())), training.images(10, seed=1)

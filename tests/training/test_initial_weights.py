@@ -1,24 +1,31 @@
 """Weights of a trained model go over into a new one, or the two are said not to fit."""
 
-from dataclasses import asdict
+import warnings
 from pathlib import Path
 from unittest.mock import patch
 
+import keras
 import pytest
 
 from pipeline.artifacts.digest import sha256
 from pipeline.config import TrainSection
-from pipeline.data import description
-from pipeline.data.description import Description
+from pipeline.config_loading import load_config
 from pipeline.errors import ConfigError
+from pipeline.fingerprint import ingredients
+from pipeline.graph import STAGES
+from pipeline.plugins import ROOT
+from pipeline.training.ensemble import join
 from pipeline.training.fine_tuning import begin
-from pipeline.training.initial_weights import Ancestor, read_ancestor, take_over
+from pipeline.training.initial_weights import take_over
+from pipeline.training.named_artifact import TrainedModel, read_trained, write_classes
 from tests.training import begun_models as models
 from tests.training.begun_models import CLASSES, make, weights, with_other_weights
 
+WHERE = "train.initial_weights"
+
 
 def ancestor(model, classes=CLASSES):
-    return Ancestor(Path("old.keras"), "old.keras", "", model, classes)
+    return TrainedModel(Path("old.keras"), "old.keras", "", model, classes)
 
 
 def test_all_layers_go_over_where_the_classes_are_the_same():
@@ -46,10 +53,30 @@ def test_the_head_alone_is_new_where_the_classes_are_others_or_the_config_says_s
     assert weights(new) == {**weights(old), "logits": weights(untouched)["logits"]}
 
 
-def test_where_the_old_classes_are_unknown_it_is_said_that_the_head_is_kept():
-    words = take_over(make(), ancestor(make(), None), CLASSES, "auto")
-    assert "is not known (train.fine_tuning.head=new makes it new)" in words
-    assert take_over(make(), ancestor(make(), tuple("xyz")), CLASSES, "kept").endswith("came with")
+def test_where_the_old_classes_are_unknown_the_config_must_say_whether_the_head_is_new():
+    new = make(seed=3)
+    before = weights(new)
+    with pytest.raises(ConfigError) as refused:
+        take_over(new, ancestor(make(), None), CLASSES, "auto")
+    assert str(refused.value) == (
+        "old.keras: does not say which 3 classes its head tells apart; set "
+        "train.fine_tuning.head to kept if they are the same, in the same order, else to new"
+    )
+    assert weights(new) == before
+    for head, words in {"kept": "goes on with the weights it came with", "new": "is new"}.items():
+        assert take_over(make(), ancestor(make(), None), CLASSES, head).endswith(words)
+    assert take_over(make(), ancestor(make(5), None), CLASSES, "auto").endswith("number before")
+
+
+@pytest.mark.parametrize("head", ["auto", "kept", "new"])
+def test_an_ensemble_is_refused_for_its_members_share_the_names_of_layers(head):
+    joined = join([with_other_weights(make()), make()])
+    with pytest.raises(ConfigError) as refused:
+        take_over(make(), ancestor(joined), CLASSES, head)
+    assert str(refused.value) == (
+        "old.keras: is an ensemble, in which 2 layers are called logits; name one network, or make "
+        "it a teacher (train.distillation.teacher)"
+    )
 
 
 @pytest.mark.parametrize(
@@ -87,24 +114,49 @@ def test_layers_that_one_of_the_two_lacks_are_named():
 
 
 def test_a_model_from_an_artifact_is_known_by_its_key_its_bytes_and_its_classes(tmp_path):
-    folder = models.publish(tmp_path, make(), begun_from="train fedcba9876543210")
-    assert read_ancestor(TrainSection(initial_weights=folder)).classes is None
-    images = tmp_path / "ingest" / ("f" * 16)
-    images.mkdir(parents=True)
-    described = Description((8, 8, 1), CLASSES, {}, (), (), "made", {}, {})
-    description.write(images, Description(**{**asdict(described), "counts": {"train": (1, 2, 3)}}))
+    classes = ("ä", "b,c", "1")
+    before = {"begun_from": "train fedcba9876543210"}
+    folder = models.publish(tmp_path, make(), classes, **before)
     link = tmp_path / "runs"
     link.symlink_to(folder)
-    found = read_ancestor(TrainSection(initial_weights=link))
+    found = read_trained(link, WHERE)
     assert found.name == "train 0123456789abcdef, begun from train fedcba9876543210"
     assert found.sha256 == sha256(folder / "model.keras")
-    assert found.classes == CLASSES
+    assert found.classes == classes
+
+
+def test_the_classes_of_an_artifact_that_does_not_tell_them_are_not_known(tmp_path):
+    folder = models.publish(tmp_path, make())
+    write_classes(folder, CLASSES)  # since, by somebody else
+    assert read_trained(folder, WHERE).classes is None
+
+
+def ingredients_of(folder):
+    (train,) = (stage for stage in STAGES if stage.name == "train")
+    named = [f"train.initial_weights={folder}", "tune.enabled=false"]
+    return ingredients(load_config(ROOT / "configs" / "mnist.yaml", named), train, {})
+
+
+def test_what_decides_whether_the_head_is_new_is_part_of_the_key(tmp_path):
+    """Equal bytes of the model, and each of three things that `auto` does with its head."""
+    folders = {
+        name: models.publish(tmp_path / str(name), None, classes)
+        for name, classes in enumerate([CLASSES, ("x", "y", "z"), None, CLASSES])
+    }
+    for folder in folders.values():
+        (folder / "model.keras").write_bytes(b"the same weights")
+    same, other, unknown, again = (ingredients_of(folder) for folder in folders.values())
+    assert same == again
+    assert len({each["outside"] for each in (same, other, unknown)}) == 3
+    (folders[0].parent.parent / "ingest").mkdir()  # what lies beside the artifact decides nothing
+    assert ingredients_of(folders[0]) == same
 
 
 def test_a_model_from_a_file_is_known_by_its_name_and_its_bytes(tmp_path):
     path, lines = tmp_path / "mine.keras", []
     make().save(path)
-    lineage = begin(make(), TrainSection(initial_weights=path), CLASSES, lines.append)
+    section = TrainSection(initial_weights=path, fine_tuning={"head": "kept"})
+    lineage = begin(make(), section, CLASSES, lines.append)
     assert lineage["begun_from"] == "mine.keras"
     assert lineage["begun_from_sha256"] == sha256(path)
     assert lineage["batch_norm"].startswith("frozen: it computes with the statistics")
@@ -121,13 +173,37 @@ def test_a_damaged_artifact_and_one_of_another_stage_are_refused(tmp_path):
     with pytest.raises(
         ConfigError, match=r"model\.keras is not the file that was published; mend it"
     ):
-        read_ancestor(TrainSection(initial_weights=folder))
+        read_trained(folder, WHERE)
     built = models.publish(tmp_path, make(), stage="build")
     with pytest.raises(ConfigError, match="is an artifact of build; name one of train"):
-        read_ancestor(TrainSection(initial_weights=built))
+        read_trained(built, WHERE)
+
+
+def test_a_model_that_runs_code_is_refused_with_a_remedy_that_works(tmp_path):
+    layers = [keras.Input((2,)), keras.layers.Lambda(lambda x: x, output_shape=(2,))]
+    model = keras.Sequential([*layers, keras.layers.Dense(2)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        folder = models.publish(tmp_path, model)
+    (folder / "trusted.json").write_text('{"code": null}')
+    for path in (folder, folder / "model.keras"):
+        with pytest.raises(ConfigError) as refused:
+            read_trained(path, "train.distillation.teacher")
+        assert str(refused.value) == (
+            f"{folder / 'model.keras'}: holds Lambda, which can run any code when it is loaded; "
+            "train.distillation.teacher takes none such; save it again without them, or name "
+            "another model"
+        )
+
+
+def test_an_artifact_without_a_model_is_refused(tmp_path):
+    folder = models.publish(tmp_path, None)
+    (folder / "model.keras").touch()
+    with pytest.raises(ConfigError, match=rf"^{WHERE}: .* holds no model\.keras; name another"):
+        read_trained(folder, WHERE)
 
 
 def test_without_initial_weights_nothing_is_read_or_said():
-    with patch("pipeline.training.fine_tuning.read_ancestor") as read:
+    with patch("pipeline.training.fine_tuning.read_trained") as read:
         assert begin(None, TrainSection(), CLASSES, read) == {}
     assert not read.called
