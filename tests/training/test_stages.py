@@ -98,6 +98,7 @@ def test_train_publishes_a_float32_model_whatever_it_trained_in(run_stage, preci
     assert f", lowest val_loss in epoch {best['epoch']} of " in result.summary
     assert result.metrics["val_accuracy"] == pytest.approx(float(best["val_accuracy"]), abs=1e-5)
     assert len(list((folder / "tensorboard").rglob("events.out.tfevents.*"))) == 2
+    assert json.loads((folder / "classes.json").read_text()) == list("0123456789")
 
 
 class KilledError(BaseException):
