@@ -21,7 +21,7 @@ REMEDIES = {
     errno.ENFILE: "Too many files are open on this machine: end other programs",
     errno.ENOMEM: "Free memory: end other programs",
     errno.ELOOP: "A link there leads to itself: mend it, or {elsewhere}",
-    errno.ENAMETOOLONG: "Its path is too long: {elsewhere}",
+    errno.ENAMETOOLONG: "A shorter path is needed: {elsewhere}",
     errno.ENOTDIR: "A part of its path is a file: move that away, or {elsewhere}",
     errno.EEXIST: "A file has that name: move it away, or {elsewhere}",
     errno.EBUSY: "Another program uses it: end that",
