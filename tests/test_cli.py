@@ -362,7 +362,10 @@ COMPRESSING = ("train.epochs=2", "tune.enabled=false")
         ["train.distillation.teacher={old}", "tune.enabled=false"],
         ["train.members=2", "train.member_presets=[lenet5, two_conv]"],
         ["train.initial_weights={old}", "train.fine_tuning.freeze=all_but_head"],
-        ["train.batch_size=64", "tune.space={train.pruning.sparsity: {choice: [0.5]}}"],
+        [
+            "tune.space={train.fine_tuning.freeze: {choice: [all_but_head]}}",
+            "train.initial_weights={old}",
+        ],
     ],
     ids=lambda settings: settings[0],
 )
