@@ -44,6 +44,7 @@ def share_out(model: keras.Model, strategy: tf.distribute.Strategy | None) -> ke
     with strategy.scope():
         layers = keras.models.clone_model(model, clone_function=layer_for_all)
     shared = SharedModel(layers, strategy, place)
+    shared.dtype_policy = model.dtype_policy  # by which Keras decides whether to scale the loss
     for theirs, ours in zip(model.variables, shared.variables, strict=True):
         ours.assign(theirs.numpy())
     return shared
@@ -55,6 +56,17 @@ class Share:
 
     values: Batch
     part: tf.Tensor
+
+
+def _all_finite_or_none(gradients: list[tf.Tensor]) -> list[tf.Tensor]:
+    """Makes them NaN on all devices where they overflow on one.
+
+    Keras sums them only after it has looked whether to pass over a step, on the first device alone
+    (`LossScaleOptimizer._tf_apply` in 3.15; this can go when it sums them first).
+    """
+    own = tf.add_n([tf.reduce_sum(0 * gradient) for gradient in gradients])
+    everywhere = tf.distribute.get_replica_context().all_reduce("SUM", own)
+    return [gradient + everywhere for gradient in gradients]
 
 
 class Place(threading.local):
@@ -134,7 +146,10 @@ class SharedModel(keras.Model):
             loss, correct = self._measure(batch, training=True)
             scaled = self.optimizer.scale_loss(loss)
         weights = self.trainable_weights
-        self.optimizer.apply_gradients(zip(tape.gradient(scaled, weights), weights, strict=True))
+        gradients = tape.gradient(scaled, weights)
+        if isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
+            gradients = _all_finite_or_none(gradients)
+        self.optimizer.apply_gradients(zip(gradients, weights, strict=True))
         return tf.stack([loss, correct])
 
     def _test_on_part(self, batch: Batch) -> tf.Tensor:
@@ -144,7 +159,7 @@ class SharedModel(keras.Model):
         """This part's share of the loss, of which the sum is the loss, and of the right answers."""
         count, share = tf.cast(tf.shape(batch[0])[0], tf.float32), self._take(batch)
         images, targets, *weights = share.values
-        answers = self(images, training=training)
+        answers = tf.cast(self(images, training=training), tf.float32)
         losses = self.loss.call(targets, answers)
         for weight in weights:
             losses *= weight

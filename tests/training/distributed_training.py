@@ -14,8 +14,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from pipeline.config import TrainSection
 from pipeline.training.checkpoint import FILE_NAME
-from pipeline.training.distributed_fitting import share_out
+from pipeline.training.distributed_fitting import scope_of, share_out
+from pipeline.training.optimizer import compile_model
 from pipeline.training.strategy import choose_devices
 from tests.training import resumed_training as training
 
@@ -79,6 +81,37 @@ def mirrored(folder: Path) -> dict:
         "shared_steps": (config.train.epochs - began[0][0]) * STEPS_PER_EPOCH,
         "histories": [alone.history, shared.history],
         "difference": difference(alone.last, shared.last),
+        "half": in_half_precision(devices.strategy),
+    }
+
+
+def in_half_precision(strategy: tf.distribute.Strategy) -> list[dict]:
+    """Two devices, then one: two epochs, and a step that overflows in the part of the second."""
+    keras.utils.set_random_seed(0)
+    keras.config.set_dtype_policy("mixed_float16")
+    dense = [keras.layers.Flatten(), keras.layers.Dense(training.CLASSES)]
+    softmax = keras.layers.Activation("softmax", dtype="float32")
+    image = keras.Input((training.SIDE, training.SIDE, 1))
+    network = keras.Sequential([image, keras.layers.Rescaling(1 / 255), *dense, softmax])
+    keras.config.set_dtype_policy("float32")
+    part = training.images(3 * BATCH_SIZE + 1, seed=1)
+    images, targets = part.images.astype(np.float32), np.eye(training.CLASSES)[part.labels]
+    sound = tf.data.Dataset.from_tensor_slices((images, targets)).batch(BATCH_SIZE)
+    overflowing = np.where(np.arange(BATCH_SIZE) == BATCH_SIZE - 1, 1e30, 1)[:, None, None, None]
+    bad = tf.data.Dataset.from_tensors((images[:BATCH_SIZE] * overflowing, targets[:BATCH_SIZE]))
+    return [_in_half_precision(share_out(network, s), sound, bad) for s in (strategy, None)]
+
+
+def _in_half_precision(model: keras.Model, sound: tf.data.Dataset, bad: tf.data.Dataset) -> dict:
+    with scope_of(model):
+        compile_model(model, TrainSection(learning_rate=0.01), 2 * STEPS_PER_EPOCH, {})
+    told = model.fit(sound, epochs=2, shuffle=False, verbose=0)
+    before = model.get_weights()
+    model.fit(bad, shuffle=False, verbose=0)
+    return {
+        "losses": told.history["loss"],
+        "scale": float(keras.ops.convert_to_numpy(model.optimizer.dynamic_scale)),
+        "moved": difference(before, model.get_weights()),
     }
 
 
