@@ -12,6 +12,8 @@ import pytest
 
 from pipeline import graph
 from pipeline.plugins import ROOT
+from tests.children_here import children_here
+from tests.command_line import call_here
 
 VERIFY_OTHERWISE = ("verify.timed_runs=3", "verify.warmup_runs=0")
 HEAVY = {"tensorflow", "numpy", "keras", "matplotlib", "sklearn"}
@@ -117,7 +119,11 @@ def test_damaged_images_are_set_aside_and_read_again_the_same(artifacts):
     shard = next(only(artifacts, "ingest").glob("test-*.tfrecord"))
     intact = shard.read_bytes()
     shard.write_bytes(intact[:-100] + b"x" + intact[-99:])
-    again = call(artifacts, *VERIFY_OTHERWISE)
+    command = ["run", "-c", ROOT / "configs" / "smoke.yaml", "--artifacts", artifacts]
+    with children_here():
+        done = call_here(*command, *VERIFY_OTHERWISE)
+    assert done.returncode == 0, done.stderr
+    again = Call(done.stdout, imported=set())
     assert again.ran == ["ingest", "verify"]
     assert f"{shard} is not the file that was published; moved to " in again.out
     assert shard.read_bytes() == intact

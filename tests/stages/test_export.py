@@ -18,6 +18,7 @@ from pipeline.errors import ExportError
 from pipeline.progress import LogProgress
 from pipeline.sources import LabelledImages
 from pipeline.stages import StageContext, export
+from tests.children_here import children_here
 
 SHAPE, CLASSES = (8, 8, 1), ("a", "b", "c")
 
@@ -66,7 +67,8 @@ def exported(inputs, tmp_path_factory):
     """The stage, run after a killed one, for a format that stands alone and one that does not."""
     context = context_for(tmp_path_factory.mktemp("run"), inputs, ("tflite_int8", "onnx_int8"))
     (context.scratch / "saved_model_of_one").mkdir()
-    return context, export.run(context)
+    with children_here():
+        return context, export.run(context)
 
 
 def test_it_publishes_what_was_asked_for_and_no_step_on_the_way(exported):
