@@ -63,8 +63,8 @@ def steps_in_child(work, last, end):
             step()
             yield chunk[half:]
 
-    def unbuffered(chunks, entry, place, checked=pushing.checked):
-        return stepping(checked(chunks, entry, place))
+    def unbuffered(chunks, *told, checked=pushing.checked):
+        return stepping(checked(chunks, *told))
 
     try:
         pushing.checked = pulling.checked = unbuffered
