@@ -8,6 +8,7 @@ from typing import Any
 from pipeline.artifacts.artifact import KEY
 from pipeline.config import PipelineConfig
 from pipeline.config_base import trained_file
+from pipeline.errors import ConfigError
 
 LEARNING = ("tune", "train")
 
@@ -20,18 +21,34 @@ def with_folders(config: PipelineConfig, artifacts: Path) -> PipelineConfig:
     Args:
         config: as it was read.
         artifacts: the folder of all artifacts.
+
+    Raises:
+        ConfigError: a model to begin or learn from is not there.
     """
     train = config.train
     changes: dict[str, object] = {}
     if train.initial_weights:
-        changes["initial_weights"] = _folder(train.initial_weights, artifacts)
+        changes["initial_weights"] = _model(
+            train.initial_weights, artifacts, "train.initial_weights"
+        )
     if train.distillation:
-        teacher = {"teacher": _folder(train.distillation.teacher, artifacts)}
+        named = train.distillation.teacher
+        teacher = {"teacher": _model(named, artifacts, "train.distillation.teacher")}
         changes["distillation"] = train.distillation.model_copy(update=teacher)
     if train.model_file:
         changes["model_file"] = trained_file(_folder(train.model_file, artifacts))
     changed = train.model_copy(update=changes)
     return config if changed == train else config.model_copy(update={"train": changed})
+
+
+def _model(path: Path, artifacts: Path, setting: str) -> Path:
+    found = _folder(path, artifacts)
+    if not trained_file(found).is_file():
+        raise ConfigError(
+            f"{setting}: {path} is neither a train artifact nor a .keras file; "
+            f"expected one of them, such as {artifacts}/runs/RUN/train, or a key"
+        )
+    return found
 
 
 def _folder(path: Path, artifacts: Path) -> Path:

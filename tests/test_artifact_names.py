@@ -3,7 +3,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.artifact_names import learnt_from, with_folders
+from pipeline.config_base import trained_file
 from pipeline.config_loading import load_config
+from pipeline.errors import ConfigError
 from pipeline.plugins import ROOT
 
 KEY = "0123456789abcdef"
@@ -13,16 +15,12 @@ def load(*overrides):
     return load_config(ROOT / "configs" / "mnist.yaml", ["tune.enabled=false", *overrides])
 
 
-def test_a_key_becomes_the_folder_of_the_train_artifact():
-    config = load(f"train.initial_weights={KEY}", f"train.distillation.teacher={KEY}")
-    train = with_folders(config, Path("made")).train
-    assert train.initial_weights == train.distillation.teacher == Path("made/train") / KEY
-    assert train.epochs == config.train.epochs
-
-
-def test_what_is_no_key_stays_as_it_is():
-    config = load("train.initial_weights=old/train", "train.distillation.teacher=a.keras")
-    assert with_folders(config, Path("made")) is config
+@pytest.mark.parametrize("setting", ["train.initial_weights", "train.distillation.teacher"])
+@pytest.mark.parametrize("place", ["missing", "b" * 16, "circle", "runs", "missing.keras"])
+def test_a_model_that_is_not_there_is_refused_by_the_name_of_its_setting(setting, place, artifacts):
+    Path("circle").symlink_to("circle")
+    with pytest.raises(ConfigError, match=f"^{setting}: {place} is neither a train artifact nor"):
+        with_folders(load(f"{setting}={place}"), artifacts)
 
 
 def test_a_manifest_tells_which_artifacts_its_model_learnt_from():
@@ -65,6 +63,7 @@ def artifacts(tmp_path, monkeypatch):
         "artifacts/runs/20261122-100000-mnist/train/model.keras",
         f"disk/train/{KEY}",
         f"artifacts/train/{KEY}/model.keras",
+        KEY,
         "best.keras",
     ],
 )
@@ -81,7 +80,7 @@ def test_an_artifact_is_known_by_its_key_however_the_config_names_it(place, arti
 def test_what_lies_elsewhere_keeps_its_name(artifacts, tmp_path):
     other = tmp_path / "other" / "train" / KEY
     other.mkdir(parents=True)
-    Path("circle").symlink_to("circle")
-    for place in (f"other/train/{KEY}", "circle", "missing", f"artifacts/train/{KEY}/other.keras"):
+    for place in (f"other/train/{KEY}", f"artifacts/train/{KEY}/other.keras"):
+        trained_file(Path(place)).touch()
         config = load(f"train.initial_weights={place}")
         assert with_folders(config, artifacts) is config

@@ -4,6 +4,7 @@ The teacher sees the same augmented batches. It is not trained, and is part of n
 network, nor its checkpoints, nor what is saved.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,15 @@ from pipeline.data.description import Description
 from pipeline.data.records import Shards
 from pipeline.errors import ConfigError
 from pipeline.sources import LabelledImages
-from pipeline.training.named_artifact import read_trained
+from pipeline.training.named_artifact import TrainedModel, read_trained
 
 WHERE = "train.distillation.teacher"
 LEAST_PROBABILITY = 1e-30
 SUM_TOLERANCE = 1e-3
 MOST_IMAGES = 500
+MOST_CLASSES = 10
+LITTLE = 1.5
+"""Times the accuracy of guessing; a teacher with less is doubted."""
 
 
 @dataclass(frozen=True)
@@ -33,18 +37,27 @@ class Teacher:
         name: which it is, for a person: its key, or the name of its file, and its SHA-256.
         model: in float32.
         accuracy: on some validation images.
+        images: how many those are.
+        classes: how many it tells apart.
     """
 
     name: str
     model: Any
     accuracy: float
+    images: int
+    classes: int
 
     def describe(self, section: Distillation) -> str:
         return (
             f"{section.teacher_share:.0%} of the loss from {self.name} at temperature "
-            f"{section.temperature:g}; it answers {self.accuracy:.2%} of some validation images "
-            "rightly"
+            f"{section.temperature:g}; it answers {self.accuracy:.2%} of {self.images} validation "
+            f"images rightly{self._doubt}"
         )
+
+    @property
+    def _doubt(self) -> str:
+        is_little = self.accuracy < LITTLE / self.classes
+        return ", which is little: does it tell the classes apart in this order?" * is_little
 
     def facts(self) -> dict[str, str | float]:
         """For the manifest."""
@@ -64,11 +77,13 @@ def read_teacher(
     model = found.model
     model.trainable = False
     _check_ends(path, model, dataset)
+    _check_classes(found, dataset.classes)
     some = _sample(validation)
     answers = np.asarray(model(some.images.astype(np.float32), training=False))
     _check_probabilities(path, answers)
     accuracy = float((answers.argmax(axis=1) == some.labels).mean())
-    return Teacher(f"{found.name} (SHA-256 {found.sha256[:16]})", model, accuracy)
+    name = f"{found.name} (SHA-256 {found.sha256[:16]})"
+    return Teacher(name, model, accuracy, len(some.labels), dataset.num_classes)
 
 
 def _check_ends(path: Path, model: Any, dataset: Description) -> None:
@@ -79,6 +94,18 @@ def _check_ends(path: Path, model: Any, dataset: Description) -> None:
             f"data has images of shape {dataset.image_shape} and {dataset.num_classes} classes; "
             "name a model that was trained on the same images and classes"
         )
+
+
+def _check_classes(teacher: TrainedModel, classes: Sequence[str]) -> None:
+    if teacher.classes not in (None, tuple(classes)):
+        raise ConfigError(
+            f"{WHERE}: {teacher.path} tells apart {_some(teacher.classes)}, and the data has "
+            f"{_some(classes)}; name a model of the same classes in the same order"
+        )
+
+
+def _some(classes: Sequence[str]) -> str:
+    return ", ".join(classes[:MOST_CLASSES]) + ", …" * (len(classes) > MOST_CLASSES)
 
 
 def _check_probabilities(path: Path, answers: np.ndarray) -> None:

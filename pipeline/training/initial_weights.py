@@ -48,7 +48,7 @@ def take_over(model: Any, ancestor: TrainedModel, classes: Sequence[str], head: 
         more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
         raise ConfigError(
             f"{ancestor.path}: does not fit the network of `model`: {'; '.join(problems[:3])}{more}"
-            ". Set `model` as it was where these weights were trained"
+            f". {_remedy(model, ancestor.model, problems, last)}"
         )
     for name, layer in mine.items():
         layer.set_weights(theirs[name].get_weights())
@@ -82,6 +82,15 @@ def _judge_head(
     if head == "auto" and ancestor.classes != tuple(classes):
         return "is new: the classes are others", True
     return "goes on with the weights it came with", False
+
+
+def _remedy(model: Any, theirs: Any, problems: Sequence[str], head: str) -> str:
+    taken = tuple(theirs.input_shape[1:])
+    if taken != tuple(model.input_shape[1:]):
+        return f"They took images of {'×'.join(map(str, taken))}; set `data` and `model` as there"
+    if all(problem.startswith(f"its layer {head} ") for problem in problems):
+        return "For other classes set train.fine_tuning.head=new, else `model` as it was there"
+    return "Set `model` as it was where these weights were trained"
 
 
 def _shapes(layer: Any) -> list[tuple[int, ...]]:

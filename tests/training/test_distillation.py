@@ -15,8 +15,10 @@ from pipeline.errors import ConfigError, DamagedArtifactError
 from pipeline.fingerprint import ingredients
 from pipeline.graph import STAGES as ALL_STAGES
 from pipeline.plugins import ROOT
+from pipeline.sources import LabelledImages
 from pipeline.training.distillation import learn_from, read_teacher, softened
 from tests.training import resumed_training as training
+from tests.training.begun_models import publish
 from tests.training.conftest import CLASSES, labelled
 from tests.training.test_resuming import Kill, KilledError
 
@@ -139,6 +141,24 @@ def test_a_teacher_is_told_of_with_what_it_is_worth(tmp_path):
     assert teacher.name.startswith("teacher.keras (SHA-256 ")
     assert 0 <= teacher.accuracy <= 1
     assert "70% of the loss from teacher.keras" in teacher.describe(lesson(path))
+
+
+def test_a_teacher_that_guesses_is_doubted(tmp_path):
+    model = classifier()
+    model.layers[-1].set_weights([np.zeros((36, 3)), np.array([0.0, 0.0, 9.0])])
+    model.save(tmp_path / "teacher.keras")
+    lessons = lesson(tmp_path / "teacher.keras")
+    labels = np.arange(30) % CLASSES
+    teacher = read_teacher(lessons, DATA, LabelledImages(VALIDATION.images, labels))
+    assert "answers 33.33% of 30 validation images rightly, which is" in teacher.describe(lessons)
+    always = LabelledImages(VALIDATION.images, np.full(30, 2))
+    assert read_teacher(lessons, DATA, always).describe(lessons).endswith(" images rightly")
+
+
+def test_a_teacher_of_the_classes_in_another_order_is_refused(tmp_path):
+    folder = publish(tmp_path, classifier(), classes=("c", "b", "a"))
+    with pytest.raises(ConfigError, match="tells apart c, b, a, and the data has a, b, c; name a"):
+        read_teacher(lesson(folder), DATA, VALIDATION)
 
 
 def test_a_folder_that_is_no_artifact_is_no_teacher(tmp_path):

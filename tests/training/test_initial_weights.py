@@ -88,7 +88,11 @@ def test_an_ensemble_is_refused_for_its_members_share_the_names_of_layers(head):
             "its layer conv1 has weights of 3×3×1×6, expected 3×3×1×4; its layer norm1 has weights "
             "of 6 and 6 and 6 and 6, expected 4 and 4 and 4 and 4; its layer conv2 ",
         ),
-        (make(5), "kept", "its layer logits has weights of 4×5 and 5, expected 4×3 and 3. Set"),
+        (
+            make(5),
+            "kept",
+            "its layer logits has weights of 4×5 and 5, expected 4×3 and 3. For other classes set ",
+        ),
         (
             make(activation="tanh"),
             "auto",
