@@ -2,9 +2,11 @@
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -61,12 +63,9 @@ def run(
         refuse_beside_join({**others, "--dry-run": dry_run})
     if stage and (first or last):
         raise ConfigError("--stage stands alone; drop it, or drop --from and --to")
-    selection = Selection(
-        first=stage or first or graph.NAMES[0],
-        last=stage or last or graph.NAMES[-1],
-        forced=frozenset(force or ()),
-        call=_call(config, artifacts, overrides or ()),
-    )
+    begin, end = stage or first or graph.NAMES[0], stage or last or graph.NAMES[-1]
+    call = _call(config, artifacts, overrides or ())
+    selection = Selection(begin, end, frozenset(force or ()), call)
     loaded = with_folders(load_config(config, overrides or ()), artifacts)
     store = ArtifactStore(artifacts)
     if join:
@@ -75,13 +74,20 @@ def run(
     if dry_run:
         tables.show_plan(console, plan(loaded, store, selection))
         return
-    try:
+    with _advised(partial(_call, config, artifacts, overrides or ())):
         _carry_out(loaded, store, selection)
+
+
+@contextmanager
+def _advised(call: Callable[..., str]) -> Iterator[None]:
+    """Ends the error of a training that diverged with the call that takes what was kept of it."""
+    try:
+        yield
     except DivergedError as error:
         if error.kept is None:
             raise
-        call = _call(config, artifacts, overrides or (), "export", "--model", str(error.kept))
-        raise StageError(f"{error}; to take them as they are: {call}") from error
+        export_call = call("export", "--model", str(error.kept))
+        raise StageError(f"{error}; to take them as they are: {export_call}") from error
 
 
 def export(
