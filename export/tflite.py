@@ -8,7 +8,7 @@ from export.facts import Facts
 from export.formats import ExportRequest, Format, Holds, Predictor
 from export.interface import Interface
 from export.model_files.keras_model import load_float32, write_saved_model
-from export.tflite_files import completion, running
+from export.tflite_files import carrying, completion, running
 from pipeline.config import Gate
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def _configure(converter: Any, request: ExportRequest) -> None:
 
 
 def read_contract(path: Path) -> str:
-    return completion.read_contract(path)
+    return carrying.read_contract(path)
 
 
 def facts(format_name: str, path: Path) -> Facts:

@@ -12,7 +12,7 @@ from export.contract import LABELS_FILE_NAME
 from export.facts import Facts, Operator, Weight, is_of_training
 from export.interface import Interface, Tensor, TensorType
 from export.tflite_files import metadata
-from export.tflite_files.completion import CONTRACT, attached, is_compact
+from export.tflite_files.carrying import CONTRACT, attached, is_compact
 from export.tflite_files.graph import (
     KERNEL_AND_BIAS,
     dtype_of,

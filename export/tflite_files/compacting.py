@@ -4,17 +4,14 @@ What goes is what no interpreter reads: names of tensors inside, empty buffers, 
 tools made, and the parts of the contract that are said twice.
 """
 
-import zlib
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
+from export.tflite_files.carrying import DEFLATED_CONTRACT, attach, deflate
 from export.tflite_files.graph import parse, text
 
 if TYPE_CHECKING:
     from ai_edge_litert.schema_py_generated import ModelT
-
-DEFLATED_CONTRACT = "evenkeel.contract.z"
-LONGEST_CONTRACT = 2**22
 
 
 def compact(model: bytes, contract_text: str, kept: Collection[str] = ()) -> bytes:
@@ -25,31 +22,14 @@ def compact(model: bytes, contract_text: str, kept: Collection[str] = ()) -> byt
         contract_text: of `contract.json`. It is attached deflated, and nothing else is.
         kept: names of tensors inside that must stay.
     """
-    from export.tflite_files import completion, packing
+    from export.tflite_files import packing
 
     parsed = parse(model)
     parsed.metadata = parsed.description = None
     _shorten_names(parsed, kept)
     _drop_buffers(parsed)
-    deflated = zlib.compress(contract_text.encode(), 9)
-    completion.attach(parsed, DEFLATED_CONTRACT, deflated)
+    attach(parsed, DEFLATED_CONTRACT, deflate(contract_text))
     return packing.pack(parsed, shares_vectors=True)
-
-
-def inflate(content: bytes) -> str:
-    """The text of a deflated contract.
-
-    Raises:
-        ValueError: it is none, or far too long for one.
-    """
-    inflater = zlib.decompressobj()
-    try:
-        inflated = inflater.decompress(content, LONGEST_CONTRACT)
-    except zlib.error as error:
-        raise ValueError(f"its deflated contract cannot be read ({error})") from error
-    if not inflater.eof:
-        raise ValueError(f"its deflated contract is cut off or above {LONGEST_CONTRACT:,} bytes")
-    return inflated.decode()
 
 
 def _shorten_names(model: "ModelT", kept: Collection[str]) -> None:

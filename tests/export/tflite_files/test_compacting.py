@@ -12,8 +12,8 @@ from ai_edge_litert.schema_py_generated import Model
 from export import audit, contract, tflite_quantized
 from export.formats import ExportRequest, Materials, chosen_options, exporter, formats
 from export.tflite_files import metadata, packing
-from export.tflite_files.compacting import LONGEST_CONTRACT, compact, inflate
-from export.tflite_files.completion import read_contract
+from export.tflite_files.carrying import LONGEST_CONTRACT, inflate, read_contract
+from export.tflite_files.compacting import compact
 from export.tflite_files.graph import parse
 from export.tflite_files.running import Run, interpreter
 from pipeline.config_loading import load_config

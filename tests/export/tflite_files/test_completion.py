@@ -15,7 +15,8 @@ from flatbuffers.number_types import Float32Flags, Int8Flags, Uint8Flags, Uint32
 from export import contract
 from export.formats import formats
 from export.tflite_files import metadata
-from export.tflite_files.completion import attached, complete
+from export.tflite_files.carrying import attached
+from export.tflite_files.completion import complete
 from export.tflite_files.graph import parse
 from export.tflite_files.packing import pack
 
