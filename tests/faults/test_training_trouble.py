@@ -65,7 +65,8 @@ def test_a_diverged_training_keeps_weights_that_can_be_brought(call, tmp_path, m
     found = re.fullmatch(
         r"error  train: the loss became nan at step \d+ of epoch 2; lower train\.learning_rate, "
         r"now 0\.05, to 0\.005 or so; the weights of epoch 1 \(validation accuracy [\d.]+%\) "
-        r"are kept: train\.model_file=(\S+) takes them as they are",
+        r"are kept in (\S+); to take them as they are: python run_pipeline\.py export "
+        r"--model \1 .*",
         line,
     )
     assert found, line

@@ -1,6 +1,7 @@
 """A model from a file in place of training: taken as it is, and made to fit."""
 
 import json
+import shutil
 
 import keras
 import numpy as np
@@ -109,7 +110,7 @@ def test_a_subclassed_model_is_taken_with_its_code(bring, tmp_path):
     keras.saving.get_custom_objects().clear()
     with pytest.raises(ConfigError, match=r"holds shop>Net, which can run any code"):
         bring(tmp_path / "mine.keras")
-    (tmp_path / "train").rmdir()
+    shutil.rmtree(tmp_path / "train")
     folder, _ = bring(tmp_path / "mine.keras", trust_model_file=True, model_code=code)
     assert json.loads((folder / "trusted.json").read_text()) == {"code": "model_code.py"}
     # It computed in float16.
@@ -122,7 +123,7 @@ def test_logits_get_a_softmax_if_the_config_says_that_they_are_logits(bring, tmp
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     with pytest.raises(ConfigError, match=r"sums of 1. If they are logits, set train.gives=logits"):
         bring(model)
-    (tmp_path / "train").rmdir()
+    shutil.rmtree(tmp_path / "train")
     folder, _ = bring(model, gives="logits")
     assert_files_answer(folder, tmp_path, powers / powers.sum(axis=1, keepdims=True))
 
