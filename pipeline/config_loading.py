@@ -220,7 +220,8 @@ def _check_what_is_searched_for(config: PipelineConfig, layers: Sequence[Layer])
             f"{origin(('train', 'distillation'), layers)}: train.distillation does not go with tune"
             ": a search has no teacher. Put what it finds into the config; set tune.enabled=false"
         )
-    if any(each.train.fine_tuning.trains_nothing for each in _with_each_candidate(config)):
+    begun = config.train.initial_weights is not None
+    if begun and any(c.train.fine_tuning.trains_nothing for c in _with_each_candidate(config)):
         where = origin(("train", "fine_tuning", "head"), layers)
         raise ConfigError(
             f"{where}: train.fine_tuning.head: nearest_mean trains nothing, so there is nothing to "
@@ -230,9 +231,10 @@ def _check_what_is_searched_for(config: PipelineConfig, layers: Sequence[Layer])
 
 def _check_offset(config: PipelineConfig, layers: Sequence[Layer]) -> None:
     """Refuses to shift pixels in a network that learns 8 bits; a search may try it."""
+    if not config.train.quantization_aware.enabled:  # no search tries it
+        return
     for each in _with_each_candidate(config):
-        mean = getattr(each.model, "mean", 0.0)
-        if mean and each.train.quantization_aware.enabled:
+        if mean := getattr(each.model, "mean", 0.0):
             key = ("model", "mean") if each is config else ("tune", "space")
             raise ConfigError(
                 f"{origin(key, layers)}: model.mean is {mean:g}, but "

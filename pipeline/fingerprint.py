@@ -18,6 +18,8 @@ from pipeline.environment import version
 from pipeline.errors import DataError
 from pipeline.graph import Stage
 
+LONGEST_SHOWN = 60
+
 
 def ingredients(config: PipelineConfig, stage: Stage, inputs: Mapping[str, str]) -> dict[str, Any]:
     """All that decides the content of the stage's artifact, as plain data.
@@ -135,9 +137,6 @@ def _change(key: str, before: Any, after: Any) -> str:
         "code": "the code that it uses changed",
         "seed": f"seed {before} → {after}",
     }.get(kind, key)
-
-
-LONGEST_SHOWN = 60
 
 
 def _short(value: Any, digits: int) -> str:

@@ -185,6 +185,8 @@ def test_a_dry_run_and_status_say_what_would_run_and_write_nothing(call):
         rows = [line.split() for line in ended.out.splitlines()]
         made = [[name, "runs", "not", "made", "yet"] for name in graph.NAMES]
         assert rows[-len(made) :] == made
+        says_which = ended.out.split("\n")[0].endswith(f"configs/mnist.yaml in {ended.folder}")
+        assert says_which == (arguments == ["status"])
         assert not ended.folder.exists()
 
 

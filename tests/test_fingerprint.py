@@ -264,7 +264,8 @@ def test_changes_are_said_in_words():
         (1 / 12, 0.15, "0.0833 → 0.15"),
         (0.12345, 0.12346, "0.12345 → 0.12346"),
         (1 / 3, None, "0.333 → unset"),
+        ([1] * 40, None, f"[{'1, ' * 19}1,… → unset"),
     ],
 )
-def test_fractions_are_said_with_as_many_digits_as_tell_them_apart(before, after, words):
+def test_values_are_said_with_as_many_digits_as_tell_them_apart_and_lists_cut(before, after, words):
     assert changes({"config": {"x": before}}, {"config": {"x": after}}) == [f"x {words}"]

@@ -38,14 +38,12 @@ class Teacher:
         model: in float32.
         accuracy: on some validation images.
         images: how many those are.
-        classes: how many it tells apart.
     """
 
     name: str
     model: Any
     accuracy: float
     images: int
-    classes: int
 
     def describe(self, section: Distillation) -> str:
         return (
@@ -56,7 +54,7 @@ class Teacher:
 
     @property
     def _doubt(self) -> str:
-        is_little = self.accuracy < LITTLE / self.classes
+        is_little = self.accuracy < LITTLE / self.model.output_shape[-1]
         return ", which is little: does it tell the classes apart in this order?" * is_little
 
     def facts(self) -> dict[str, str | float]:
@@ -83,7 +81,7 @@ def read_teacher(
     _check_probabilities(path, answers)
     accuracy = float((answers.argmax(axis=1) == some.labels).mean())
     name = f"{found.name} (SHA-256 {found.sha256[:16]})"
-    return Teacher(name, model, accuracy, len(some.labels), dataset.num_classes)
+    return Teacher(name, model, accuracy, len(some.labels))
 
 
 def _check_ends(path: Path, model: Any, dataset: Description) -> None:

@@ -40,6 +40,20 @@ def inputs(tmp_path):
     return folders
 
 
+def test_what_smaller_and_joined_networks_tell_is_said_in_words(inputs):
+    metrics = {"zero_share": 0.5, "kernel_bytes": 76752, "teacher_val_accuracy": 1.0}
+    config = {"train": {"member_presets": ["a", "b"], "shift": [0.5, 2]}}
+    manifest = {"metrics": metrics, "config": config}
+    (inputs["train"] / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    found = {heading: dict(rows) for heading, rows in facts(inputs).items()}
+    assert found["Training"] == {
+        "zeros in kernels": f"50.00{THIN_SPACE}%",
+        "kernels in float32": "76.8 kB",
+        "validation accuracy of the teacher": f"100.00{THIN_SPACE}%",
+    }
+    assert found["Settings"] == {"train.member_presets": "a, b", "train.shift": "0.5 to 2"}
+
+
 def test_a_manifest_becomes_facts_by_heading(inputs):
     (inputs["train"] / "manifest.json").write_text(json.dumps(MANIFEST), encoding="utf-8")
     found = {heading: dict(rows) for heading, rows in facts(inputs).items()}

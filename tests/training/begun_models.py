@@ -9,11 +9,11 @@ from pipeline.training.named_artifact import write_classes
 SIDE, CLASSES = 8, ("a", "b", "c")
 
 
-def make(classes=3, filters=4, activation="relu", seed=0):
+def make(classes=3, filters=4, activation="relu", seed=0, channels=1):
     keras.utils.set_random_seed(seed)
     return keras.Sequential(
         [
-            keras.Input((SIDE, SIDE, 1), name="image"),
+            keras.Input((SIDE, SIDE, channels), name="image"),
             keras.layers.Rescaling(1 / 255, name="normalize"),
             keras.layers.Conv2D(filters, 3, use_bias=False, name="conv1"),
             keras.layers.BatchNormalization(momentum=0.9, name="norm1"),

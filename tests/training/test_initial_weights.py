@@ -93,6 +93,7 @@ def test_an_ensemble_is_refused_for_its_members_share_the_names_of_layers(head):
             "kept",
             "its layer logits has weights of 4×5 and 5, expected 4×3 and 3. For other classes set ",
         ),
+        (make(channels=3), "new", "They took images of 8×8×3; set `data` and `model` as there"),
         (
             make(activation="tanh"),
             "auto",
