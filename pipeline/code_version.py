@@ -1,11 +1,13 @@
-"""The fingerprint of code: of modules, and of all project modules that they import.
+"""The fingerprint of code: of modules, and of all project modules that they reach.
 
-The code counts by its syntax tree, so that a comment or a docstring changes nothing. The core
-(`pipeline/*.py`) decides when and where stages run, not what they make, and does not count.
+The code counts by its syntax tree, so that a comment or a docstring changes nothing. What a module
+reaches is what it imports, wherever in it, and what it names in a string (`"export.audit:check"`).
+All of that counts but for NOT_COUNTED.
 """
 
 import ast
 import hashlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -15,6 +17,17 @@ from typing import Any
 from pipeline.plugins import ROOT
 
 PACKAGES = ("pipeline", "export")
+# Modules, or packages as a whole, that decide nothing of what a stage makes, and why.
+WORKFLOW = "decides whether a stage runs and under which key, not what it makes"
+NOT_COUNTED = {
+    "pipeline.artifacts": "keeps what stages made; their bytes are hashed as they are",
+    "pipeline.code_version": WORKFLOW,
+    "pipeline.fingerprint": WORKFLOW,
+    "pipeline.graph": WORKFLOW,
+    "pipeline.plugins": "finds plug-ins, which count themselves",
+    "pipeline.progress": "shows how far a stage has come",
+}
+NAMED = re.compile(rf"({'|'.join(PACKAGES)})(\.\w+)+(:\w+)?")
 RESOURCES = (".jinja", ".css", ".js", ".mjs", ".json", ".h", ".kts", ".npmrc")
 FOREIGN = "node_modules"
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
@@ -23,14 +36,14 @@ SAYS_NOTHING = frozenset({"ctx", "type_comment", "type_ignores", "kind"})
 
 @dataclass(frozen=True)
 class Module:
-    """A module's own fingerprint, and the names that it imports."""
+    """A module's own fingerprint, and the names that it reaches."""
 
     digest: str
     imports: frozenset[str]
 
 
 def code_version(modules: tuple[str, ...]) -> str:
-    """16 hex digits for these modules and all project modules that they import."""
+    """16 hex digits for these modules and all project modules that they reach, but NOT_COUNTED."""
     total = hashlib.sha256()
     for name in sorted(_closure(modules)):
         total.update(f"{name} {_read(name).digest}\n".encode())
@@ -44,13 +57,13 @@ def _closure(modules: tuple[str, ...]) -> set[str]:
         name = waiting.pop()
         if name not in found and _counts(name):
             found.add(name)
-            waiting.extend(_read(name).imports)
+            waiting.extend((*_read(name).imports, name.rpartition(".")[0]))  # a package runs first
     return found
 
 
 def _counts(name: str) -> bool:
-    path = _path(name)
-    return path is not None and path.parent != ROOT / "pipeline"
+    is_listed = any(f"{name}.".startswith(f"{listed}.") for listed in NOT_COUNTED)
+    return not is_listed and _path(name) is not None
 
 
 @cache
@@ -86,7 +99,7 @@ def _resources(folder: Path) -> Iterator[Path]:
 
 
 def _collect(value: Any, parts: list[str], imports: set[str]) -> None:
-    """Writes a syntax tree without its docstrings, in one pass, and notes its imports."""
+    """Writes a syntax tree without its docstrings, in one pass, and notes what it reaches."""
     if isinstance(value, ast.AST):
         parts.append(type(value).__name__)
         for field in value._fields:
@@ -101,6 +114,8 @@ def _collect(value: Any, parts: list[str], imports: set[str]) -> None:
             _collect(item, parts, imports)
     else:
         parts.append(repr(value))
+        if isinstance(value, str) and NAMED.fullmatch(value):
+            imports.add(value.partition(":")[0])
 
 
 def _is_documented(node: ast.AST) -> bool:
