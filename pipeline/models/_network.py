@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
+from pipeline import plugins
 from pipeline.config import Fraction, ModelSection
 from pipeline.errors import ConfigError
 
 if TYPE_CHECKING:
     import keras
 
+Padding = Literal["valid", "same"]
 Penalty = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -29,6 +31,9 @@ class NetworkOptions(ModelSection):
             at a weight per position, map and unit: for large images, `global_average` keeps the
             model small.
         dropout: share of the inputs of the last dense layer that training drops.
+        padding: what convolutions do at the edge; `valid` lets each map shrink by its kernel,
+            `same` keeps its size, so that smaller images reach the last layer; the preset's own
+            where None.
         l1: penalty on the absolute values of every kernel.
         l2: penalty on the squares of every kernel.
     """
@@ -42,6 +47,7 @@ class NetworkOptions(ModelSection):
     batch_norm: bool = False
     head: Literal["flatten", "global_average"] = "flatten"
     dropout: Fraction = 0.0
+    padding: Padding | None = None
     l1: Penalty = 0.0
     l2: Penalty = 0.0
 
@@ -52,12 +58,11 @@ class Convolution:
 
     filters: int
     kernel_size: int = 3
-    padding: Literal["valid", "same"] = "valid"
     pool: bool = False
 
-    def side_after(self, side: int) -> int:
+    def side_after(self, side: int, padding: Padding) -> int:
         """Height or width of the output, in pixels, for that of the input; 0 if nothing is left."""
-        if self.padding == "valid":
+        if padding == "valid":
             side -= self.kernel_size - 1
         return max(side // 2 if self.pool else side, 0)
 
@@ -68,14 +73,16 @@ class Network:
 
     convolutions: tuple[Convolution, ...]
     dense: tuple[int, ...] = ()
+    padding: Padding = "valid"
 
-    def least_side(self) -> int:
+    def least_side(self, padding: Padding | None = None) -> int:
         """Height and width, in pixels, of the smallest image that reaches the last layer."""
-        return next(side for side in count(1) if self._side_after_all(side) > 0)
+        used = padding or self.padding
+        return next(side for side in count(1) if self._side_after_all(side, used) > 0)
 
-    def _side_after_all(self, side: int) -> int:
+    def _side_after_all(self, side: int, padding: Padding) -> int:
         for convolution in self.convolutions:
-            side = convolution.side_after(side)
+            side = convolution.side_after(side, padding)
         return side
 
     def build(
@@ -88,7 +95,7 @@ class Network:
         """
         import keras
 
-        self._check_size(options.preset, image_shape)
+        self._check_size(options, image_shape)
         layers = [
             keras.Input(image_shape, name="image"),
             keras.layers.Rescaling(
@@ -99,22 +106,27 @@ class Network:
         ]
         return keras.Sequential(layers, name=options.preset)
 
-    def _check_size(self, preset: str, image_shape: tuple[int, int, int]) -> None:
+    def _check_size(self, options: NetworkOptions, image_shape: tuple[int, int, int]) -> None:
         height, width, _ = image_shape
-        least = self.least_side()
-        if min(height, width) < least:
+        side, least = min(height, width), self.least_side(options.padding)
+        if side < least:
+            ways = ["model.padding=same"] if side >= self.least_side("same") else []
+            if fitting := _presets_for(side):
+                ways.append(f"model.preset={'|'.join(fitting)}")
+            remedy = f"set {' or '.join(ways)}" if ways else "use larger images"
             raise ConfigError(
-                f"model.preset: {preset} takes images of {least}×{least} pixels or more, but those "
-                f"of `data` are {height}×{width}; use larger images or another preset"
+                f"model.preset: {options.preset} takes images of {least}×{least} pixels or more, "
+                f"but those of `data` are {height}×{width}; {remedy}"
             )
 
     def _features(self, options: NetworkOptions) -> "Iterator[keras.Layer]":
         from keras import layers
 
         weighted = _weight_options(options, use_bias=not options.batch_norm)
+        padding = options.padding or self.padding
         for i, c in enumerate(self.convolutions, start=1):
             yield layers.Conv2D(
-                c.filters, c.kernel_size, padding=c.padding, name=f"conv{i}", **weighted
+                c.filters, c.kernel_size, padding=padding, name=f"conv{i}", **weighted
             )
             # The largest value stays the largest through a rising activation such as ReLU:
             # pooling first gives the same result from a quarter of the work.
@@ -128,6 +140,17 @@ class Network:
         for i, units in enumerate(self.dense, start=1):
             yield layers.Dense(units, name=f"dense{i}", **weighted)
             yield from _activated(options, f"_dense{i}")
+
+
+def _presets_for(side: int) -> list[str]:
+    """The presets that take images of this height or width as they are, by their defaults."""
+    modules = {name: plugins.load(plugins.MODELS, name) for name in plugins.names(plugins.MODELS)}
+    return [
+        name
+        for name, module in modules.items()
+        if hasattr(module, "network")
+        and module.network(module.Options(preset=name)).least_side() <= side
+    ]
 
 
 def _activated(options: NetworkOptions, suffix: str) -> "Iterator[keras.Layer]":

@@ -27,11 +27,9 @@ class Options(NetworkOptions):
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
 
 
-def build(
-    options: Options, image_shape: tuple[int, int, int], num_classes: int
-) -> "keras.Sequential":
+def network(options: Options) -> Network:
     width = options.filters
-    network = Network(
+    return Network(
         (
             Convolution(width, kernel_size=5, pool=True),
             Convolution(2 * width),
@@ -39,4 +37,9 @@ def build(
             Convolution(4 * width),
         )
     )
-    return network.build(options, image_shape, num_classes)
+
+
+def build(
+    options: Options, image_shape: tuple[int, int, int], num_classes: int
+) -> "keras.Sequential":
+    return network(options).build(options, image_shape, num_classes)

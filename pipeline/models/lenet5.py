@@ -16,11 +16,14 @@ class Options(NetworkOptions):
     preset: Literal["lenet5"]
 
 
-def build(
-    options: Options, image_shape: tuple[int, int, int], num_classes: int
-) -> "keras.Sequential":
-    network = Network(
+def network(options: Options) -> Network:
+    return Network(
         (Convolution(6, pool=True), Convolution(16, pool=True)),
         dense=(120, 84),
     )
-    return network.build(options, image_shape, num_classes)
+
+
+def build(
+    options: Options, image_shape: tuple[int, int, int], num_classes: int
+) -> "keras.Sequential":
+    return network(options).build(options, image_shape, num_classes)

@@ -12,11 +12,14 @@ class Options(NetworkOptions):
     preset: Literal["three_conv"]
 
 
-def build(
-    options: Options, image_shape: tuple[int, int, int], num_classes: int
-) -> "keras.Sequential":
-    network = Network(
+def network(options: Options) -> Network:
+    return Network(
         (Convolution(32, pool=True), Convolution(64, pool=True), Convolution(64)),
         dense=(64,),
     )
-    return network.build(options, image_shape, num_classes)
+
+
+def build(
+    options: Options, image_shape: tuple[int, int, int], num_classes: int
+) -> "keras.Sequential":
+    return network(options).build(options, image_shape, num_classes)

@@ -41,11 +41,15 @@ class Options(NetworkOptions):
         return self
 
 
-def build(
-    options: Options, image_shape: tuple[int, int, int], num_classes: int
-) -> "keras.Sequential":
+def network(options: Options) -> Network:
     convolutions = tuple(
         Convolution(width, kernel_size=5 if number == 1 else 3, pool=number in options.pooled)
         for number, width in enumerate(options.filters, start=1)
     )
-    return Network(convolutions).build(options, image_shape, num_classes)
+    return Network(convolutions)
+
+
+def build(
+    options: Options, image_shape: tuple[int, int, int], num_classes: int
+) -> "keras.Sequential":
+    return network(options).build(options, image_shape, num_classes)

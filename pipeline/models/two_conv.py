@@ -17,8 +17,11 @@ class Options(NetworkOptions):
     dropout: Fraction = 0.5
 
 
+def network(options: Options) -> Network:
+    return Network((Convolution(32, pool=True), Convolution(64, pool=True)))
+
+
 def build(
     options: Options, image_shape: tuple[int, int, int], num_classes: int
 ) -> "keras.Sequential":
-    network = Network((Convolution(32, pool=True), Convolution(64, pool=True)))
-    return network.build(options, image_shape, num_classes)
+    return network(options).build(options, image_shape, num_classes)

@@ -12,11 +12,15 @@ class Options(NetworkOptions):
     preset: Literal["wide_dense"]
 
 
+def network(options: Options) -> Network:
+    return Network(
+        (Convolution(32, pool=True), Convolution(64, pool=True)),
+        dense=(1024,),
+        padding="same",
+    )
+
+
 def build(
     options: Options, image_shape: tuple[int, int, int], num_classes: int
 ) -> "keras.Sequential":
-    network = Network(
-        (Convolution(32, padding="same", pool=True), Convolution(64, padding="same", pool=True)),
-        dense=(1024,),
-    )
-    return network.build(options, image_shape, num_classes)
+    return network(options).build(options, image_shape, num_classes)

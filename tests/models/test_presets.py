@@ -125,8 +125,50 @@ def test_a_global_average_keeps_the_size_from_the_image(preset):
 
 @every_preset
 def test_an_image_too_small_for_a_preset_is_refused(preset):
-    with pytest.raises(ConfigError, match=rf"{preset} takes images of .* are 28×3; use larger"):
-        build(preset, shape=(28, 3, 1))
+    with pytest.raises(ConfigError, match=rf"{preset} takes images of .* are 28×1; use larger"):
+        build(preset, shape=(28, 1, 1))
+
+
+@every_preset
+def test_with_padding_a_preset_takes_meter_digits_of_20_by_32(preset):
+    model = build(preset, shape=(20, 32, 3), padding="same")
+    convolutions = [layer for layer in model.layers if layer.name.startswith("conv")]
+    assert {layer.padding for layer in convolutions} == {"same"}
+    for layer in convolutions:
+        assert layer.output.shape[1:3] == layer.input.shape[1:3]
+
+
+@every_preset
+def test_padding_is_valid_unless_said_but_for_wide_dense(preset):
+    padding = "same" if preset == "wide_dense" else "valid"
+    assert build(preset).get_layer("conv1").padding == padding
+
+
+@pytest.mark.parametrize(
+    ("preset", "shape", "said"),
+    [
+        # By hand: lenet5 and two_conv reach their last layer from 10 pixels on, three_conv from
+        # 18, wide_dense from 4; compact_cnn with padding from 4, tiny_cnn from 2.
+        (
+            "compact_cnn", (20, 32, 3),
+            "set model.padding=same or model.preset=lenet5|three_conv|two_conv|wide_dense",
+        ),
+        (
+            "tiny_cnn", (20, 20, 1),
+            "20×20; set model.padding=same or model.preset=lenet5|three_conv|two_conv|wide_dense",
+        ),
+        (
+            "three_conv", (17, 40, 1),
+            "set model.padding=same or model.preset=lenet5|two_conv|wide_dense",
+        ),
+        ("tiny_cnn", (3, 9, 1), "are 3×9; set model.padding=same"),
+        ("wide_dense", (3, 9, 1), "are 3×9; use larger images"),
+    ],
+)  # fmt: skip
+def test_what_takes_images_of_that_size_is_named(preset, shape, said):
+    with pytest.raises(ConfigError) as caught:
+        build(preset, shape=shape)
+    assert str(caught.value).endswith(said)
 
 
 def test_the_least_image_of_compact_cnn_is_24_pixels_wide():
@@ -137,9 +179,11 @@ def test_the_least_image_of_compact_cnn_is_24_pixels_wide():
 
 
 def test_the_least_side_counts_padding_and_pools():
-    assert Network((Convolution(1, padding="same"),)).least_side() == 1
-    assert Network((Convolution(1, padding="same", pool=True),)).least_side() == 2
-    assert Network((Convolution(1, kernel_size=5), Convolution(1, pool=True))).least_side() == 8
+    assert Network((Convolution(1),)).least_side("same") == 1
+    assert Network((Convolution(1, pool=True),)).least_side("same") == 2
+    assert (
+        Network((Convolution(1, kernel_size=5), Convolution(1, pool=True))).least_side("valid") == 8
+    )
 
 
 @pytest.mark.parametrize(
