@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import numpy as np
+from scipy import stats
 
 from pipeline.data.checking.finding import Finding, Material
 from pipeline.data.checking.statistics import deviations, means
@@ -10,6 +11,8 @@ from pipeline.data.preparing import Profiled
 
 STANDARD_ERRORS = 3.0
 """What chance alone moves a mean by is allowed on top: small splits vary."""
+LEAST_IMAGES = 10
+"""What fewer images have in common tells nothing of their split."""
 CHANNELS = {1: ("",), 3: ("red ", "green ", "blue ")}
 
 
@@ -18,6 +21,8 @@ def drift(material: Material) -> Iterator[Finding]:
     train = material.prepared.splits["train"]
     for split in ("validation", "test"):
         other = material.prepared.splits[split]
+        if min(len(train), len(other)) < LEAST_IMAGES:
+            continue
         if differences := [*_shifts(train, other, material), *_shares(train, other, material)]:
             yield Finding(
                 "drift",
@@ -29,13 +34,41 @@ def drift(material: Material) -> Iterator[Finding]:
 
 def _shifts(train: Profiled, other: Profiled, material: Material) -> Iterator[str]:
     """Means that lie apart, in standard deviations of the training images."""
-    chance = STANDARD_ERRORS * np.sqrt(1 / len(train) + 1 / len(other))
     for word, measure in (("brightness", means), ("contrast", deviations)):
         ours, theirs = measure(train), measure(other)
-        shifts = (theirs.mean(axis=0) - ours.mean(axis=0)) / np.maximum(ours.std(axis=0), 1)
-        for channel, shift in zip(CHANNELS[ours.shape[1]], shifts.tolist(), strict=True):
-            if abs(shift) > material.section.largest_shift + chance:
-                yield f"{channel}{word} by {shift:+.2f} standard deviations"
+        shifts, errors = mean_shifts(ours, theirs)
+        allowed = (
+            material.section.largest_shift + _standard_errors(len(train) + len(other)) * errors
+        )
+        apart = zip(CHANNELS[ours.shape[1]], shifts, errors, abs(shifts) > allowed, strict=True)
+        for channel, shift, error, is_told in apart:
+            if is_told:
+                yield f"{channel}{word} by {shift:+.2f} ± {error:.2f} standard deviations"
+
+
+def mean_shifts(ours: np.ndarray, theirs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How far the means lie apart, and the standard error of that.
+
+    The error is that of two samples with one spread, estimated from both (Student's): the spread
+    within a few images of training alone says little of the spread of others.
+
+    Args:
+        ours: float (images, channels), two images or more.
+        theirs: likewise.
+
+    Returns:
+        Float (channels,) each, in standard deviations of `ours`, one grey level at least.
+    """
+    unit = np.maximum(ours.std(axis=0, ddof=1), 1)
+    squares = sum(((part - part.mean(axis=0)) ** 2).sum(axis=0) for part in (ours, theirs))
+    spread = np.sqrt(squares / (len(ours) + len(theirs) - 2))
+    errors = np.maximum(spread, 1) * np.sqrt(1 / len(ours) + 1 / len(theirs))
+    return (theirs.mean(axis=0) - ours.mean(axis=0)) / unit, errors / unit
+
+
+def _standard_errors(images: int) -> float:
+    """By how many chance moves a mean as rarely as by `STANDARD_ERRORS` if the spread is known."""
+    return float(stats.t.isf(stats.norm.sf(STANDARD_ERRORS), images - 2))
 
 
 def _shares(train: Profiled, other: Profiled, material: Material) -> Iterator[str]:

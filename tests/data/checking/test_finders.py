@@ -1,11 +1,13 @@
 """Each check finds what it is for, with values worked out by hand, and nothing else."""
 
+from math import gamma, pi, sqrt
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from pipeline.config_checks import REFUSED, ChecksSection
+from pipeline.data.checking import drift
 from pipeline.data.gathering import Refused, SpooledImages
 from pipeline.sources import LabelledImages
 
@@ -249,6 +251,38 @@ def test_chance_alone_is_no_drift(found):
     parts = {name: shifted(generator, 12, 120) for name in ("train", "validation", "test")}
     checks = ChecksSection(near_duplicates="ignore", drop_leaks=False)
     assert "drift" not in found(checks=checks, **parts)
+
+
+def test_a_shift_of_means_has_the_error_of_students_test():
+    # Means 13 and 20; squares about them 2·9 + 2·1 = 20 and 2·4 = 8; spread √(28 / 5); the
+    # deviation of ours is √(20 / 3).
+    ours, theirs = np.array([[10.0], [16], [12], [14]]), np.array([[18.0], [20], [22]])
+    shifts, errors = drift.mean_shifts(ours, theirs)
+    unit = np.sqrt(20 / 3)
+    assert shifts == pytest.approx([7 / unit])
+    assert errors == pytest.approx([np.sqrt(28 / 5) * np.sqrt(1 / 4 + 1 / 3) / unit])
+
+
+@pytest.mark.parametrize("images", [20, 60])
+def test_chance_moves_the_means_of_few_images_further(images):
+    freedom = images - 2
+    scale = gamma((freedom + 1) / 2) / (sqrt(freedom * pi) * gamma(freedom / 2))
+    beyond = drift._standard_errors(images) + np.arange(0.0005, 60, 0.001)
+    tail = (scale * (1 + beyond**2 / freedom) ** (-(freedom + 1) / 2)).sum() * 0.001
+    assert tail == pytest.approx(0.00135, rel=1e-3)  # of a normal one beyond 3
+    assert drift._standard_errors(10**7) == pytest.approx(3, abs=1e-4)
+
+
+@pytest.mark.parametrize(("images", "is_told"), [(2, False), (9, False), (10, True)])
+def test_a_few_images_tell_nothing_of_a_split(found, images, is_told):
+    generator = np.random.default_rng(0)
+    given = {
+        "train": shifted(generator, 40, 60, spread=1),
+        "validation": shifted(generator, 40, 60, spread=1),
+        "test": shifted(generator, images, 120, spread=1),
+    }
+    checks = ChecksSection(near_duplicates="ignore", drop_leaks=False)
+    assert ("drift" in found(checks=checks, **given)) == is_told
 
 
 def test_drift_of_classes_is_told_with_both_shares(found, labelled):
