@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter
 
 from export import child, contract
-from export.audit_rules import AGAIN, Auditor
+from export.audit_rules import AGAIN_OR_NOT, Auditor
 from export.contract import Contract
 from export.facts import Facts
 from export.formats import FormatOptions, exporter, formats
@@ -123,4 +123,4 @@ def sums(answers: "np.ndarray", step: float | None) -> Check:
 
 
 def _unread(why: str) -> Audit:
-    return Audit((Check(CAN_BE_READ, None, None, False, f"{why}; {AGAIN}"),))
+    return Audit((Check(CAN_BE_READ, None, None, False, f"{why}; {AGAIN_OR_NOT}"),))

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from export import failures
+
 FILE_NAME = "verdict.json"
 CAN_BE_READ, RUNS = "can be read", "runs"
 
@@ -109,9 +111,10 @@ class FormatVerdict:
         return bool(self.checks) and all(check.passed for check in self.checks)
 
     @property
-    def was_not_checked(self) -> bool:
-        """Whether it could not be read or run, which may be otherwise another time."""
-        return any(c.name in (CAN_BE_READ, RUNS) for c in self.checks if not c.passed)
+    def may_pass(self) -> bool:
+        """Whether it could not be read or run for a cause that may be gone another time."""
+        failed = [c for c in self.checks if not c.passed and c.name in (CAN_BE_READ, RUNS)]
+        return any(failures.may_pass(check.reason) for check in failed)
 
     @property
     def reason(self) -> str:

@@ -158,10 +158,7 @@ class _Judge:
     def _asked(self, name: str, path: Path) -> tuple[np.ndarray, Speed]:
         """Its answers, and how fast it gives them; ExportError where it gave none."""
         if name in self._failures:
-            raise ExportError(
-                f"it was not written: {self._failures[name]}; "
-                "running the same command again tries again"
-            )
+            raise ExportError(f"it was not written: {failures.advised(self._failures[name])}")
         return check(name, path, self._images, self._section)
 
     def _compared(self, name: str, answers: np.ndarray) -> Comparison:
@@ -184,8 +181,8 @@ class _Judge:
 
 
 def _stage_result(result: Verdict) -> StageResult:
-    """Counts as `failed` the formats that could not be checked, which may pass another time."""
-    unchecked = [row for row in result.failed if row.was_not_checked]
+    """Counts as `failed` the formats whose check may come out otherwise another time."""
+    unchecked = [row for row in result.failed if row.may_pass]
     count = len(result.formats)
     held = "1 format holds its gate" if count == 1 else f"{count} formats hold their gates"
     summary = f"{held} on {result.test_images:,} test images"

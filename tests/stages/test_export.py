@@ -169,7 +169,7 @@ def test_the_summary_counts_formats_and_sizes(exported):
     assert f"{size / 1e3:.0f} kB (tflite_int8)" in result.summary
 
 
-def converts_only(names):
+def converts_only(names, failure="the converter was killed by SIGKILL"):
     """Stands for `convert`: the named formats come out as promised, the others fail."""
 
     def convert(requests, timeout_seconds, on_done):
@@ -180,7 +180,7 @@ def converts_only(names):
                 request.path.write_bytes(b"x")
                 done[name] = Conversion(name)
             else:
-                done[name] = Conversion(name, "the converter was killed by SIGKILL")
+                done[name] = Conversion(name, failure)
         return done
 
     return convert
@@ -192,8 +192,19 @@ def test_a_format_that_fails_is_named_and_the_others_are_published(inputs, tmp_p
     result = export.run(context)
     reason = "the converter was killed by SIGKILL"
     assert failures.read(context.output) == {"tflite_int8": reason}
-    assert f"tflite_int8: {reason}. Running the same command again" in result.summary
+    assert f"tflite_int8: {reason}; running the same command again tries again" in result.summary
     assert result.metrics["failed"] == 1
+
+
+def test_what_fails_the_same_way_each_time_is_not_tried_again(inputs, tmp_path, monkeypatch):
+    reason = "the converter raised ValueError: no such operator"
+    monkeypatch.setattr(export, "convert", converts_only(["onnx"], reason))
+    result = export.run(context_for(tmp_path, inputs, ("onnx", "tflite_int8")))
+    assert result.summary.endswith(
+        f"1 failed. tflite_int8: {reason}; it would fail the same way again: "
+        "leave it out of export.formats"
+    )
+    assert result.metrics["failed"] == 0
 
 
 def test_a_run_without_one_good_format_publishes_nothing(inputs, tmp_path, monkeypatch):
