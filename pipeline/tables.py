@@ -1,6 +1,6 @@
 """What commands show: plans, runs, formats, predictions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -78,6 +78,10 @@ def show_run(console: Console, run: Run) -> None:
         "run": run.path,
     }
     console.print()
+    _show_places(console, places)
+
+
+def _show_places(console: Console, places: Mapping[str, Path | None]) -> None:
     for name, path in places.items():
         if path and path.exists():
             console.print(f"{name:<8} {_shown(path)}", markup=False, soft_wrap=True)
@@ -157,8 +161,8 @@ def show_findings(console: Console, examination: "Examination") -> None:
     )
 
 
-def show_recommendation(console: Console, result: "Recommendation") -> None:
-    """One line a format, those that fit first; then the pick, and why."""
+def show_recommendation(console: Console, result: "Recommendation", run: Run) -> None:
+    """One line a format of the run, those that fit first; then the pick, why, and its file."""
     table = _table("format", "size", "accuracy", "p50", "", right=(1, 2, 3))
     for candidate in sorted(result.candidates, key=lambda c: bool(c.obstacle)):
         row = candidate.row
@@ -178,7 +182,13 @@ def show_recommendation(console: Console, result: "Recommendation") -> None:
         note += "; unbeaten: no other is as good in accuracy, size and time and better in one"
     console.print(f"[dim]{note}", soft_wrap=True)
     if result.pick:
-        console.print(f"\n{result.reason}", soft_wrap=True)
+        console.print(f"\n{result.reason}\n", soft_wrap=True)
+    _show_places(console, {"file": _file_of(run, result.pick), "run": run.path})
+
+
+def _file_of(run: Run, format_name: str | None) -> Path | None:
+    export = run.artifact("export")
+    return export / formats()[format_name].path if export and format_name else None
 
 
 def show_predictions(console: Console, answers: Sequence["Prediction"]) -> None:

@@ -1,6 +1,7 @@
 """The table that ends every run, on formats that passed, failed and never ran."""
 
 import io
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -8,6 +9,7 @@ from rich.console import Console
 from export.recommendation import Recommendation
 from export.verdict import Check, FormatVerdict, Verdict
 from pipeline import tables
+from pipeline.runs import Run
 
 HELD = Check("ties apart", 0, 0, True, "")
 MISSED = Check("accuracy", 0.9, 0.3, False, "loses 0.90 points, at most 0.30 are allowed")
@@ -55,8 +57,11 @@ def test_a_narrow_terminal_folds_nothing(width):
     assert [row.split()[0] for row in rows[:3]] == ["onnx", "tflite_int8", "saved_model"]
 
 
+RUN = Run(Path("artifacts/runs/none"), {})
+
+
 @pytest.mark.parametrize("was_busy", [True, False])
 def test_times_of_a_busy_machine_are_called_so(was_busy):
     console = Console(file=io.StringIO(), width=120)
-    tables.show_recommendation(console, Recommendation((), None, "", was_busy))
+    tables.show_recommendation(console, Recommendation((), None, "", was_busy), RUN)
     assert ("timed on a busy machine" in console.file.getvalue()) is was_busy

@@ -78,7 +78,7 @@ def recommend(
     found = runs.find_run(ArtifactStore(artifacts), run_name, "verify")
     rows = verdict.read(found.intact_artifact("verify") / verdict.FILE_NAME).formats
     result = recommendation.recommend(rows, target, limits)
-    tables.show_recommendation(console, result)
+    tables.show_recommendation(console, result, found)
     if result.pick is None:
         raise GateError(f"{result.reason}; {_way_out(result, limits)}")
 

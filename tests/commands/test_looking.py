@@ -20,10 +20,20 @@ def test_the_pick_is_marked_and_explained(recommend):
     assert "tflite_int8 is the only one that fits: " in done.stdout
 
 
+def test_the_file_to_ship_and_its_run_are_named(recommend, smoke_run):
+    (run,) = (smoke_run / "runs").iterdir()
+    said = recommend("--target", "microcontroller").stdout.splitlines()
+    assert said[-2:] == [
+        f"file     {run / 'export' / 'tflite_int8.tflite'}",
+        f"run      {run}",
+    ]
+
+
 def test_limits_that_nothing_holds_end_with_exit_code_3(recommend):
     done = recommend("--target", "server", "--max-kb", "1")
     assert done.returncode == 3
     assert " kB is over 1)" in done.stderr
+    assert done.stdout.splitlines()[-1].startswith("run      ")
 
 
 @pytest.mark.parametrize(
