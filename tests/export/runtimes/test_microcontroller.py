@@ -1,6 +1,7 @@
 """The C++ is compiled for this machine, against stand-ins of TensorFlow Lite Micro's headers."""
 
 import re
+import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -154,6 +155,54 @@ def test_the_golden_check_counts_answers_within_the_tolerance(golden_check, tmp_
     done = subprocess.run([program, golden], capture_output=True, text=True)
     assert done.stdout.startswith(f"{agree} of 3 agree, largest difference ")
     assert done.returncode == (agree < 3)
+
+
+def test_what_is_printed_can_be_printed_with_newlib_nano(rendered):
+    texts = [path.read_text() for path in rendered.iterdir() if path.suffix in (".cc", ".h")]
+    conversions = re.findall(
+        r"%[-+ #0-9.*]*[a-zA-Z]+", "".join(re.findall(r'".*%.*"', "".join(texts)))
+    )
+    assert set(conversions) == {"%d", "%s", "%04d"}
+
+
+@pytest.fixture(scope="module")
+def on_a_board(written):
+    """The golden check as a board runs it: for Arm, with newlib-nano, in an emulator."""
+    folder, io = written
+    compiler, emulator = map(shutil.which, ("arm-none-eabi-g++", "qemu-system-arm"))
+    if not compiler or not emulator:  # 2 GB, which CI does without
+        pytest.skip("libstdc++-arm-none-eabi-newlib and qemu-system-arm are not both installed")
+    flags = ["-mcpu=arm926ej-s", "-specs=nano.specs", "-specs=rdimon.specs", "-fno-exceptions"]
+    sources = [folder / f"{name}.cc" for name in ("golden_check", "classifier", "model_data")]
+    program = folder / "board.elf"
+    includes = ["-I", folder, "-isystem", STAND_INS]
+    subprocess.run([compiler, *FLAGS, *flags, *includes, *sources, "-o", program], check=True)
+
+    def run(golden):
+        command = [emulator, "-M", "versatilepb", "-nographic", "-kernel", program]
+        target = f"enable=on,target=native,arg={program},arg={golden}"
+        return subprocess.run(
+            [*command, "-semihosting-config", target],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    return run, io
+
+
+@pytest.mark.long
+def test_on_a_board_the_golden_check_prints_its_numbers(on_a_board, tmp_path):
+    run, io = on_a_board
+    probabilities = np.full((3, 120), 0.25, np.float32)
+    expected = probabilities[:, :4].copy()
+    expected[1, 2] += 0.25
+    encode = tflite_quantized.OUTPUT_TYPES[io].encode
+    golden = write_golden(tmp_path / "golden", encode(probabilities), encode(expected), io)
+    done = run(golden)
+    assert done.stdout == "2 of 3 agree, largest difference 0.2500\n", done.stderr
+    assert done.returncode == 1
 
 
 def test_a_folder_without_golden_answers_is_no_success(golden_check, tmp_path):
