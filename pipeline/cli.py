@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from io import TextIOWrapper
 
 import typer
-from rich.console import Console
 from rich.text import Text
 
 from pipeline import graph
@@ -25,6 +24,7 @@ from pipeline.config_hints import suggest
 from pipeline.disk_trouble import disk_trouble
 from pipeline.errors import ConfigError, PipelineError, StageError
 from pipeline.interruption import Interrupted, interruptible
+from pipeline.terminal import create_console
 
 LONGEST_LINE = 2000
 COMMANDS: Mapping[str, Callable[..., None]] = {
@@ -46,6 +46,7 @@ COMMANDS: Mapping[str, Callable[..., None]] = {
 }
 
 app = typer.Typer(
+    cls=help_page.PlainGroup,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -90,7 +91,7 @@ def main() -> None:
 
 
 def _fail(*messages: str, exit_code: int) -> None:
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console = create_console(stderr=True)
     for message in messages:
         console.print(Text.assemble(("error", "red"), "  ", _one_line(message)))
     sys.exit(exit_code)

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from export.formats import formats, readable_size
 from pipeline.planning import UNCHANGED, Step
 from pipeline.runs import Run
+from pipeline.terminal import print_table
 
 if TYPE_CHECKING:
     from export.golden_replay import Replay
-    from export.recommendation import Recommendation
+    from export.recommendation import Candidate, Recommendation
     from export.verdict import FormatVerdict, Micro, Verdict
     from pipeline.data.checking.examination import Examination
     from pipeline.prediction import Prediction
@@ -27,11 +27,15 @@ MOST_GROUPS = 3
 
 def show_plan(console: Console, steps: Sequence[Step]) -> None:
     """One line a stage: whether it would run, and why."""
-    table = _table("stage", "", "why")
-    for step in steps:
-        action = "[dim]up to date[/]" if step.artifact else "[bold]runs[/]"
-        table.add_row(step.stage.name, action, escape(step.reason))
-    console.print(table)
+    rows = [
+        (
+            step.stage.name,
+            "[dim]up to date[/]" if step.artifact else "[bold]runs[/]",
+            escape(step.reason),
+        )
+        for step in steps
+    ]
+    print_table(console, ("stage", "", "why"), rows)
 
 
 def show_runs(console: Console, runs: Sequence[Run]) -> None:
@@ -39,27 +43,29 @@ def show_runs(console: Console, runs: Sequence[Run]) -> None:
     if not runs:
         console.print("No runs yet. `python run_pipeline.py` makes the first one.", markup=False)
         return
-    table = _table("run", "seconds", "images", "stages run", "last stage says", right=(1,))
-    for run in runs:
-        made = [s["stage"] for s in run.record["stages"] if s["reason"] != UNCHANGED]
-        last = run.record["stages"][-1]
-        says = f"{last['stage']}: {last['summary']}"
-        table.add_row(
-            escape(run.name),
-            f"{run.record['seconds']:.0f}",
-            escape(run.images),
-            ", ".join(made) or "none",
-            escape(says),
-        )
-    console.print(table)
+    names = ("run", "seconds", "images", "stages run", "last stage says")
+    print_table(console, names, map(_run_cells, runs), right=(1,))
+
+
+def _run_cells(run: Run) -> tuple[str, ...]:
+    made = [s["stage"] for s in run.record["stages"] if s["reason"] != UNCHANGED]
+    last = run.record["stages"][-1]
+    return (
+        escape(run.name),
+        f"{run.record['seconds']:.0f}",
+        escape(run.images),
+        ", ".join(made) or "none",
+        escape(f"{last['stage']}: {last['summary']}"),
+    )
 
 
 def show_stages(console: Console, run: Run) -> None:
     """What each stage of a run made."""
-    table = _table("stage", "key", "made")
-    for stage in run.record["stages"]:
-        table.add_row(stage["stage"], f"[dim]{stage['key']}[/]", escape(stage["summary"]))
-    console.print(table)
+    rows = [
+        (stage["stage"], f"[dim]{stage['key']}[/]", escape(stage["summary"]))
+        for stage in run.record["stages"]
+    ]
+    print_table(console, ("stage", "key", "made"), rows)
 
 
 def show_run(console: Console, run: Run) -> None:
@@ -91,10 +97,8 @@ def show_formats(console: Console, verdict: "Verdict") -> None:
     """One line a format: what it is, how it answers, how fast, whether it passed."""
     names = ("format", "size", "accuracy", "to Keras", "agreement", "p50", "verdict")
     more = ("p95", "load", "file") if console.width >= WIDE else ()
-    table = _table(*names, *more, right=(1, 2, 3, 4, 5, 7, 8))
-    for row in verdict.formats:
-        table.add_row(*_figures(row), *_more_figures(row)[: len(more)])
-    console.print(table)
+    rows = [(*_figures(row), *_more_figures(row)[: len(more)]) for row in verdict.formats]
+    print_table(console, (*names, *more), rows, right=(1, 2, 3, 4, 5, 7, 8))
     console.print(
         f"[dim]{verdict.test_images:,} test images; Keras {verdict.keras_accuracy:.2%}; p50 of "
         f"{_count(verdict.timed_runs, 'run')} on one image, {_count(verdict.threads, 'thread')}, "
@@ -143,15 +147,14 @@ def _more_figures(row: "FormatVerdict") -> tuple[str, ...]:
 def show_findings(console: Console, examination: "Examination") -> None:
     """One row a finding with some examples; then how many images were looked at."""
     if examination.findings:
-        table = _table("level", "check", "what was found, and what to do")
+        rows = []
         for finding in examination.findings:
             level = f"[{'red' if finding.level == 'fail' else 'yellow'}]{finding.level}[/]"
-            message = escape(finding.message)
+            rows.append((level, finding.check, escape(finding.message)))
             if finding.examples:
                 groups = "; ".join(finding.groups[:MOST_GROUPS])
-                message += f"\n[dim]{escape(groups)}[/]"
-            table.add_row(level, finding.check, message)
-        console.print(table)
+                rows.append(("", "", f"[dim]{escape(groups)}[/]"))
+        print_table(console, ("level", "check", "what was found, and what to do"), rows)
     splits = examination.material.prepared.splits
     train, validation, test = (len(splits[name]) for name in ("train", "validation", "test"))
     found = "" if examination.findings else "Nothing found. "
@@ -163,18 +166,9 @@ def show_findings(console: Console, examination: "Examination") -> None:
 
 def show_recommendation(console: Console, result: "Recommendation", run: Run) -> None:
     """One line a format of the run, those that fit first; then the pick, why, and its file."""
-    table = _table("format", "size", "accuracy", "p50", "", right=(1, 2, 3))
-    for candidate in sorted(result.candidates, key=lambda c: bool(c.obstacle)):
-        row = candidate.row
-        remark = candidate.obstacle or ("unbeaten" if candidate.is_unbeaten else "")
-        table.add_row(
-            f"[bold]{row.name}[/]" if row.name == result.pick else row.name,
-            DASH if row.size_bytes is None else readable_size(row.size_bytes),
-            _shown_as("{:.2%}", row.accuracy),
-            _shown_as("{:.3f} ms", row.latency_p50_ms),
-            "[green]ship this[/]" if row.name == result.pick else f"[dim]{remark}[/]",
-        )
-    console.print(table)
+    ordered = sorted(result.candidates, key=lambda candidate: bool(candidate.obstacle))
+    rows = [_candidate_cells(candidate, result.pick) for candidate in ordered]
+    print_table(console, ("format", "size", "accuracy", "p50", ""), rows, right=(1, 2, 3))
     note = "p50 of one image on the machine that verified"
     if result.was_busy:
         note = "p50 of one image, timed on a busy machine: p95 is far above it"
@@ -182,7 +176,7 @@ def show_recommendation(console: Console, result: "Recommendation", run: Run) ->
         note += "; unbeaten: no other is as good in accuracy, size and time and better in one"
     console.print(f"[dim]{note}", soft_wrap=True)
     if result.pick:
-        console.print(f"\n{result.reason}\n", soft_wrap=True)
+        console.print(f"\n{escape(result.reason)}\n", soft_wrap=True)
     _show_places(console, {"file": _file_of(run, result.pick), "run": run.path})
 
 
@@ -191,19 +185,33 @@ def _file_of(run: Run, format_name: str | None) -> Path | None:
     return export / formats()[format_name].path if export and format_name else None
 
 
+def _candidate_cells(candidate: "Candidate", pick: str | None) -> tuple[str, ...]:
+    row = candidate.row
+    remark = candidate.obstacle or ("unbeaten" if candidate.is_unbeaten else "")
+    return (
+        f"[bold]{row.name}[/]" if row.name == pick else row.name,
+        DASH if row.size_bytes is None else readable_size(row.size_bytes),
+        _shown_as("{:.2%}", row.accuracy),
+        _shown_as("{:.3f} ms", row.latency_p50_ms),
+        "[green]ship this[/]" if row.name == pick else f"[dim]{escape(remark)}[/]",
+    )
+
+
 def show_predictions(console: Console, answers: Sequence["Prediction"]) -> None:
     """One line a picture."""
-    table = _table("file", "answer", "probability", "next", "read as", right=(2,))
-    for answer in answers:
-        runners_up = ", ".join(f"{label} {share:.1%}" for label, share in answer.top[1:])
-        table.add_row(
-            escape(str(answer.file)),
-            f"[bold]{escape(answer.label)}[/]",
-            f"{answer.probability:.1%}",
-            f"[dim]{escape(runners_up)}[/]",
-            f"[dim]{escape(answer.polarity)}[/]",
-        )
-    console.print(table)
+    names = ("file", "answer", "probability", "next", "read as")
+    print_table(console, names, map(_prediction_cells, answers), right=(2,))
+
+
+def _prediction_cells(answer: "Prediction") -> tuple[str, ...]:
+    runners_up = ", ".join(f"{label} {share:.1%}" for label, share in answer.top[1:])
+    return (
+        escape(str(answer.file)),
+        f"[bold]{escape(answer.label)}[/]",
+        f"{answer.probability:.1%}",
+        f"[dim]{escape(runners_up)}[/]",
+        f"[dim]{escape(answer.polarity)}[/]",
+    )
 
 
 def show_replay(console: Console, replay: "Replay") -> None:
@@ -214,17 +222,11 @@ def show_replay(console: Console, replay: "Replay") -> None:
         f"allowed {replay.tolerance:g}"
     )
     console.print(
-        f"[dim]asked {replay.runtime}; recorded with {replay.recorded_runtime}", soft_wrap=True
+        f"[dim]asked {escape(replay.runtime)}; recorded with {escape(replay.recorded_runtime)}",
+        soft_wrap=True,
     )
     if replay.wrong:
-        console.print(f"[red]off[/]  {', '.join(replay.wrong)}", soft_wrap=True)
-
-
-def _table(*columns: str, right: Sequence[int] = ()) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-    for index, column in enumerate(columns):
-        table.add_column(column, justify="right" if index in right else "left", overflow="fold")
-    return table
+        console.print(f"[red]off[/]  {escape(', '.join(replay.wrong))}", soft_wrap=True)
 
 
 def _shown_as(pattern: str, value: float | None) -> str:

@@ -6,7 +6,6 @@ from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from pipeline import tables
 from pipeline.commands.options import (
@@ -19,6 +18,7 @@ from pipeline.commands.options import (
 from pipeline.config_loading import load_config
 from pipeline.errors import ConfigError, DataError
 from pipeline.progress import progress_on, quiet_libraries
+from pipeline.terminal import create_console
 
 
 def check_data(
@@ -36,7 +36,7 @@ def check_data(
     with quiet_libraries():
         from pipeline.data.checking import examination
         from pipeline.data.inspecting import inspect
-    shown_on = Console(stderr=True, highlight=False) if as_json else console
+    shown_on = create_console(stderr=True) if as_json else console
     # Not in the system's place for temporary files: that may be memory.
     with TemporaryDirectory(prefix=".check-data-", dir=place) as scratch:
         found = inspect(loaded, Path(scratch), progress_on(shown_on)).examination

@@ -6,15 +6,14 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from pipeline.commands.options import DEFAULT_ARTIFACTS, ArtifactsOption, console
 from pipeline.diagnosis.examination import examine
 from pipeline.diagnosis.finding import Finding
 from pipeline.errors import StageError
 from pipeline.progress import progress_on
+from pipeline.terminal import create_console
 
 COLORS = {"ok": "green", "warn": "yellow", "fail": "red"}
 LEVEL_WIDTH = 6
@@ -26,8 +25,8 @@ def doctor(
     quick: Annotated[bool, typer.Option("--quick", help="Leave out the self-test.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Check libraries, devices and disk, and test it all on made-up images."""
-    shown_on = Console(stderr=True, highlight=False) if as_json else console
+    """Check libraries, devices and disk; test all on made-up images."""
+    shown_on = create_console(stderr=True) if as_json else console
     findings = []
     for finding in examine(artifacts, progress_on(shown_on), with_self_test=not quick):
         findings.append(finding)
@@ -46,25 +45,15 @@ def doctor(
 def _show(finding: Finding) -> None:
     """A line for what was found and, where something can be done, one for that."""
     level = f"[{COLORS[finding.level]}]{finding.level:<{LEVEL_WIDTH}}[/]"
-    if console.is_terminal:
-        table = Table.grid()
-        table.add_column(width=LEVEL_WIDTH)
-        table.add_column(width=NAME_WIDTH)
-        table.add_column(overflow="fold")
-        table.add_row(level, finding.name, escape(finding.found))
-        console.print(table)
-    else:
-        line = f"{level}{finding.name:<{NAME_WIDTH}}{escape(finding.found)}"
-        console.print(line, soft_wrap=True)
+    console.print(f"{level}{finding.name:<{NAME_WIDTH}}{escape(finding.found)}")
     if finding.remedy:
-        # Not wrapped, for it may be copied: the terminal's own wrapping adds no line break.
-        console.print(f"{'':<{LEVEL_WIDTH}}[bold]{escape(finding.remedy)}[/]", soft_wrap=True)
+        console.print(f"{'':<{LEVEL_WIDTH}}[bold]{escape(finding.remedy)}[/]")
 
 
 def _show_end(findings: Sequence[Finding]) -> None:
     warned = _names(findings, "warn")
     said = f"; worth a look: {', '.join(warned)}" if warned else ""
-    console.print(f"\nNothing stands in the way of a run{said}.", soft_wrap=True)
+    console.print(f"\nNothing stands in the way of a run{said}.")
 
 
 def _names(findings: Sequence[Finding], level: str) -> list[str]:

@@ -24,7 +24,7 @@ def check(
     ] = False,
     artifacts: ArtifactsOption = DEFAULT_ARTIFACTS,
 ) -> None:
-    """Read every artifact, and say which are not as they were published.
+    """Read every artifact; say which are not as they were published.
 
     Every file is compared with its SHA-256, every run with the artifacts that it used. `status`
     and `run` look at sizes alone, until a stage reads a file.
@@ -80,7 +80,7 @@ def gc(
     ] = False,
     artifacts: ArtifactsOption = DEFAULT_ARTIFACTS,
 ) -> None:
-    """Delete artifacts that no run uses, and what is damaged or left over.
+    """Delete what no run uses, and what is damaged or left over.
 
     Runs stay, with all that they used and what that was made from, unless --keep lets older ones
     go. What a stopped run has made stays too, until a later run of its config is complete; its

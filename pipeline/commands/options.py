@@ -1,19 +1,18 @@
 """Options that commands share, and where they print."""
 
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from pipeline.plugins import ROOT
+from pipeline.terminal import create_console
 
 DEFAULT_CONFIG = ROOT / "configs" / "mnist.yaml"
 DEFAULT_ARTIFACTS = ROOT / "artifacts"
 WHICH_RUN = "A run, a part of its name, or its config's; the latest if none."
-console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+console = create_console()
 
 ConfigOption = Annotated[
     Path,

@@ -69,7 +69,7 @@ def pull(
     replaces: ReplaceOption = False,
     artifacts: ArtifactsOption = DEFAULT_ARTIFACTS,
 ) -> None:
-    """Copy a run and all that it was made from here, from where it was pushed.
+    """Copy a pushed run, and all that it was made from, to here.
 
     Every file is compared with its SHA-256 before its artifact is published. Call it again after
     a kill: the artifacts that are whole stay.

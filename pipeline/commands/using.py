@@ -55,7 +55,7 @@ def predict(
     ] = "ImageId,Label",
     artifacts: ArtifactsOption = DEFAULT_ARTIFACTS,
 ) -> None:
-    """Classify picture files, or the rows of a pixel table, with an exported format."""
+    """Classify pictures, or the rows of a pixel table, with a format."""
     table = asked(files, output, columns)
     if table and (as_json or polarity is not Polarity.AUTO):
         raise ConfigError("--json and --polarity are for pictures; leave them out with a table")

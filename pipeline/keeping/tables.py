@@ -5,13 +5,13 @@ from datetime import datetime
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from export.formats import readable_size
 from pipeline.artifacts.leftovers import UNKNOWN
 from pipeline.keeping.artifact_check import Findings
 from pipeline.keeping.garbage import Garbage, Kind, Piece
 from pipeline.keeping.repair import Outcome
+from pipeline.terminal import print_table
 
 WIDE = 100
 GIGABYTE = 1_000_000_000
@@ -25,12 +25,9 @@ UNPUBLISHED = {
 def show_garbage(console: Console, garbage: Garbage) -> None:
     """One row for each thing that would go; then what stays, and how to have it go too."""
     if garbage.pieces:
-        table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-        for name in ("goes", "stage", "key", "made", "config", "size"):
-            table.add_column(name, justify="right" if name == "size" else "left", overflow="fold")
-        for piece in garbage.pieces:
-            table.add_row(*_cells(piece, console.width >= WIDE))
-        console.print(table)
+        names = ("goes", "stage", "key", "made", "config", "size")
+        rows = [_cells(piece, console.width >= WIDE) for piece in garbage.pieces]
+        print_table(console, names, rows, right=(5,))
         console.print(_sum(garbage.pieces), soft_wrap=True)
     for line in _spared(garbage):
         console.print(f"[dim]stays[/]  {escape(line)}", soft_wrap=True)
