@@ -12,6 +12,7 @@ from pipeline.disk_trouble import trouble_is_a_stage_error
 from pipeline.errors import ConfigError, DamagedArtifactError, MissingArtifactError
 from pipeline.fingerprint import changes, ingredients, key_of
 from pipeline.graph import Stage
+from pipeline.runs import Earlier
 from pipeline.selection import Selection
 
 FORCED = "forced"
@@ -51,12 +52,13 @@ def plan(config: PipelineConfig, store: ArtifactStore, selection: Selection) -> 
         if name not in {stage.name for stage in stages}:
             raise ConfigError(f"{config.name} has no stage {name}; {_how_to_have(name, config)}")
     steps: dict[str, Step] = {}
+    earlier = Earlier(store, config)
     for stage in stages:
         if graph.NAMES.index(stage.name) > graph.NAMES.index(selection.last):
             break
         inputs = {name: steps[name] for name in stage.inputs if name in steps}
         values = ingredients(config, stage, {name: step.key for name, step in inputs.items()})
-        steps[stage.name] = _step(store, stage, values, inputs, selection, config.name)
+        steps[stage.name] = _step(store, stage, values, inputs, selection, earlier)
     if selection.first != graph.NAMES[0]:
         _require_inputs(steps, selection)
         steps = {name: step for name, step in steps.items() if _matters(name, steps, selection)}
@@ -75,13 +77,13 @@ def _step(
     values: Mapping[str, Any],
     inputs: Mapping[str, Step],
     selection: Selection,
-    config_name: str,
+    earlier: Earlier,
 ) -> Step:
     key = key_of(values)
     try:
         with trouble_is_a_stage_error(stage.name, store.root):
             artifact = store.find(stage.name, key)
-            latest = None if artifact else store.latest(stage.name, config_name)
+            latest = None if artifact else earlier.latest(stage.name)
     except DamagedArtifactError as error:
         return Step(stage, values, key, None, f"damaged: {error}")
     if artifact is None or stage.name in selection.forced:

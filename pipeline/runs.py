@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pipeline.artifacts.artifact import is_name_of_artifact
+from pipeline.artifacts.artifact import Artifact, is_name_of_artifact, open_artifact
 from pipeline.artifacts.durable import NOT_AS_WRITTEN, make_folder, sync
 from pipeline.artifacts.replacing import REMOVED, TAKEN
 from pipeline.artifacts.sealing import read_sealed, write_sealed
@@ -17,7 +18,9 @@ from pipeline.config import PipelineConfig
 from pipeline.disk_trouble import trouble_is_a_stage_error
 from pipeline.errors import ConfigError, DamagedArtifactError
 from pipeline.keeping.remedy import repair_call
-from pipeline.planning import Step
+
+if TYPE_CHECKING:
+    from pipeline.planning import Step
 
 RECORD = "run.json"
 PLACES = ("folder", "train_file", "file", "dataset")
@@ -68,7 +71,7 @@ class Run:
 
 
 def record_run(
-    store: ArtifactStore, config: PipelineConfig, steps: Sequence[Step], started: datetime
+    store: ArtifactStore, config: PipelineConfig, steps: "Sequence[Step]", started: datetime
 ) -> Run:
     """Publishes the folder of a run that ended, whose links keep what it used from now on.
 
@@ -106,7 +109,7 @@ def publish_run(store: ArtifactStore, name: str, record: Mapping[str, Any]) -> R
         return Run(_publish(folder, store.root / "runs" / name), record)
 
 
-def _describe(step: Step) -> dict[str, Any]:
+def _describe(step: "Step") -> dict[str, Any]:
     assert step.artifact is not None
     return {
         "stage": step.stage.name,
@@ -157,6 +160,36 @@ def open_run(folder: Path) -> Run:
     if not is_record(record):
         raise DamagedArtifactError(f"{path}: not a record of this program")
     return Run(folder, record)
+
+
+class Earlier:
+    """What a config of this name used and made before; a brought model has the name of its file."""
+
+    def __init__(self, store: ArtifactStore, config: PipelineConfig) -> None:
+        self._store, self._config = store, config
+
+    def latest(self, stage: str) -> Artifact | None:
+        """What its last run used of a stage, whoever made it, or what it has made of it since."""
+        made = self._store.latest(stage, self._is_meant)
+        for run in reversed(self._runs):
+            if made and run.record["started"] <= made.manifest["created"]:
+                break
+            with suppress(
+                DamagedArtifactError, OSError
+            ):  # it did not come as far, or what it used is gone
+                return open_artifact(run.path / stage)
+        return made
+
+    @cached_property
+    def _runs(self) -> list[Run]:
+        return [run for run in list_runs(self._store) if self._is_meant(run.record["config"])]
+
+    def _is_meant(self, config: Mapping[str, Any]) -> bool:
+        """Whether a recorded config is the same; a model `mnist.keras` is not the config mnist."""
+        train = config.get("train")
+        is_brought = isinstance(train, Mapping) and bool(train.get("model_file"))
+        is_named_so = config.get("name") == self._config.name
+        return is_named_so and is_brought == bool(self._config.train.model_file)
 
 
 def _by_number(name: str) -> list[int | str]:

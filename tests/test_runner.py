@@ -3,6 +3,7 @@
 import shutil
 import sys
 import threading
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
@@ -15,6 +16,7 @@ from pipeline.errors import ConfigError, DataError, MissingArtifactError, StageE
 from pipeline.planning import plan
 from pipeline.plugins import ROOT
 from pipeline.runner import Watcher, execute
+from pipeline.runs import record_run
 from pipeline.selection import Selection
 from pipeline.sources import idx
 from pipeline.stages import StageResult
@@ -114,12 +116,70 @@ def test_a_changed_value_runs_what_depends_on_it_and_says_so(project):
     assert project.reasons["verify"] == "evaluate is new, export is new"
 
 
+def record(project, config, after_seconds=0):
+    """Runs a config, and records that as a run; its record tells whole seconds."""
+    watcher = Watcher(None, lambda *a: None, lambda *a: None, lambda *a: None)
+    started = datetime.now(UTC) + timedelta(seconds=after_seconds)
+    steps = execute(config, project.store, Selection(), watcher)
+    return record_run(project.store, config, steps, started)
+
+
+def reasons(project, config):
+    steps = plan(config, project.store, Selection())
+    return {step.stage.name: step.reason for step in steps if step.artifact is None}
+
+
+def named(name, *overrides):
+    return load_config(MNIST, ("tune.enabled=false", *overrides)).model_copy(update={"name": name})
+
+
 def test_a_reason_compares_with_the_latest_of_the_same_config(project):
     project.run("train.epochs=5", "tune.enabled=false")
-    other = load_config(ROOT / "configs" / "classic" / "two_conv.yaml")
-    watcher = Watcher(None, lambda *a: None, lambda *a: None, lambda *a: None)
-    execute(other, project.store, Selection(), watcher)
+    record(project, named("photos", "train.epochs=7"))
     assert project.plan("train.epochs=6", "tune.enabled=false")["train"] == "train.epochs 5 → 6"
+
+
+@pytest.mark.parametrize("is_recorded", [True, False])
+def test_what_only_another_config_made_is_not_made_yet(project, is_recorded):
+    project.run("train.epochs=5", "tune.enabled=false")
+    if is_recorded:
+        record(project, named("mnist"))
+    expected = dict.fromkeys(["train", "evaluate", "export", "verify"], "not made yet")
+    assert reasons(project, named("photos", "train.epochs=6")) == expected
+
+
+def test_a_reason_compares_with_what_the_last_run_used_though_another_config_made_it(project):
+    record(project, named("mnist", "train.epochs=5"))
+    record(project, named("photos", "train.epochs=5"))
+    record(project, named("mnist", "train.epochs=8"))
+    assert reasons(project, named("photos", "train.epochs=6"))["train"] == "train.epochs 5 → 6"
+
+
+def test_a_reason_compares_with_what_was_made_since_by_a_run_that_did_not_end(project):
+    record(project, named("mnist", "train.epochs=5"))
+    project.actions["evaluate"] = lambda context: 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        record(project, named("mnist", "train.epochs=8"))
+    assert reasons(project, named("mnist", "train.epochs=6"))["train"] == "train.epochs 8 → 6"
+
+
+def test_a_reason_compares_with_what_was_used_again_after_something_else(project):
+    record(project, named("mnist", "train.epochs=5"))
+    record(project, named("mnist", "train.epochs=8"))
+    record(project, named("mnist", "train.epochs=5"), after_seconds=2)
+    assert reasons(project, named("mnist", "train.epochs=6"))["train"] == "train.epochs 5 → 6"
+
+
+def test_a_brought_model_is_not_compared_with_a_config_that_has_its_name(project, tmp_path):
+    record(project, named("mnist"))
+    (tmp_path / "mnist.keras").write_bytes(b"a model")
+    brought = load_config(MNIST, [f"train.model_file={tmp_path / 'mnist.keras'}"], is_trained=True)
+    assert brought.name == "mnist"
+    assert reasons(project, brought)["train"] == "not made yet"
+    record(project, brought)
+    (tmp_path / "mnist.keras").write_bytes(b"another")
+    assert reasons(project, brought)["train"] == "the files that it reads changed"
+    assert "model_file" not in reasons(project, named("mnist", "train.epochs=6"))["train"]
 
 
 def test_going_back_to_an_earlier_value_runs_nothing(project):

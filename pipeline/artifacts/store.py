@@ -127,18 +127,17 @@ class ArtifactStore:
                 return artifact
         raise DamagedArtifactError(f"{path}: other runs replace it again and again; stop them")
 
-    def latest(self, stage: str, config_name: str = "") -> Artifact | None:
-        """The newest readable artifact of a stage, made by a config of this name if one is."""
+    def latest(
+        self, stage: str, by: Callable[[Mapping[str, Any]], bool] = lambda config: True
+    ) -> Artifact | None:
+        """The newest readable artifact of a stage that was made by such a config."""
         found = []
         for path in (self.root / stage).glob("*/"):
             with suppress(DamagedArtifactError, OSError):  # it is only to say what changed
-                found.append(open_artifact(path))
-
-        def rank(artifact: Artifact) -> tuple[bool, str]:
-            made_by = artifact.manifest.get("config", {}).get("name")
-            return made_by == config_name, str(artifact.manifest["created"])
-
-        return max(found, key=rank, default=None)
+                artifact = open_artifact(path)
+                if by(artifact.manifest.get("config", {})):
+                    found.append(artifact)
+        return max(found, key=lambda artifact: str(artifact.manifest["created"]), default=None)
 
     @contextmanager
     def lock(

@@ -178,12 +178,12 @@ def test_the_latest_artifact_of_a_stage_is_the_one_created_last(store):
     assert store.latest("export") is None
 
 
-def test_the_latest_of_a_config_goes_before_a_later_one_of_another(store):
+def test_the_latest_by_some_configs_is_none_of_another(store):
     for day, (key, name) in enumerate([("a", "mnist"), ("b", "mnist"), ("c", "photos")], 1):
         created = f"2026-01-0{day}T00:00:00.000000+00:00"
         publish(store, key=key * 16, created=created, config={"name": name})
-    assert store.latest("train", "mnist").key == "b" * 16
-    assert store.latest("train", "unknown").key == "c" * 16
+    assert store.latest("train", lambda config: config["name"] == "mnist").key == "b" * 16
+    assert store.latest("train", lambda config: config["name"] == "unknown") is None
 
 
 def test_a_staging_folder_is_gone_after_an_exception(store):
