@@ -8,7 +8,7 @@ import numpy as np
 from export import micro_interpreter
 from export.formats import formats
 from export.verdict import Micro
-from pipeline.errors import ExportError
+from pipeline.errors import AbsentRuntimeError, ExportError
 
 
 def sample(total: int, count: int | Literal["all"]) -> np.ndarray:
@@ -35,6 +35,8 @@ def compare(
     """
     try:
         given = micro_interpreter.answers(path, images, timeout_seconds)
+    except AbsentRuntimeError as error:
+        return Micro(absence=str(error))
     except ExportError as error:
         return Micro(refusal=str(error))
     chosen = given.stored.argmax(axis=1)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from export import child
 from export.tflite_files import running
 from export.tflite_files.running import tensor_type
-from pipeline.errors import ExportError
+from pipeline.errors import AbsentRuntimeError, ExportError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,6 +30,7 @@ ALIGNMENT = 16
 ROOMY_ARENA = 1 << 28
 RECORDED_TOTAL = re.compile(r"Arena allocation total (\d+) bytes")
 STDERR = 2
+NOT_IMPORTED = re.compile(r"(ModuleNotFound|Import)Error: ")
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,8 @@ def answers(path: Path, images: Path, timeout_seconds: float) -> MicroAnswers:
         timeout_seconds: for all images together.
 
     Raises:
-        ExportError: TensorFlow Lite Micro does not run the file, or not in time.
+        AbsentRuntimeError: TensorFlow Lite Micro is not on this machine.
+        ExportError: it does not run the file, or not in time.
     """
     import numpy as np
 
@@ -98,7 +100,8 @@ def smallest_arena(path: Path, timeout_seconds: float) -> int:
     """Finds the bytes of the smallest arena in which a TFLite file runs, a multiple of 16.
 
     Raises:
-        ExportError: TensorFlow Lite Micro does not run the file, or not in time.
+        AbsentRuntimeError: TensorFlow Lite Micro is not on this machine.
+        ExportError: it does not run the file, or not in time.
     """
     values = _call(MEASURE_ARENA, path, {}, timeout_seconds)
     return int(values["arena_bytes"])
@@ -115,6 +118,11 @@ def _call(
     outcome = child.call(function, argument, timeout_seconds=timeout_seconds)
     if outcome.failure or not outcome.values:
         why = outcome.failure.removeprefix("pipeline.errors.ExportError: ") or "gave no answer"
+        if NOT_IMPORTED.match(why):
+            raise AbsentRuntimeError(
+                f"{runtime} is not on this machine ({why}); "
+                "its package tflite-micro exists for Linux on x86-64 alone"
+            )
         raise ExportError(f"{path.name} in {runtime}: {why}")
     values: dict[str, Any] = outcome.values[-1]
     return values

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from export.formats import formats, readable_size
 
 if TYPE_CHECKING:
-    from export.verdict import FormatVerdict
+    from export.verdict import FormatVerdict, Micro
 
 # Accuracies this near to each other are as good as equal: 10 of MNIST's 10,000 test images.
 AS_ACCURATE_POINTS = 0.1
@@ -125,8 +125,8 @@ def _obstacle(row: "FormatVerdict", target: str, limits: Limits) -> str:
         return "failed verification"
     if target not in formats()[row.name].targets:
         return f"no runtime for {target}"
-    if target == "microcontroller" and (row.micro is None or row.micro.refusal):
-        return f"{'refused by' if row.micro else 'not asked in'} TensorFlow Lite Micro"
+    if target == "microcontroller" and not (row.micro and row.micro.has_run):
+        return _not_run(row.micro)
     size, latency, accuracy = _size(row), _latency(row), _accuracy(row)
     if limits.max_kb is not None and size > 1000 * limits.max_kb:
         return f"{size / 1000:.1f} kB is over {limits.max_kb:g}"
@@ -135,6 +135,14 @@ def _obstacle(row: "FormatVerdict", target: str, limits: Limits) -> str:
     if limits.min_accuracy is not None and accuracy < limits.min_accuracy:
         return f"under {limits.min_accuracy:.2%}"
     return ""
+
+
+def _not_run(micro: "Micro | None") -> str:
+    if micro is None:
+        return "not asked in TensorFlow Lite Micro"
+    if micro.absence:
+        return "not run in TensorFlow Lite Micro, which the machine that verified lacks"
+    return "refused by TensorFlow Lite Micro"
 
 
 def _none_fits(candidates: Sequence[Candidate], target: str) -> str:

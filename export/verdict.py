@@ -47,10 +47,11 @@ class Content:
 
 @dataclass(frozen=True)
 class Micro:
-    """What a format did in TensorFlow Lite Micro; nothing of it if that refused the file.
+    """What a format did in TensorFlow Lite Micro; nothing of it if that did not run the file.
 
     Attributes:
         refusal: why it does not run there; empty if it does.
+        absence: why it could not be tried on the machine that verified; empty if it was.
         runtime: name and version.
         images: of the test split that it was asked about.
         different: images on which it predicts another class than LiteRT does with the same kernels.
@@ -60,12 +61,17 @@ class Micro:
     """
 
     refusal: str = ""
+    absence: str = ""
     runtime: str | None = None
     images: int | None = None
     different: int | None = None
     near_ties: int | None = None
     latency_p50_ms: float | None = None
     arena_bytes: int | None = None
+
+    @property
+    def has_run(self) -> bool:
+        return not (self.refusal or self.absence)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ PipelineError
 │   ├── DamagedArtifactError     an artifact does not match its manifest     1
 │   │   └── ReplacedArtifactError    another run put another in its place    1
 │   └── ExportError              a converter or runtime refused a format     1
+│       └── AbsentRuntimeError   a runtime is not on this machine            1
 └── GateError                a format failed verification                     3
 """
 
@@ -64,6 +65,10 @@ class ReplacedArtifactError(DamagedArtifactError):
 
 
 class ExportError(StageError):
+    pass
+
+
+class AbsentRuntimeError(ExportError):
     pass
 
 

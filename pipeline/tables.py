@@ -115,6 +115,8 @@ def show_formats(console: Console, verdict: "Verdict") -> None:
 def _in_micro(micro: "Micro | None") -> str:
     if micro is None:
         return "was not asked in TensorFlow Lite Micro"
+    if micro.absence:
+        return f"was not run here in TensorFlow Lite Micro: {escape(micro.absence)}"
     if micro.refusal:
         return f"does not run in TensorFlow Lite Micro: {escape(micro.refusal)}"
     ties = f", {_count(micro.near_ties, 'near tie')} aside" if micro.near_ties else ""

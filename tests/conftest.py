@@ -9,11 +9,18 @@ import pytest
 from filelock import FileLock
 from hypothesis import settings
 
+from pipeline.diagnosis.distributions import read_others
 from pipeline.plugins import ROOT
 
 # Machines that run several test processes at once are too uneven for a deadline an example.
 settings.register_profile("evenkeel", deadline=None)
 settings.load_profile("evenkeel")
+
+
+def pytest_runtest_setup(item) -> None:
+    asks = item.get_closest_marker("tflite_micro")
+    if asks and "tflite-micro" in {pin.name for pin in read_others()}:
+        pytest.skip("TensorFlow Lite Micro is not made for this system")
 
 
 @pytest.fixture(scope="session")

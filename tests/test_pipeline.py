@@ -146,6 +146,7 @@ def test_every_format_passed_its_gate(smoke_run):
         assert check["file"] in exported
 
 
+@pytest.mark.tflite_micro
 def test_the_int8_file_answers_in_tflite_micro_as_in_litert(smoke_run):
     verdict = json.loads((only(smoke_run, "verify") / "verdict.json").read_text())
     micro = next(row["micro"] for row in verdict["formats"] if row["name"] == "tflite_int8")

@@ -1,13 +1,14 @@
 """The table that ends every run, on formats that passed, failed and never ran."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from export.recommendation import Recommendation
-from export.verdict import Check, FormatVerdict, Verdict
+from export.verdict import Check, FormatVerdict, Micro, Verdict
 from pipeline import tables
 from pipeline.runs import Run
 
@@ -55,6 +56,14 @@ def test_a_narrow_terminal_folds_nothing(width):
     header, *rows = shown(width)
     assert header.split()[-1] == "verdict"
     assert [row.split()[0] for row in rows[:3]] == ["onnx", "tflite_int8", "saved_model"]
+
+
+def test_a_file_that_could_not_be_tried_for_microcontrollers_is_told_of():
+    row = replace(ROWS[1], micro=Micro(absence="it is not [here]"))
+    console = Console(file=io.StringIO(), width=120)
+    tables.show_formats(console, Verdict(10_000, 0.995, 1, 20, 200, (row,)))
+    said = "tflite_int8 was not run here in TensorFlow Lite Micro: it is not [here]"
+    assert said in console.file.getvalue().splitlines()
 
 
 RUN = Run(Path("artifacts/runs/none"), {})

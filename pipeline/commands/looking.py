@@ -86,4 +86,6 @@ def recommend(
 def _way_out(result: recommendation.Recommendation, limits: Limits) -> str:
     if any(not candidate.row.passed for candidate in result.candidates):
         return "`python run_pipeline.py show` says why a format failed"
+    if any((micro := candidate.row.micro) and micro.absence for candidate in result.candidates):
+        return "verify it where TensorFlow Lite Micro runs, on Linux on x86-64"
     return "loosen a limit" if limits != Limits() else "export other formats"

@@ -35,9 +35,17 @@ class Pin:
 
 def read_pins(requirements: Path = REQUIREMENTS) -> tuple[Pin, ...]:
     """The pins that hold on this machine."""
-    lines = requirements.read_text(encoding="utf-8").splitlines()
-    matches = filter(None, map(PIN.match, lines))
-    return tuple(Pin(m["name"], m["version"]) for m in matches if _holds(m["marker"]))
+    return tuple(Pin(m["name"], m["version"]) for m in _lines(requirements) if _holds(m["marker"]))
+
+
+def read_others(requirements: Path = REQUIREMENTS) -> tuple[Pin, ...]:
+    """The pins that hold on other systems alone."""
+    lines = _lines(requirements)
+    return tuple(Pin(m["name"], m["version"]) for m in lines if not _holds(m["marker"]))
+
+
+def _lines(requirements: Path) -> Iterator[re.Match[str]]:
+    return filter(None, map(PIN.match, requirements.read_text(encoding="utf-8").splitlines()))
 
 
 def _holds(marker: str | None) -> bool:

@@ -7,12 +7,12 @@ from pipeline.diagnosis.abilities import examine_abilities
 from pipeline.diagnosis.capacity import examine_limits, examine_memory, examine_processor
 from pipeline.diagnosis.dependencies import examine_dependencies
 from pipeline.diagnosis.disk import examine_folder, examine_space, examine_temporary
-from pipeline.diagnosis.distributions import installed, read_pins
+from pipeline.diagnosis.distributions import installed, read_others, read_pins
 from pipeline.diagnosis.finding import Finding, run_pipeline
 from pipeline.diagnosis.graphics import examine_graphics
 from pipeline.diagnosis.imports import MODULES, examine_imports, examine_keras_settings, load
 from pipeline.diagnosis.interpreter import examine_python, examine_variables
-from pipeline.diagnosis.libraries import examine_copies, examine_pins
+from pipeline.diagnosis.libraries import examine_copies, examine_others, examine_pins
 from pipeline.diagnosis.self_test import examine_pipeline
 from pipeline.progress import Progress
 
@@ -48,6 +48,7 @@ def _all_but_the_self_test(artifacts: Path, progress: Progress) -> Iterator[Find
 def _libraries_and_devices(progress: Progress) -> Iterator[Finding]:
     pins, there = read_pins(), installed()
     yield from examine_pins(pins)
+    yield from examine_others(read_others())
     yield from examine_copies()
     yield from examine_dependencies(pins)
     found = [pin for pin in pins if pin.found_in(there)]

@@ -37,6 +37,14 @@ def examine_pins(pins: Sequence[Pin], path: Sequence[str] | None = None) -> Iter
         yield Finding("libraries", "ok", f"all {len(pins)} as pinned; {_named(there)}")
 
 
+def examine_others(pins: Sequence[Pin]) -> Iterator[Finding]:
+    """The libraries that are made for other systems; none where this one has all."""
+    if pins:
+        names = listed([pin.name for pin in pins])
+        found = f"not made for this system: {names}; what needs it is left out, and said to be"
+        yield Finding("libraries", "ok", found)
+
+
 def _is_version(found: str, pinned: str) -> bool:
     """Whether they are the same; a local part, as in 2.21.0+cuda, does not count."""
     return found.partition("+")[0] == pinned.partition("+")[0]

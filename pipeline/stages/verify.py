@@ -119,7 +119,7 @@ class _Judge:
             *seen.checks,
             audit.sums(answers, chosen_options(self._export, name).probability_step),
             *comparison.hold(figures, chosen_gate(self._section, name)),
-            *([comparison.same_in_micro(micro)] if micro and not micro.refusal else ()),
+            *([comparison.same_in_micro(micro)] if micro and micro.has_run else ()),
         )
         row = FormatVerdict(
             name,

@@ -4,7 +4,13 @@ from functools import partial
 
 import pytest
 
+from export import recommendation
+from export.recommendation import Limits
+from export.verdict import Check, FormatVerdict, Micro
+from pipeline.commands import looking
 from tests.command_line import call_here
+
+CHECK = Check("runs", 0, 0, True, "")
 
 
 @pytest.fixture
@@ -12,6 +18,7 @@ def recommend(smoke_run):
     return partial(call_here, "recommend", "--artifacts", smoke_run)
 
 
+@pytest.mark.tflite_micro
 def test_the_pick_is_marked_and_explained(recommend):
     done = recommend("--target", "microcontroller")
     assert done.returncode == 0, done.stderr
@@ -20,6 +27,7 @@ def test_the_pick_is_marked_and_explained(recommend):
     assert "tflite_int8 is the only one that fits: " in done.stdout
 
 
+@pytest.mark.tflite_micro
 def test_the_file_to_ship_and_its_run_are_named(recommend, smoke_run):
     (run,) = (smoke_run / "runs").iterdir()
     said = recommend("--target", "microcontroller").stdout.splitlines()
@@ -34,6 +42,14 @@ def test_limits_that_nothing_holds_end_with_exit_code_3(recommend):
     assert done.returncode == 3
     assert " kB is over 1)" in done.stderr
     assert done.stdout.splitlines()[-1].startswith("run      ")
+
+
+def test_a_file_that_could_not_be_tried_there_sends_to_another_machine():
+    row = FormatVerdict("tflite_int8", "x", (CHECK,), micro=Micro(absence="it is not here"))
+    result = recommendation.recommend([row], "microcontroller", Limits())
+    assert looking._way_out(result, Limits()) == (
+        "verify it where TensorFlow Lite Micro runs, on Linux on x86-64"
+    )
 
 
 @pytest.mark.parametrize(

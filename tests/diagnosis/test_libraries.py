@@ -3,10 +3,11 @@
 import builtins
 
 import pytest
+from packaging import markers
 
 from pipeline.diagnosis.dependencies import examine_dependencies
-from pipeline.diagnosis.distributions import REQUIREMENTS, Pin, read_pins
-from pipeline.diagnosis.libraries import examine_copies, examine_pins
+from pipeline.diagnosis.distributions import REQUIREMENTS, Pin, read_others, read_pins
+from pipeline.diagnosis.libraries import examine_copies, examine_others, examine_pins
 
 PINS = (Pin("tensorflow", "2.21.0"), Pin("keras", "3.15.1"))
 TENSORFLOW = ("tensorflow/__init__.py", "tensorflow/python/x.py")
@@ -14,8 +15,8 @@ TENSORFLOW = ("tensorflow/__init__.py", "tensorflow/python/x.py")
 
 def test_each_line_of_requirements_is_a_pin_that_is_read():
     lines = REQUIREMENTS.read_text(encoding="utf-8").splitlines()
-    wanted = [line for line in lines if line and not line.startswith("#")]
-    assert [str(pin) for pin in read_pins()] == wanted
+    wanted = [line.partition(";")[0] for line in lines if line and not line.startswith("#")]
+    assert sorted(map(str, (*read_pins(), *read_others()))) == sorted(wanted)
 
 
 def test_a_pin_with_a_marker_counts_where_the_marker_holds(tmp_path):
@@ -25,6 +26,26 @@ def test_a_pin_with_a_marker_counts_where_the_marker_holds(tmp_path):
         "elsewhere==2.0; sys_platform == 'nowhere'  # never\nextra[more]==3.0 # said\n"
     )
     assert read_pins(file) == (Pin("here", "1.0"), Pin("extra", "3.0"))
+    assert read_others(file) == (Pin("elsewhere", "2.0"),)
+
+
+@pytest.mark.parametrize("system", ["linux aarch64", "darwin arm64", "win32 AMD64"])
+def test_where_tflite_micro_is_not_made_it_is_not_missed(system, monkeypatch):
+    platform, machine = system.split()
+    there = {**markers.default_environment(), "sys_platform": platform, "platform_machine": machine}
+    monkeypatch.setattr(markers, "default_environment", lambda: there)
+    assert [pin.name for pin in read_others()] == ["tflite-micro"]
+    assert "tflite-micro" not in [pin.name for pin in read_pins()]
+    (finding,) = examine_others(read_others())
+    assert finding.level == "ok"
+    assert finding.found.startswith("not made for this system: tflite-micro; ")
+
+
+def test_where_tflite_micro_is_made_it_is_missed_if_it_lacks(monkeypatch):
+    there = {**markers.default_environment(), "sys_platform": "linux", "platform_machine": "x86_64"}
+    monkeypatch.setattr(markers, "default_environment", lambda: there)
+    assert "tflite-micro" in [pin.name for pin in read_pins()]
+    assert [*examine_others(read_others())] == []
 
 
 def test_libraries_as_pinned_are_well(site):

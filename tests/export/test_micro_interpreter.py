@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-from export import micro_interpreter, tflite_quantized
+from export import micro_checking, micro_interpreter, tflite_quantized
+from export.examples import microcontroller
 from export.formats import formats
-from pipeline.errors import ExportError
+from pipeline.errors import AbsentRuntimeError, ExportError
 
 SECONDS = 60
+pytestmark = pytest.mark.tflite_micro
 
 
 def litert_answers(path, images):
@@ -96,3 +98,22 @@ def test_a_refusal_says_what_the_interpreter_said(exported):
         micro_interpreter.smallest_arena(exported.path("tflite_dynamic"), SECONDS)
     assert "tflite_dynamic.tflite in TensorFlow Lite Micro: " in str(caught.value)
     assert "FLOAT32 with filter type: INT8 not supported" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "trouble", ["ModuleNotFoundError('No module named x')", "ImportError('libx.so: not found')"]
+)
+def test_where_the_library_is_not_nothing_is_said_of_the_file(
+    exported, tmp_path, monkeypatch, trouble
+):
+    (tmp_path / "tflite_micro.py").write_text(f"raise {trouble}", encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    path, images = exported.path("tflite_int8"), tmp_path / "images.npy"
+    np.save(images, exported.images[:4])
+    micro = micro_checking.compare("tflite_int8", path, images, np.zeros((4, 3)), SECONDS)
+    assert micro.refusal == ""
+    assert micro.absence.startswith("TensorFlow Lite Micro is not on this machine (")
+    assert trouble.partition("'")[2].rstrip("')") in micro.absence
+    with pytest.raises(AbsentRuntimeError):
+        microcontroller.write(path, exported.contract, tmp_path / "example", SECONDS)
+    assert not (tmp_path / "example").exists()

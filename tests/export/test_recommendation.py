@@ -51,6 +51,10 @@ def test_a_microcontroller_takes_int8_alone():
     ("micro", "obstacle"),
     [
         (Micro(refusal="no such operator"), "refused by TensorFlow Lite Micro"),
+        (
+            Micro(absence="no such library"),
+            "not run in TensorFlow Lite Micro, which the machine that verified lacks",
+        ),
         (None, "not asked in TensorFlow Lite Micro"),
     ],
 )

@@ -16,7 +16,7 @@ from export.micro_interpreter import MicroAnswers
 from pipeline.config import ExportSection, Gate, PipelineConfig, VerifySection
 from pipeline.data import description, file_names, records
 from pipeline.data.description import Description
-from pipeline.errors import ExportError, StageError
+from pipeline.errors import AbsentRuntimeError, ExportError, StageError
 from pipeline.progress import LogProgress
 from pipeline.sources import LabelledImages
 from pipeline.stages import StageContext, verify
@@ -277,6 +277,22 @@ def test_a_refusal_of_tflite_micro_is_told_and_fails_nothing(run, monkeypatch):
     _, written = run("tflite_float32")
     assert written.formats[0].micro.refusal == "no such operator"
     assert written.formats[0].passed
+
+
+@pytest.mark.usefixtures("micro_is_asked")
+def test_where_tflite_micro_is_not_the_file_is_not_run_there_and_passes(run, monkeypatch, tmp_path):
+    def lack(*_):
+        raise AbsentRuntimeError("it is not on this machine")
+
+    monkeypatch.setattr(micro_interpreter, "answers", lack)
+    _, written = run("tflite_float32")
+    (row,) = written.formats
+    assert (row.micro.absence, row.micro.refusal) == ("it is not on this machine", "")
+    assert row.passed
+    plain = json.loads((tmp_path / "output" / "verdict.json").read_text("utf-8"))
+    assert plain["formats"][0]["micro"]["absence"] == "it is not on this machine"
+    page = (tmp_path / "output" / "verdict.html").read_text("utf-8")
+    assert "</b> was not run here: it is not on this machine" in page
 
 
 @pytest.mark.usefixtures("micro_is_asked")

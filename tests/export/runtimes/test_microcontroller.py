@@ -12,6 +12,7 @@ import pytest
 from export import micro_interpreter, tflite_quantized
 from export.examples import microcontroller
 
+pytestmark = pytest.mark.tflite_micro
 STAND_INS = Path(__file__).parent / "tflite_micro_stand_ins"
 FLAGS = ["-std=c++17", "-Wall", "-Wextra", "-Werror"]
 WRITES_THE_MODEL = """

@@ -79,6 +79,7 @@ def stored(path, images, reference):
     return np.concatenate(answers)
 
 
+@pytest.mark.tflite_micro
 def test_tensorflow_lite_micro_reads_a_compact_file(exported, compacted, tmp_path):
     path = compacted("tflite_int8")
     np.save(tmp_path / "images.npy", exported.images[:4].astype(np.uint8))

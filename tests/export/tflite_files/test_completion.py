@@ -153,6 +153,7 @@ numpy.save(sys.argv[3], interpreter.get_output(0))
 """
 
 
+@pytest.mark.tflite_micro
 def test_tensorflow_lite_micro_reads_the_completed_file(exported, tmp_path):
     """In a process of its own: two copies of TensorFlow Lite in one do not mix."""
     np.save(tmp_path / "image.npy", exported.images[:1])
