@@ -4,15 +4,14 @@ import { showAnswer, showNothing } from "./answer.js";
 import { engineFor } from "./engines.js";
 import { model } from "./model.js";
 import { Paper } from "./paper.js";
-import { prepare } from "./picture.js";
+import { isReadAsDrawing, prepare } from "./picture.js";
 import { selfCheck } from "./selfcheck.js";
 
 const find = (selector) => document.querySelector(selector);
 const isDark = model.background === "dark";
-const paper = new Paper(find("#paper"), model, {
-  paper: isDark ? "#000" : "#fff",
-  ink: isDark ? "#fff" : "#000",
-});
+const colours = { paper: isDark ? "#000" : "#fff", ink: isDark ? "#fff" : "#000" };
+// Photos have no common background: nothing that a pen draws looks as they do.
+const paper = new Paper(find("#paper"), model, model.background === "mixed" ? null : colours);
 const golden = new URL(
   new URLSearchParams(location.search).get("golden") ?? "../../golden/",
   location.href,
@@ -60,9 +59,14 @@ async function answerOnce() {
   const probabilities = await run(Float32Array.from(pixels));
   const milliseconds = performance.now() - begin;
   if (format !== chosenFormat()) return;
-  showSeen(pixels, paper.isDrawing ? "" : `Read as ${readAs}`);
+  showSeen(pixels, paper.isDrawing ? "" : caption(readAs));
   showAnswer(probabilities, isFinished);
   find("#time").textContent = `${milliseconds.toFixed(1)} ms an answer`;
+}
+
+function caption(readAs) {
+  if (isReadAsDrawing(model)) return `Read as ${readAs}`;
+  return readAs[0].toUpperCase() + readAs.slice(1);
 }
 
 /** What surrounds a drawing; the pen may cross the border, so it is not to be guessed. */

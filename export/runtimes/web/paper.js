@@ -15,7 +15,8 @@ export class Paper extends EventTarget {
   /**
    * @param {HTMLCanvasElement} canvas
    * @param {{width: number, height: number}} size of the model's input: gives the proportions
-   * @param {{paper: string, ink: string}} colours as the training images have them
+   * @param {{paper: string, ink: string} | null} colours as the training images have them; null
+   *   takes pictures alone
    */
   constructor(canvas, size, colours) {
     super();
@@ -23,11 +24,7 @@ export class Paper extends EventTarget {
     this.#ratio = size.width / size.height;
     this.#colours = colours;
     canvas.style.aspectRatio = this.#ratio;
-    canvas.addEventListener("pointerdown", (event) => this.#begin(event));
-    canvas.addEventListener("pointermove", (event) => this.#extend(event));
-    for (const end of ["pointerup", "pointercancel"]) {
-      canvas.addEventListener(end, (event) => this.#end(event));
-    }
+    if (colours) this.#listen();
     new ResizeObserver(() => this.#fitToScreen()).observe(canvas);
   }
 
@@ -70,6 +67,14 @@ export class Paper extends EventTarget {
     this.#picture = null;
     this.#strokes = [];
     this.#changed(true);
+  }
+
+  #listen() {
+    this.#canvas.addEventListener("pointerdown", (event) => this.#begin(event));
+    this.#canvas.addEventListener("pointermove", (event) => this.#extend(event));
+    for (const end of ["pointerup", "pointercancel"]) {
+      this.#canvas.addEventListener(end, (event) => this.#end(event));
+    }
   }
 
   #begin(event) {
@@ -131,6 +136,7 @@ export class Paper extends EventTarget {
 
   #paintDrawing(context) {
     const { width, height } = context.canvas;
+    if (!this.#colours) return context.clearRect(0, 0, width, height);
     context.fillStyle = this.#colours.paper;
     context.fillRect(0, 0, width, height);
     context.strokeStyle = this.#colours.ink;

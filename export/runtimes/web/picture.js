@@ -15,14 +15,35 @@ const WEIGHT_ONE = 2 ** 22;
  */
 export function prepare(rgba, wanted, ground = "auto") {
   const opaque = flatten(rgba, wanted.colour === "rgb" ? 3 : 1, paperFor(rgba.data, wanted.alpha));
-  if (wanted.fit !== "pad") return { pixels: fitAsTrained(opaque, wanted).data, readAs: "as it is" };
+  if (wanted.fit !== "pad") {
+    return { pixels: fitAsTrained(opaque, wanted).data, readAs: broughtTo(opaque, wanted) };
+  }
   const border = borderOf(opaque);
   const pixels = fit(opaque, wanted.width, wanted.height, border).data;
-  if (wanted.background === "mixed") return { pixels, readAs: "as it is" };
+  if (wanted.background === "mixed") return { pixels, readAs: broughtTo(opaque, wanted) };
   const found = ground === "auto" ? (mean(border) > MID_GREY ? "light" : "dark") : ground;
   const readAs = found === "light" ? "dark on light" : "light on dark";
   if (found === wanted.background) return { pixels, readAs };
   return { pixels: pixels.map((value) => 255 - value), readAs: `${readAs}, inverted` };
+}
+
+/** Whether `prepare` says of a picture what it is drawn with; of others, how it came to its size. */
+export function isReadAsDrawing(wanted) {
+  return wanted.fit === "pad" && wanted.background !== "mixed";
+}
+
+const BROUGHT = {
+  crop: "cropped to",
+  letterbox: "with black bars to",
+  stretch: "stretched to",
+  pad: "with its border's colour to",
+};
+
+/** How a picture came to the model's size, in the words of `run_pipeline.py predict`. */
+function broughtTo(image, { width, height, fit: kind }) {
+  if (image.width === width && image.height === height) return "as it is";
+  const isAlike = image.height * width === image.width * height;
+  return `${isAlike ? "scaled to" : BROUGHT[kind]} ${width}×${height}`;
 }
 
 /** The grey that lies behind what is transparent. */

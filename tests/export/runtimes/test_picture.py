@@ -12,7 +12,7 @@ from export.contract import ImageInput, image_input
 from pipeline.data.pictures.decoding import Decoding
 from pipeline.data.pictures.pixels import to_pixels
 from pipeline.plugins import ROOT
-from pipeline.prediction import prepare
+from pipeline.prediction import _brought, prepare
 
 PREPARE = ROOT / "tests" / "export" / "runtimes" / "browser" / "prepare.mjs"
 PICTURE_JS = ROOT / "export" / "runtimes" / "web" / "picture.js"
@@ -91,7 +91,6 @@ def assert_same(done, name, expected, read_as):
 @pytest.mark.parametrize("name", PICTURES)
 def test_pictures_are_prepared_to_the_same_bytes_as_by_pillow(tool, name, wanted):
     expected, read_as = prepare(Image.fromarray(PICTURES[name]), wanted, "auto")
-    read_as = "as it is" if wanted is MIXED else read_as
     assert_same(prepared_by_the_browser(tool, PICTURES[name], wanted), name, expected, read_as)
 
 
@@ -107,7 +106,23 @@ def test_photos_are_prepared_to_the_same_bytes_as_for_training(tool, name, colou
     decoding = Decoding(colour, shape[:2], fit, alpha)
     expected = to_pixels(Image.fromarray(PICTURES[name]), decoding)
     done = prepared_by_the_browser(tool, PICTURES[name], wanted)
-    assert_same(done, name, expected, "as it is")
+    assert_same(done, name, expected, _brought(PICTURES[name].shape[:2], shape, fit))
+
+
+@pytest.mark.parametrize(
+    ("size", "fit", "words"),
+    [
+        ((12, 10), "crop", "as it is"),
+        ((24, 20), "crop", "scaled to 10×12"),
+        ((24, 24), "crop", "cropped to 10×12"),
+        ((24, 24), "letterbox", "with black bars to 10×12"),
+        ((24, 24), "stretch", "stretched to 10×12"),
+    ],
+)
+def test_how_a_photo_came_to_its_size_is_told(tool, size, fit, words):
+    wanted = image_input((12, 10, 3), "mixed", fit, "white")
+    done = prepared_by_the_browser(tool, opaque(rgba(0, *size)), wanted)
+    assert json.loads(done.stdout)["readAs"] == words
 
 
 def test_transparent_parts_are_refused_as_for_training(tool):

@@ -248,6 +248,22 @@ def test_of_a_hundred_long_labels_the_likeliest_are_shown(
         assert (shown["width"], shown["beyond"], shown["small"]) == (viewport[0], [], [])
 
 
+def test_a_model_of_photos_invites_nobody_to_draw(drive, shipped, served, tmp_path):
+    export = shutil.copytree(shipped.export, tmp_path / "export")
+    photos = contract.image_input((12, 10, 1), "mixed", "crop", "white")
+    rendering.render(replace(shipped.contract, input=photos), export)
+    page = (export / "runtimes" / "web" / "index.html").read_text("utf-8")
+    assert "<h1>Drop a picture, or choose one</h1>" in page
+    assert re.search(r"\bdraw", page, re.IGNORECASE) is None
+    picture_of((90, 150)).save(tmp_path / "picture.png")
+    with served(export, None) as address:
+        empty, stroke, state = drive(
+            address, ("stroke", STROKE), ("choose", tmp_path / "picture.png")
+        )
+    assert (stroke["best"], stroke["seen"]) == ("–", empty["seen"])
+    assert state["reading"] == "Cropped to 10×12"
+
+
 def test_only_the_formats_that_were_written_are_named(shipped, tmp_path):
     formats = {"tflite_float32": shipped.contract.formats["tflite_float32"]}
     rendering.render(replace(shipped.contract, formats=formats), tmp_path)
