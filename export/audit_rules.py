@@ -52,6 +52,7 @@ class Auditor:
             self._operators(),
             self._unused(),
             *([self._static()] if isinstance(self.known.batch, int) else []),
+            *([self._codes(self.facts.miscoded)] if self.facts.miscoded is not None else []),
             *([self._opset(*self._holds.opsets)] if self._holds.opsets else []),
         )
 
@@ -230,6 +231,13 @@ class Auditor:
         return _verdict(
             "fixed shapes", wrong, "all shapes are known before it runs", remedy or AGAIN_OR_NOT
         )
+
+    def _codes(self, miscoded: Sequence[str]) -> Check:
+        expected = (
+            "its list of operators has both codes and the version of each, and it says which "
+            "release runs them all"
+        )
+        return _verdict("operator codes", [f"it {what}" for what in miscoded], expected, AGAIN)
 
     def _opset(self, least: int, most: int) -> Check:
         found, asked = self.facts.opsets.get("", 0), self.options.asked_opset

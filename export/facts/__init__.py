@@ -75,6 +75,8 @@ class Facts:
         opsets: versions of the operator sets that it asks for, by domain.
         labels: what each place inside the file that lists the labels holds, as `labels.txt`.
         inconsistencies: where the file contradicts itself; each ends a sentence on it.
+        miscoded: what its list of operators says otherwise than its format's schema wants, each
+            the end of a sentence; none in a format that has no such list.
     """
 
     interface: Interface
@@ -85,6 +87,7 @@ class Facts:
     opsets: Mapping[str, int] = field(default_factory=dict)
     labels: Mapping[str, bytes] = field(default_factory=dict)
     inconsistencies: tuple[str, ...] = ()
+    miscoded: tuple[str, ...] | None = None
 
 
 def is_of_training(operator: str) -> bool:

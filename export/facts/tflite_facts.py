@@ -11,7 +11,7 @@ from export import contract
 from export.contract import LABELS_FILE_NAME
 from export.facts import Facts, Operator, Weight, is_of_training
 from export.interface import Interface, Tensor, TensorType
-from export.tflite_files import metadata
+from export.tflite_files import metadata, operator_codes
 from export.tflite_files.carrying import CONTRACT, attached, is_compact
 from export.tflite_files.graph import (
     KERNEL_AND_BIAS,
@@ -40,6 +40,7 @@ def read(path: Path) -> Facts:
         unused=(*(n for graph in graphs for n in graph.unused()), *_unused_buffers(model)),
         labels=_labels(model, content),
         inconsistencies=tuple(_inconsistencies(model)),
+        miscoded=tuple(operator_codes.wrong(model)),
     )
 
 
@@ -193,8 +194,7 @@ class _Graph:
 
 
 def _has_data(buffer: Any) -> bool:
-    """Data stands in the buffer, or behind the FlatBuffer in files of more than 2 GB."""
-    return (buffer.data is not None and len(buffer.data) > 0) or buffer.offset > 1
+    return buffer.data is not None and len(buffer.data) > 0
 
 
 def _indices(indices: Any) -> list[int]:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 CONTRACT = "evenkeel.contract"
 DEFLATED_CONTRACT = "evenkeel.contract.z"
+LEAST_RUNTIME = "min_runtime_version"
 LONGEST_CONTRACT = 2**22
 
 
@@ -23,6 +24,17 @@ def attach(model: "ModelT", name: str, content: bytes) -> None:
     entry.name, entry.buffer = name, len(model.buffers)
     model.buffers.append(buffer)
     model.metadata = [*(model.metadata or ()), entry]
+
+
+def replace_attached(model: "ModelT", name: str, content: bytes) -> None:
+    """Attaches it in place of what is there under that name."""
+    import numpy as np
+
+    for entry in model.metadata or ():
+        if text(entry.name) == name:
+            model.buffers[entry.buffer].data = np.frombuffer(content, np.uint8)
+            return
+    attach(model, name, content)
 
 
 def read_contract(path: Path) -> str:
@@ -38,8 +50,9 @@ def read_contract(path: Path) -> str:
 
 
 def is_compact(model: "ModelT") -> bool:
-    """Whether the contract is all that is attached, and deflated."""
-    return [text(entry.name) for entry in model.metadata or ()] == [DEFLATED_CONTRACT]
+    """Whether the contract is all that is attached for users, and deflated."""
+    names = {text(entry.name) for entry in model.metadata or ()}
+    return names - {LEAST_RUNTIME} == {DEFLATED_CONTRACT}
 
 
 def attached(model: "ModelT", name: str) -> bytes:

@@ -7,7 +7,7 @@ tools made, and the parts of the contract that are said twice.
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-from export.tflite_files.carrying import DEFLATED_CONTRACT, attach, deflate
+from export.tflite_files.carrying import DEFLATED_CONTRACT, LEAST_RUNTIME, attach, attached, deflate
 from export.tflite_files.graph import parse, text
 
 if TYPE_CHECKING:
@@ -25,9 +25,11 @@ def compact(model: bytes, contract_text: str, kept: Collection[str] = ()) -> byt
     from export.tflite_files import packing
 
     parsed = parse(model)
+    least = attached(parsed, LEAST_RUNTIME)
     parsed.metadata = parsed.description = None
     _shorten_names(parsed, kept)
     _drop_buffers(parsed)
+    attach(parsed, LEAST_RUNTIME, least)
     attach(parsed, DEFLATED_CONTRACT, deflate(contract_text))
     return packing.pack(parsed, shares_vectors=True)
 

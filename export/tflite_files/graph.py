@@ -21,9 +21,36 @@ KERNEL_AND_BIAS: Mapping[str, tuple[int, int | None]] = {
 
 
 def parse(model: bytes) -> "ModelT":
+    """Reads a file. All constants come into their buffers, also those that stand behind it.
+
+    Raises:
+        ValueError: a constant is said to stand where the file has no bytes.
+    """
     from ai_edge_litert.schema_py_generated import ModelT
 
-    return ModelT.InitFromPackedBuf(model, 0)
+    parsed = ModelT.InitFromPackedBuf(model, 0)
+    for buffer in parsed.buffers:
+        if buffer.offset > 1:  # 1 marks data that were to be stored so and are none
+            buffer.data = _behind(model, buffer.offset, buffer.size)
+        buffer.offset = buffer.size = 0
+    for step in (step for graph in parsed.subgraphs for step in graph.operators or ()):
+        if step.largeCustomOptionsOffset > 1:
+            place = step.largeCustomOptionsOffset, step.largeCustomOptionsSize
+            step.customOptions = _behind(model, *place)
+        step.largeCustomOptionsOffset = step.largeCustomOptionsSize = 0
+    return parsed
+
+
+def _behind(model: bytes, offset: int, size: int) -> "np.ndarray":
+    """Data that a FlatBuffer leaves to the bytes behind it, as it must beyond 2 GiB."""
+    import numpy as np
+
+    if offset + size > len(model):
+        raise ValueError(
+            f"a constant is to stand at bytes {offset:,} to {offset + size:,} of a file that has "
+            f"{len(model):,}"
+        )
+    return np.frombuffer(model, np.uint8, size, offset)
 
 
 def text(value: Any) -> str:
@@ -66,16 +93,20 @@ def operators(model: "ModelT") -> tuple[Operator, ...]:
 
 
 def kind(model: "ModelT", operator: Any) -> str:
-    """What an operator is: such as `CONV_2D`, or the name of one that is not TFLite's.
+    """What an operator is: such as `CONV_2D`, or the name of one that is not TFLite's."""
+    return operator_name(model.operatorCodes[operator.opcodeIndex])
 
-    Files older than TFLite's 128th operator have its code in the other field.
-    """
+
+def operator_name(code: Any) -> str:
+    """The kind that an entry of the list of operators stands for."""
     from ai_edge_litert.schema_py_generated import BuiltinOperator
 
-    code = model.operatorCodes[operator.opcodeIndex]
-    if code.customCode:
-        return text(code.customCode)
-    return _names(BuiltinOperator)[max(code.builtinCode, code.deprecatedBuiltinCode)]
+    return text(code.customCode) if code.customCode else _names(BuiltinOperator)[code_of(code)]
+
+
+def code_of(code: Any) -> int:
+    """Its number: files older than TFLite's 128th operator have it in the other field."""
+    return int(max(code.builtinCode, code.deprecatedBuiltinCode))
 
 
 def is_custom(model: "ModelT", operator: Any) -> bool:
@@ -101,7 +132,7 @@ def is_real_constant(model: "ModelT", tensor: "TensorT") -> bool:
     """Whether it is stored in the file and stands for real numbers, not for a shape."""
     if model.buffers[tensor.buffer].data is None:
         return False
-    return dtype_of(tensor) == "float32" or _scales(tensor) is not None
+    return dtype_of(tensor) == "float32" or bool(scales(tensor))
 
 
 def dtype_of(tensor: "TensorT") -> str:
@@ -131,21 +162,22 @@ def real(model: "ModelT", tensor: "TensorT") -> "np.ndarray":
     """A constant's real numbers, float32."""
     import numpy as np
 
-    scales, numbers = _scales(tensor), stored(model, tensor).astype(np.float32)
-    if scales is None:
+    factors, numbers = (
+        np.asarray(scales(tensor), np.float32),
+        stored(model, tensor).astype(np.float32),
+    )
+    if not len(factors):
         return numbers
     along = [1] * numbers.ndim
-    if len(scales) > 1:
-        along[tensor.quantization.quantizedDimension] = len(scales)
+    if len(factors) > 1:
+        along[tensor.quantization.quantizedDimension] = len(factors)
     zero_points = np.asarray(tensor.quantization.zeroPoint, np.float32)
-    return (numbers - zero_points.reshape(along)) * scales.reshape(along)
+    return (numbers - zero_points.reshape(along)) * factors.reshape(along)
 
 
-def _scales(tensor: "TensorT") -> "np.ndarray | None":
+def scales(tensor: "TensorT") -> tuple[float, ...]:
     """One scale, or one a channel; none where numbers stand for themselves."""
-    import numpy as np
-
     quantization = tensor.quantization
-    if quantization is None or quantization.scale is None or not len(quantization.scale):
-        return None
-    return np.asarray(quantization.scale, np.float32)
+    if quantization is None or quantization.scale is None:
+        return ()
+    return tuple(map(float, quantization.scale))

@@ -4,15 +4,29 @@ from typing import Any
 
 import flatbuffers
 from ai_edge_litert.schema_py_generated import ModelT
+from flatbuffers.builder import BuilderSizeError
+
+from pipeline.errors import ExportError
 
 IDENTIFIER = b"TFL3"
 ALIGNMENT = 16
 
 
 def pack(model: ModelT, *, shares_vectors: bool = False) -> bytes:
-    """Writes the file; equal vectors in it can be stored once."""
+    """Writes the file in one piece; equal vectors in it can be stored once.
+
+    Raises:
+        ExportError: it would be larger than a FlatBuffer can be.
+    """
     builder = _SharingBuilder(1024) if shares_vectors else _AligningBuilder(1024)
-    builder.Finish(model.Pack(builder), IDENTIFIER)
+    try:
+        builder.Finish(model.Pack(builder), IDENTIFIER)
+    except BuilderSizeError as error:
+        held = sum(len(buffer.data) for buffer in model.buffers if buffer.data is not None)
+        raise ExportError(
+            f"a TFLite file holds at most 2 GiB, the model has constants of {held / 2**30:.1f} "
+            "GiB; make the model smaller, or leave the format out of export.formats"
+        ) from error
     return bytes(builder.Output())
 
 

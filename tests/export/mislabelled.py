@@ -212,6 +212,87 @@ KINDS = {
     "contract.json that promises other numbers": Kind(
         "tflite_int8", with_another_promise_beside, "contract", "promises another input or output"
     ),
+    "QUANTIZE called ADD in the older field": Kind(
+        "tflite_int8",
+        tflite.edited("tflite_int8", tflite.with_code("QUANTIZE", deprecatedBuiltinCode=0)),
+        "operator codes",
+        "deprecated_builtin_code 0 for QUANTIZE, not 114",
+    ),
+    "a convolution named in the older field alone": Kind(
+        "tflite_float32",
+        tflite.edited("tflite_float32", tflite.with_code("CONV_2D", builtinCode=0)),
+        "operator codes",
+        "builtin_code 0 for CONV_2D",
+    ),
+    "two operators in one entry": Kind(
+        "tflite_int8",
+        tflite.edited("tflite_int8", tflite.with_code("QUANTIZE", builtinCode=6)),
+        "operator codes",
+        "builtin_code 6 for QUANTIZE",
+    ),
+    "a newer operator without 127 in the older field": Kind(
+        "tflite_float32",
+        tflite.gelu_without_its_placeholder,
+        "operator codes",
+        "deprecated_builtin_code 0 for GELU, not 127",
+    ),
+    "every operator of int8 in its first version": Kind(
+        "tflite_int8",
+        tflite.edited("tflite_int8", tflite.as_if_all_were_the_first_version),
+        "operator codes",
+        "version 1 for CONV_2D, not 3",
+    ),
+    "4-bit kernels in the version of 8 bits": Kind(
+        "tflite_int4",
+        tflite.edited("tflite_int4", tflite.with_code("CONV_2D", version=3)),
+        "operator codes",
+        "version 3 for CONV_2D, not 7",
+    ),
+    "dynamic range in the version of float32": Kind(
+        "tflite_dynamic",
+        tflite.edited("tflite_dynamic", tflite.with_code("FULLY_CONNECTED", version=1)),
+        "operator codes",
+        "version 1 for FULLY_CONNECTED",
+    ),
+    "float16 weights in a version that cannot have them": Kind(
+        "tflite_float16",
+        tflite.edited("tflite_float16", tflite.with_code("DEQUANTIZE", version=2)),
+        "operator codes",
+        "version 2 for DEQUANTIZE, not 3",
+    ),
+    "a version that no runtime has yet": Kind(
+        "tflite_float32",
+        tflite.edited("tflite_float32", tflite.with_code("CONV_2D", version=99)),
+        "operator codes",
+        "version 99 for CONV_2D, not 1",
+    ),
+    "no least release": Kind(
+        "tflite_int8",
+        tflite.edited("tflite_int8", tflite.state_no_release),
+        "operator codes",
+        "carries no min_runtime_version",
+    ),
+    "a least release before its operators": Kind(
+        "tflite_float16",
+        tflite.edited("tflite_float16", tflite.stating("1.5.0")),
+        "operator codes",
+        "runs from TFLite 1.5.0 on",
+    ),
+    "a least release of another runtime": Kind(
+        "tflite_float32",
+        tflite.edited("tflite_float32", tflite.stating("LiteRT 2")),
+        "operator codes",
+        "runs from TFLite LiteRT 2 on",
+    ),
+    "a scale a channel in releases that read one": Kind(
+        "tflite_int8",
+        tflite.a_scale_a_channel_from_the_first_release_on,
+        "operator codes",
+        "runs from TFLite 1.14.0 on, its operators do from 2.10.0",
+    ),
+    "constants beyond the end of the file": Kind(
+        "tflite_int8", tflite.constants_beyond_the_end, "can be read", "a constant is to stand at"
+    ),
     "half a file": Kind("tflite_int8", tflite.half_a_file, "can be read", "reading it raised"),
     "float32 called int8, in ONNX": Kind("onnx_int8", copy_of("onnx"), "weights", "is float32"),
     "int8 called float32, in ONNX": Kind("onnx", copy_of("onnx_int8"), "weights", "is int8"),

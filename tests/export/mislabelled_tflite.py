@@ -196,3 +196,75 @@ def swap_classes(model, image):
 
 def use_cumprod(model, image):
     return model(image + 0 * tf.math.cumprod(image, axis=1))
+
+
+def code(model, name):
+    """The entry of one kind of operator in the list of operators."""
+    number = getattr(schema.BuiltinOperator, name)
+    (found,) = (
+        c for c in model.operatorCodes if number in (c.builtinCode, c.deprecatedBuiltinCode)
+    )
+    return found
+
+
+def with_code(name, **changes):
+    """Changes fields of an operator's entry."""
+
+    def change(model):
+        entry = code(model, name)
+        for field, value in changes.items():
+            setattr(entry, field, value)
+
+    return change
+
+
+def as_if_all_were_the_first_version(model):
+    """As litert-quantizer leaves it."""
+    for entry in model.operatorCodes:
+        entry.version = 1
+
+
+def use_gelu(model, image):
+    return model(tf.nn.gelu(image, approximate=False))
+
+
+def gelu_without_its_placeholder(exported, path):
+    """An operator newer than the older field: 127 must stand there."""
+    converted(use_gelu)(exported, path)
+    model = parse(path.read_bytes())
+    with_code("GELU", deprecatedBuiltinCode=0)(model)
+    path.write_bytes(metadata.with_labels(packing.pack(model), exported.contract))
+
+
+def stating(release):
+    """Says another least release."""
+
+    def change(model):
+        (entry,) = (e for e in model.metadata if e.name == b"min_runtime_version")
+        content = release.encode().ljust(16, b"\0")
+        model.buffers[entry.buffer].data = np.frombuffer(content, np.uint8)
+
+    return change
+
+
+def state_no_release(model):
+    model.buffers[
+        next(e.buffer for e in model.metadata if e.name == b"min_runtime_version")
+    ].data = None
+    model.metadata = [e for e in model.metadata if e.name != b"min_runtime_version"]
+
+
+def a_scale_a_channel_from_the_first_release_on(exported, path):
+    """What TensorFlow's converter says of its own file, which TFLite 2.9.1 gets wrong."""
+    quantised()(exported, path)
+    model = parse(path.read_bytes())
+    stating("1.14.0")(model)
+    path.write_bytes(metadata.with_labels(packing.pack(model), exported.contract))
+
+
+def constants_beyond_the_end(exported, path):
+    """Says that a kernel stands behind the FlatBuffer, where there is nothing."""
+    model = parse(exported.path("tflite_int8").read_bytes())
+    largest = max((b for b in model.buffers if b.data is not None), key=lambda b: len(b.data))
+    largest.offset, largest.size, largest.data = 2**20, len(largest.data), None
+    path.write_bytes(metadata.with_labels(packing.pack(model), exported.contract))

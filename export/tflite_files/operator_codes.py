@@ -1,0 +1,60 @@
+"""The list of operators that a TFLite file asks for: what the schema wants of each entry."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from export.tflite_files import releases, versions
+from export.tflite_files.carrying import LEAST_RUNTIME, attached, replace_attached
+from export.tflite_files.graph import code_of, operator_name
+
+if TYPE_CHECKING:
+    from ai_edge_litert.schema_py_generated import ModelT
+
+# The older of the two fields has no room for more; this stands there for all newer operators.
+NEWER = 127
+PADDED_BYTES = 16  # of the release, as TensorFlow's converter writes it
+
+
+def settle(model: "ModelT") -> None:
+    """Writes codes into both fields, versions, and the least release that runs them all.
+
+    Readers differ in which field they take: a file with one of them set is another file to some.
+    """
+    for code, version in zip(model.operatorCodes, versions.expected(model), strict=True):
+        code.builtinCode = code_of(code)
+        code.deprecatedBuiltinCode = min(code.builtinCode, NEWER)
+        code.version = version
+    least = releases.least(model).encode()
+    replace_attached(model, LEAST_RUNTIME, least.ljust(PADDED_BYTES, b"\0"))
+
+
+def stated_release(model: "ModelT") -> str:
+    """The least release that a file says it needs.
+
+    Raises:
+        ValueError: it says none.
+    """
+    return attached(model, LEAST_RUNTIME).rstrip(b"\0").decode()
+
+
+def wrong(model: "ModelT") -> Iterator[str]:
+    """What an entry, or the release, should be otherwise; each ends a sentence on the file."""
+    for code, version in zip(model.operatorCodes, versions.expected(model), strict=True):
+        yield from _wrong_entry(code, version)
+    try:
+        stated = stated_release(model)
+    except ValueError:
+        yield f"carries no {LEAST_RUNTIME}"
+        return
+    if stated != (least := releases.least(model)):
+        yield f"says that it runs from TFLite {stated} on, its operators do from {least}"
+
+
+def _wrong_entry(code: Any, version: int) -> Iterator[str]:
+    name, older = operator_name(code), min(code_of(code), NEWER)
+    if code.builtinCode != code_of(code):
+        yield f"has builtin_code {code.builtinCode} for {name}"
+    if code.deprecatedBuiltinCode != older:
+        yield f"has deprecated_builtin_code {code.deprecatedBuiltinCode} for {name}, not {older}"
+    if code.version != version:
+        yield f"has version {code.version} for {name}, not {version}"

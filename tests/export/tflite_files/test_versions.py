@@ -1,0 +1,161 @@
+"""Versions of operators, against those that TensorFlow's own converter writes."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from ai_edge_litert import schema_py_generated as schema
+from tensorflow.lite.python.convert import mlir_sparsify
+
+from export.formats import formats
+from export.model_files.keras_model import write_saved_model
+from export.quantizing import ranges, recipes
+from export.tflite_files import operator_codes
+from export.tflite_files.carrying import LEAST_RUNTIME, attached
+from export.tflite_files.graph import operator_name, parse
+from export.tflite_files.packing import pack
+from tests.export import float_models
+
+NAMES = [name for name in formats() if name.startswith("tflite")]
+
+
+def asked(content):
+    """The list of operators of a file, and the least release that it states."""
+    model = parse(content)
+    codes = {
+        operator_name(code): (code.deprecatedBuiltinCode, code.builtinCode, code.version)
+        for code in model.operatorCodes
+    }
+    return codes, attached(model, LEAST_RUNTIME).rstrip(b"\0").decode()
+
+
+def settled(content):
+    """The same after what a writer may get wrong is wrong, and `settle` has run."""
+    model = parse(content)
+    for code in model.operatorCodes:
+        code.builtinCode, code.deprecatedBuiltinCode, code.version = (
+            operator_codes.code_of(code),
+            0,
+            1,
+        )
+    model.metadata = []
+    operator_codes.settle(model)
+    return pack(model)
+
+
+def every_layer():
+    """A network of as many operators as one can have."""
+    layers, image = keras.layers, keras.Input((12, 12, 4), name="image")
+    x = layers.Rescaling(1 / 255)(image)
+    x = layers.Conv2D(8, 3, padding="same", activation="relu6")(x)
+    x = layers.Concatenate()([layers.Conv2D(8, 3, groups=2, padding="same")(x), x])
+    x = layers.DepthwiseConv2D(3, dilation_rate=2, padding="same")(x)
+    x = layers.Add()([x, layers.Conv2D(16, 1, activation="sigmoid")(x)])
+    x = layers.Multiply()([x, layers.LeakyReLU()(x)])
+    x = layers.Subtract()([x, layers.Activation("tanh")(x)])
+    x = layers.Maximum()([x, layers.ELU()(x)])
+    x = layers.ZeroPadding2D(1)(x)
+    x = layers.Conv2DTranspose(4, 3, strides=2)(x)
+    x = layers.UpSampling2D(2, interpolation="bilinear")(layers.UpSampling2D(2)(x))
+    x = layers.AveragePooling2D(2)(layers.MaxPooling2D(2)(x))
+    x = layers.Permute((2, 1, 3))(layers.Cropping2D(1)(x))
+    x = layers.LayerNormalization()(x)
+    x = layers.Activation("gelu")(layers.PReLU()(x))
+    x = layers.Reshape((-1, 4))(x)
+    x = layers.MultiHeadAttention(2, 2)(x, x)
+    x = layers.GlobalAveragePooling1D()(layers.Dense(6)(x))
+    x = layers.Dense(40, use_bias=False)(layers.Activation("exponential")(x))
+    return keras.Model(image, layers.Dense(3, activation="softmax")(x))
+
+
+def recurrent():
+    image = keras.Input((12, 12, 4), name="image")
+    x = keras.layers.Reshape((12, 48))(keras.layers.Rescaling(1 / 255)(image))
+    x = keras.layers.Bidirectional(keras.layers.GRU(32))(x)
+    return keras.Model(image, keras.layers.Dense(3, activation="softmax")(x))
+
+
+@pytest.fixture(scope="module")
+def converters(tmp_path_factory):
+    keras.utils.set_random_seed(0)
+    made = {}
+    for model in (every_layer(), recurrent()):
+        folder = tmp_path_factory.mktemp("model")
+        write_saved_model(model, folder, batch=1)
+        made[len(made)] = folder
+    return dict(zip((every_layer.__name__, recurrent.__name__), made.values(), strict=True))
+
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (4, 12, 12, 4)).astype(np.float32)
+DEFAULT = [tf.lite.Optimize.DEFAULT]
+ONE_SCALE = "_experimental_disable_per_channel_quantization_for_dense_layers"
+INT8 = {
+    "optimizations": DEFAULT,
+    "representative_dataset": lambda: ([image[None]] for image in IMAGES),
+}
+SETTINGS = {
+    "float32": {},
+    "float16": {
+        "optimizations": DEFAULT,
+        "target_spec": tf.lite.TargetSpec(supported_types=[tf.float16]),
+    },
+    "dynamic": {"optimizations": DEFAULT},
+    "dynamic, one scale a dense kernel": {"optimizations": DEFAULT, ONE_SCALE: True},
+    "int8": INT8,
+    "int8, uint8 ends": {
+        **INT8,
+        "inference_input_type": tf.uint8,
+        "inference_output_type": tf.uint8,
+    },
+}
+
+
+@pytest.mark.parametrize("network", ["every_layer", "recurrent"])
+@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
+def test_codes_versions_and_release_are_those_that_tensorflow_writes(converters, network, settings):
+    if network == "recurrent" and "representative_dataset" in settings:
+        pytest.skip("TensorFlow's converter does not calibrate loops")
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(converters[network]))
+    for name, value in settings.items():
+        setattr(converter, name, value)
+    written = converter.convert()
+    assert asked(settled(written)) == asked(written)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "tflite_int4"])
+def test_every_file_asks_for_what_tensorflow_asks_for_when_it_rewrites_it(exported, name):
+    content = exported.path(name).read_bytes()
+    assert asked(content)[0] == asked(mlir_sparsify(content))[0]
+
+
+def test_a_file_of_4_bits_asks_for_the_first_release_that_multiplies_by_them(exported):
+    """TensorFlow's converter gives up on 4 bits; these are its table's rows for them."""
+    codes, release = asked(exported.path("tflite_int4").read_bytes())
+    assert codes["CONV_2D"] == (3, 3, 7)
+    assert codes["FULLY_CONNECTED"] == (9, 9, 10)
+    assert codes["QUANTIZE"] == (114, 114, 1)
+    assert release == "2.11.0"
+
+
+def test_a_layer_kept_in_16_bits_asks_for_the_release_that_multiplies_by_them(tmp_path):
+    """TensorFlow's converter stores its bias anew; these are its table's rows as it is."""
+    _, prepared = float_models.prepared(
+        tmp_path, keras.layers.Conv2D(4, 3), keras.layers.Flatten(), keras.layers.Softmax()
+    )
+    observed = ranges.observe(prepared, float_models.images(4))
+    kept = tuple(float_models.names(prepared, "CONV_2D"))
+    recipe = recipes.Recipe(io="int8", kept=kept, kept_in="int16")
+    codes, release = asked(settled(recipes.quantize(prepared, observed, recipe)))
+    assert codes["QUANTIZE"] == (114, 114, 2)
+    assert codes["CONV_2D"] == (3, 3, 1)
+    assert release == "2.3.0"
+
+
+def test_a_custom_operator_keeps_its_name_and_an_unknown_one_version_1(exported):
+    model = parse(exported.path("tflite_float32").read_bytes())
+    code = schema.OperatorCodeT()
+    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.CUSTOM
+    code.customCode, code.version = "Mine", 7
+    model.operatorCodes.append(code)
+    operator_codes.settle(model)
+    assert (code.builtinCode, code.customCode, code.version) == (32, "Mine", 1)
