@@ -151,6 +151,9 @@ def _write(request: ExportRequest) -> Conversion:
         interface = module.inspect(request.format_name, request.path)
         if wrong := contradiction(interface, request.promised):
             raise ExportError(wrong)
+    except ExportError as error:  # it says by itself what is wrong
+        _discard(request.path)
+        return Conversion(request.format_name, str(error))
     except Exception as error:  # a converter may raise anything, and others wait for this process
         traceback.print_exc()
         return _failed(request, f"raised {type(error).__name__}: {_first_line(error)}")

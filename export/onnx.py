@@ -10,7 +10,8 @@ from pydantic import Field
 from export.facts import Facts
 from export.formats import ExportRequest, Format, FormatOptions, Holds, Predictor
 from export.interface import Interface
-from export.model_files.keras_model import input_spec, load_float32
+from export.model_files.keras_model import load_float32
+from export.onnx_files import from_keras, loops
 from pipeline.config import Gate
 
 if TYPE_CHECKING:
@@ -59,7 +60,16 @@ FORMATS = (
         targets=TARGETS,
     ),
 )
-QUANTISED_OPS = ["Conv", "Gemm", "MatMul", "MaxPool", "Relu", "Reshape", "Transpose"]
+QUANTISED_OPS = [
+    "Conv",
+    "ConvTranspose",
+    "Gemm",
+    "MatMul",
+    "MaxPool",
+    "Relu",
+    "Reshape",
+    "Transpose",
+]
 BATCH = 500
 
 
@@ -90,62 +100,23 @@ def read_contract(path: Path) -> str:
 
 def _write_float32(request: ExportRequest) -> None:
     import onnx
-    import tensorflow as tf
-    import tf2onnx
 
-    materials = request.materials
+    materials, options = request.materials, request.options
     model = load_float32(materials.model, is_trusted=materials.is_trusted)
-    function = tf.function(lambda image: {"probabilities": model(image, training=False)})
-    converted, _ = tf2onnx.convert.from_function(
-        function, input_signature=[input_spec(model, None)], opset=request.options["opset"]
-    )
-    _name_batch(converted)
-    converted = _with_constant_shapes(converted)
-    onnx.checker.check_model(converted, full_check=True)
-    converted.graph.doc_string = ""  # TensorFlow's count of functions: other bytes each time
+    converted = from_keras.converted(model, options["opset"], None, "nhwc")
     onnx.save(converted, request.path)
 
 
-def _name_batch(model: "onnx.ModelProto") -> None:
-    for value in (*model.graph.input, *model.graph.output):
-        value.type.tensor_type.shape.dim[0].dim_param = "N"
-
-
-def _with_constant_shapes(model: "onnx.ModelProto") -> "onnx.ModelProto":
-    """Gives each reshape that leaves only the batch free a constant shape.
-
-    tf2onnx turns Keras' Flatten into seven nodes that read the batch's size at run time.
-    """
-    import onnx
-
-    inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
-    sizes = {
-        value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim]
-        for value in inferred.graph.value_info
-    }
-    constants = {tensor.name for tensor in model.graph.initializer}
-    for node in model.graph.node:
-        _, *free_of_batch = sizes.get(node.output[0], [0, 0])
-        if node.op_type == "Reshape" and node.input[1] not in constants and all(free_of_batch):
-            shape = onnx.numpy_helper.from_array(_int64(-1, *free_of_batch), f"{node.name}/shape")
-            model.graph.initializer.append(shape)
-            node.input[1] = shape.name
-    return model
-
-
-def _int64(*values: int) -> "np.ndarray":
-    import numpy as np
-
-    return np.array(values, np.int64)
-
-
 def _drop_unused(model: "onnx.ModelProto") -> None:
-    """Drops nodes and constants that lead nowhere, and operator sets that no node is from."""
+    """Drops nodes and constants that lead nowhere, and operator sets that no node is from.
+
+    What the graphs inside of loops and branches take from outside leads somewhere.
+    """
     graph = model.graph
     used = {output.name for output in graph.output}
     for node in reversed(graph.node):
         if used.intersection(node.output):
-            used.update(node.input)
+            used.update(*(inside.input for inside in from_keras.nodes([node])))
     domains = {node.domain for node in graph.node}
     _keep(graph.node, lambda node: bool(used.intersection(node.output)))
     _keep(graph.initializer, lambda tensor: tensor.name in used)
@@ -175,7 +146,8 @@ def _write_int8(request: ExportRequest) -> None:
 
     percentile = request.materials.percentile
     prepared = request.materials.workspace / "prepared.onnx"
-    quant_pre_process(request.needs["onnx"], prepared, skip_symbolic_shape=True)
+    onnx.save(loops.with_inputs(onnx.load(request.needs["onnx"])), prepared)
+    quant_pre_process(prepared, prepared, skip_symbolic_shape=True)
     quantize_static(
         prepared,
         request.path,

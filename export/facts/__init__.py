@@ -9,8 +9,11 @@ from export.interface import Interface
 
 # Of the numbers in its kernels, the least share that must be stored as the format's name says.
 LEAST_NAMED_SHARE = 0.5
-# They give other answers each time, or only make sense while a model learns.
-_OF_TRAINING = re.compile(r"random|dropout|bernoulli|multinomial|gradient|momentum|adam", re.I)
+# They give other answers each time, or only make sense while a model learns. To stop or to prevent
+# a gradient gives the same numbers: normalisation layers do it.
+_OF_TRAINING = re.compile(
+    r"random|dropout|bernoulli|multinomial|(?<!stop)(?<!prevent)gradient|momentum|adam", re.I
+)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,162 @@
+"""Writes a Keras model as an ONNX graph by tf2onnx, which knows no Keras 3 of its own.
+
+tf2onnx takes captured tensors for inputs, leaves compiled functions as calls and unknown operators
+under TensorFlow's names. So it gets a graph that is frozen and has no calls, and what it leaves
+undone is named.
+"""
+
+import logging
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal
+
+from export.model_files.keras_model import input_spec
+from export.onnx_files import operators
+from export.onnx_files.known_shapes import with_known_shapes
+from pipeline.errors import ExportError
+
+if TYPE_CHECKING:
+    import keras
+    import onnx
+    import tensorflow as tf
+
+Layout = Literal["nhwc", "nchw"]
+MOST_BYTES = (1 << 31) - 1  # protobuf writes no more in one message
+
+
+def converted(
+    model: "keras.Model", opset: int, batch: int | None, layout: Layout
+) -> "onnx.ModelProto":
+    """Converts a model that takes images (batch, height, width, channels).
+
+    Args:
+        model: in float32.
+        opset: the version of ONNX' operators.
+        batch: how many images it takes at once; none takes any number, named `N`.
+        layout: `nchw` takes (batch, channels, height, width) instead.
+
+    Raises:
+        ExportError: ONNX or tf2onnx has no operator for one of its own; it is named with its layer.
+    """
+    import tf2onnx
+
+    if 4 * model.count_params() > MOST_BYTES:
+        raise ExportError(
+            f"the model has {model.count_params():,} weights, and an ONNX file holds at most "
+            "2 GiB; leave onnx and onnx_int8 out of export.formats"
+        )
+    with _complaints() as complaints:
+        graph, ends = _frozen(model, batch, layout)
+        result, _ = tf2onnx.convert.from_graph_def(
+            graph,
+            input_names=[ends["image"]],
+            output_names=[ends["probabilities"]],
+            tensors_to_rename={name: end for end, name in ends.items()},
+            opset=opset,
+            custom_op_handlers=operators.handlers(),
+        )
+    if batch is None:
+        _name_batch(result)
+    _refuse_undone(result, complaints)
+    result.graph.doc_string = ""  # TensorFlow's count of functions: other bytes each time
+    return result
+
+
+def _frozen(
+    model: "keras.Model", batch: int | None, layout: Layout
+) -> tuple["tf.compat.v1.GraphDef", dict[str, str]]:
+    """The model as one graph of constants without calls, and the names of its ends."""
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import (
+        convert_variables_to_constants_v2,
+    )
+
+    spec = input_spec(model, batch)
+    if layout == "nchw":
+        size, height, width, channels = spec.shape
+        spec = tf.TensorSpec((size, channels, height, width), spec.dtype, name=spec.name)
+
+    def answer(image: "tf.Tensor") -> "tf.Tensor":
+        if layout == "nchw":
+            image = tf.transpose(image, (0, 2, 3, 1))
+        return model(image, training=False)
+
+    with _without_inner_functions():
+        traced = tf.function(answer).get_concrete_function(spec)
+    frozen = convert_variables_to_constants_v2(
+        traced, lower_control_flow=False, aggressive_inlining=True
+    )
+    (taken,), (given,) = frozen.inputs, frozen.outputs
+    graph = with_known_shapes(frozen.graph.as_graph_def(), (taken.name, given.name))
+    return graph, {"image": taken.name, "probabilities": given.name}
+
+
+@contextmanager
+def _without_inner_functions() -> Iterator[None]:
+    """Traces what calls compiled functions as if they were none, such as Keras' grouped Conv2D."""
+    import tensorflow as tf
+
+    before = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(True)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(before)
+
+
+class _Complaints(logging.Handler):
+    """What tf2onnx could not convert: it goes on, and says so in its log alone."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.failed: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        if error and isinstance(record.args, tuple):
+            self.failed.append(f"{record.args[0]}: {' '.join(str(error).split())}")
+
+
+@contextmanager
+def _complaints() -> Iterator[list[str]]:
+    handler, logger = _Complaints(), logging.getLogger("tf2onnx")
+    logger.addHandler(handler)
+    try:
+        yield handler.failed
+    finally:
+        logger.removeHandler(handler)
+
+
+def _refuse_undone(model: "onnx.ModelProto", complaints: list[str]) -> None:
+    """Raises ExportError where tf2onnx left something of TensorFlow in the graph."""
+    import onnx
+
+    known = {schema.name for schema in onnx.defs.get_all_schemas() if not schema.domain}
+    unknown = [node for node in nodes(model.graph.node) if node.op_type not in known]
+    try:
+        onnx.checker.check_model(model, full_check=True)
+        if not unknown and not complaints:
+            return
+        broken = ""
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        broken = " ".join(str(error).split())
+    named = [f"{node.op_type} ({node.name})" for node in unknown]
+    what = next(iter([*complaints, *named]), broken)
+    raise ExportError(
+        f"tf2onnx has no ONNX operators for {what}; replace the layer that it is from by one of "
+        "other operators, or leave onnx and onnx_int8 out of export.formats"
+    )
+
+
+def nodes(graph: Iterable[Any]) -> Iterator[Any]:
+    """Nodes, and those of the graphs that they hold."""
+    for node in graph:
+        yield node
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                yield from nodes(attribute.g.node)
+
+
+def _name_batch(model: "onnx.ModelProto") -> None:
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = "N"
