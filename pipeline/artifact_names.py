@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pipeline import model_kinds
 from pipeline.artifacts.artifact import KEY
 from pipeline.config import PipelineConfig
 from pipeline.config_base import trained_file
@@ -43,6 +44,8 @@ def with_folders(config: PipelineConfig, artifacts: Path) -> PipelineConfig:
 
 def _model(path: Path, artifacts: Path, setting: str) -> Path:
     found = _folder(path, artifacts)
+    if (path.is_file() and path.suffix != ".keras") or (path / "saved_model.pb").is_file():
+        raise ConfigError(f"{setting}: {model_kinds.told(path)}")
     if not trained_file(found).is_file():
         raise ConfigError(
             f"{setting}: {path} is neither a train artifact nor a .keras file; "

@@ -5,16 +5,14 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, model_validator
 
+from pipeline import model_kinds
 from pipeline.config_base import OutsidePath, Section
 from pipeline.errors import ConfigError
 
 
 def _check_is_keras(path: Path) -> Path:
     if path.suffix != ".keras":
-        raise ValueError(
-            f"{path} is no .keras file; load it in Keras 3 and save it with "
-            "model.save('model.keras')"
-        )
+        raise ValueError(model_kinds.told(path))
     return path
 
 

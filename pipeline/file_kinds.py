@@ -4,13 +4,14 @@ import re
 from pathlib import Path
 
 HEAD_BYTES = 512
+HDF5 = "an HDF5 file"
 KINDS = {
     name: re.compile(head, re.DOTALL | re.IGNORECASE)
     for name, head in {
         "a web page": rb"\s*(<!--.*?-->\s*)?<(!doctype html|html|head)",
         "an XML message": rb"\s*<\?xml",
         "a pointer of Git LFS": rb"version https://git-lfs",
-        "an HDF5 file, as Keras 2 wrote (.h5)": rb"\x89HDF\r\n\x1a\n",
+        HDF5: rb"\x89HDF\r\n\x1a\n",
         "a pickle of Python objects": rb"\x80[\x02-\x05]",
         "a tar archive": rb".{257}ustar",
         "a zip archive": rb"PK\x03\x04",

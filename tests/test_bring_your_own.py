@@ -106,7 +106,7 @@ def test_a_second_call_has_nothing_to_do_and_one_without_trust_is_refused(export
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        (["train.model_file=m.h5"], r"m.h5 is no .keras file; load it in Keras 3 and save it"),
+        (["train.model_file=m.h5"], r"m.h5 is no .keras file; where the model was made"),
         (["train.model_file=saved_model"], r"saved_model is no .keras file"),
         (["train.trust_model_file=true"], r"trust_model_file and model_code need a model_file"),
         (["train.model_file=m.keras", "train.model_code=m.py"], r"model_code is run; if you trust"),

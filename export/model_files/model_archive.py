@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline import model_kinds
 from pipeline.errors import ConfigError
-from pipeline.file_kinds import kind_of
+from pipeline.file_kinds import HDF5, kind_of
 
-CONFIG, WEIGHTS = "config.json", "model.weights.h5"
-EXPECTED = frozenset({CONFIG, WEIGHTS, "metadata.json"})
+CONFIG, WEIGHTS, METADATA = "config.json", "model.weights.h5", "metadata.json"
+EXPECTED = frozenset({CONFIG, WEIGHTS, METADATA})
 ASSETS = "assets/"
 # Keras stores its members as they are: what unpacks to a multiple of the file is no model.
 MOST_EXPANSION = 100
@@ -44,6 +45,14 @@ class Archive:
     config: Mapping[str, Any]
     members: Mapping[str, bytes]
 
+    @property
+    def version(self) -> str:
+        """Of the Keras that wrote the file, as it says; empty if it does not."""
+        try:
+            return str(json.loads(self.members[METADATA])["keras_version"])
+        except (LookupError, TypeError, ValueError, RecursionError):
+            return ""
+
     def write(self, path: Path) -> None:
         with zipfile.ZipFile(path, "w") as target:
             target.writestr(CONFIG, json.dumps(self.config))
@@ -67,6 +76,8 @@ def open_archive(path: Path) -> Archive:
         raise ConfigError(f"{path}: cannot be read ({error.strerror or error})") from error
     except DAMAGE as error:
         kind = kind_of(path)
+        if kind == HDF5:
+            raise ConfigError(model_kinds.hdf5(path)) from error
         is_other = kind not in (None, "a zip archive")
         found = f"is {kind}" if is_other else f"is no whole zip file ({error})"
         raise _refusal(path, found) from error

@@ -7,9 +7,11 @@ that the file is trusted. Keras' own `safe_mode` is on besides.
 
 import importlib.util
 import json
+import re
 import shutil
 import sys
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,12 +20,17 @@ from typing import TYPE_CHECKING, Any
 
 from export.model_files import model_config
 from export.model_files.model_archive import Archive, open_archive
+from pipeline import model_kinds
 from pipeline.artifacts.digest import sha256
 from pipeline.errors import ConfigError
 
 if TYPE_CHECKING:
     import keras
 
+COLOURS = re.compile(r"\x1b\[\d*m")
+# Keras says it in the third line, after a first one that counts objects.
+LACKING = re.compile(r"Layer '[^']*' (expected \d+ variables?, but received \d+|was never built)")
+MOST_NAMED = 3
 MODEL, TRUSTED, CODE = "model.keras", "trusted.json", "model_code.py"
 
 
@@ -52,6 +59,8 @@ def load(path: Path, trust: Trust | None = None, *, remedy: str | None = None) -
         ConfigError: it is no `.keras` file, is damaged, or can run code and is not trusted.
     """
     archive = open_archive(path)
+    if archive.version.startswith(model_kinds.OLD):
+        raise ConfigError(model_kinds.by_keras_2(path, archive.version))
     try:
         archive = replace(archive, config=model_config.in_float32(archive.config))
     except RecursionError as error:
@@ -108,7 +117,18 @@ def _built(path: Path, archive: Archive, trust: Trust | None) -> "keras.Model":
                 checked, custom_objects=own, compile=False, safe_mode=trust is None
             )
     except Exception as error:  # a class may raise anything while it is made
-        raise ConfigError(f"{path}: Keras cannot load it. {gist(error)}") from error
+        raise ConfigError(f"{path}: {_cause(error, trust)}") from error
+
+
+def _cause(error: Exception, trust: Trust | None) -> str:
+    lacking = LACKING.search(str(error))
+    if not lacking:
+        return f"Keras cannot load it. {gist(error)}"
+    own = "; get_config() of its own classes must hold all that their layers are made from"
+    return (
+        f"its weights do not fit its layers ({lacking[0]}); save it again where it was made"
+        f"{own * bool(trust and trust.code)}"
+    )
 
 
 def _definer(trust: Trust | None) -> str:
@@ -116,9 +136,10 @@ def _definer(trust: Trust | None) -> str:
 
 
 def gist(error: Exception) -> str:
-    """The first sentence of Keras' words, which go on with the whole config."""
-    lines = str(error).strip().splitlines() or [""]
-    return f"{type(error).__name__}: {lines[0][:300]}"
+    """The first line of Keras' words that tells the cause; they go on with the whole config."""
+    lines = [line for line in COLOURS.sub("", str(error)).splitlines() if line.strip()]
+    told = [line for line in lines if not line.startswith("Exception encountered when calling")]
+    return f"{type(error).__name__}: {(told or lines or [''])[0].strip()[:300]}"
 
 
 def _imported(code: Path) -> dict[str, Any]:
@@ -156,6 +177,25 @@ def _compute_in_float32(path: Path, model: "keras.Model") -> None:
                 "code; expected float32"
             )
         layer.dtype_policy = "float32"
+
+
+def refuse_unbuilt(path: Path, layers: Sequence[str]) -> None:
+    """Refuses a model whose layers got their weights after it was loaded: random ones.
+
+    Args:
+        path: its file.
+        layers: the names of such layers.
+
+    Raises:
+        ConfigError: there are any.
+    """
+    if layers:
+        more = ", …" * (len(layers) > MOST_NAMED)
+        raise ConfigError(
+            f"{path}: holds no weights for {', '.join(layers[:MOST_NAMED])}{more}, for it was "
+            "saved before it was built; build it (a call on one image does), train it or load its "
+            "weights, and save it again"
+        )
 
 
 def publish(model: "keras.Model", folder: Path, trust: Trust | None) -> None:

@@ -1,6 +1,6 @@
 """Takes a trained model from a file: checks it, and makes it take and give what all models do."""
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -105,15 +105,25 @@ def wrapped(
     scaled = image
     if (low, high) != PIXELS:
         scaled = keras.layers.Rescaling((high - low) / 255, offset=low, name="pixel_range")(image)
+    loaded = {id(weight) for weight in model.weights}
     try:
         output = model(scaled)
     except Exception as error:  # a model's own code may raise anything
         raise ConfigError(
             f"{path}: cannot be called with images of shape {image_shape}. {model_file.gist(error)}"
         ) from error
+    model_file.refuse_unbuilt(path, list(_layers_with_others(model, loaded)))
     if section.gives == "logits":
         output = keras.layers.Softmax(name="probabilities")(output)
     return keras.Model(image, output, name="imported")
+
+
+def _layers_with_others(model: Any, loaded: Container[int]) -> Iterator[str]:
+    """Names of the layers that have weights of their own besides the loaded ones."""
+    for layer in model._flatten_layers():
+        own = (*layer._trainable_variables, *layer._non_trainable_variables)
+        if any(id(weight) not in loaded for weight in own):
+            yield layer.name
 
 
 def _check_output(path: Path, model: keras.Model, num_classes: int) -> None:

@@ -53,7 +53,10 @@ def read_trained(path: Path, setting: str) -> TrainedModel:
 
 def _load(file: Path, setting: str) -> Any:
     remedy = f"{setting} takes none such; save it again without them, or name another model"
-    return model_file.load(file, remedy=remedy)
+    model = model_file.load(file, remedy=remedy)
+    if not model.built:
+        model_file.refuse_unbuilt(file, [layer.name for layer in model.layers if not layer.built])
+    return model
 
 
 def _intact(folder: Path, setting: str) -> Artifact:

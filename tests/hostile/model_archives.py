@@ -131,7 +131,7 @@ KINDS = {
     "a pickle": HostileFile(pickled, "is a pickle of Python objects; expected a .keras", unpickles),
     "a tar archive that climbs out": HostileFile(tarred, "is a tar archive; expected", untars),
     "a legacy file": HostileFile(
-        legacy("mine.keras"), "is an HDF5 file, as Keras 2 wrote", loads_legacy
+        legacy("mine.keras"), "is an HDF5 file; rename it", loads_legacy
     ),
     "a link to a folder": HostileFile(linked_away, "is a folder; expected a .keras"),
     "a file that trusts itself": HostileFile(trusted_by_itself, "can run code, and the config"),

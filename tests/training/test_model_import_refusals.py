@@ -1,12 +1,16 @@
 """Models from files that are refused, with the reason and what to do."""
 
+import io
+import zipfile
+
+import h5py
 import keras
 import numpy as np
 import pytest
 
 from export.model_files import model_file
 from pipeline.errors import ConfigError
-from tests.training.brought_models import BY_ROWS, FORGETFUL, SHAPE, dense, images, sequential
+from tests.training.brought_models import BY_ROWS, FORGETFUL, NET, SHAPE, dense, images, sequential
 
 L = keras.layers
 
@@ -21,8 +25,21 @@ def test_a_class_whose_config_lacks_something_is_refused(bring, tmp_path):
     model(images().images.astype(np.float32))
     model.save(path)
     keras.saving.get_custom_objects().clear()
-    with pytest.raises(ConfigError, match=r"mine.keras: Keras cannot load it"):
+    with pytest.raises(ConfigError, match=r"do not fit its layers.*; get_config\(\) of"):
         bring(path, trust_model_file=True, model_code=code)
+
+
+class Lost(L.Layer):
+    def call(self, x):
+        return self.lost(x)
+
+
+def test_what_goes_wrong_in_a_layers_own_call_is_told():
+    with pytest.raises(AttributeError) as caught:
+        Lost()(np.ones((1, 3), np.float32))
+    assert str(caught.value).startswith("Exception encountered when calling Lost.call()")
+    said = "AttributeError: 'Lost' object has no attribute 'lost'"
+    assert model_file.gist(caught.value) == said
 
 
 def test_probabilities_get_no_second_softmax(bring):
@@ -50,6 +67,63 @@ def of_shape(*shape, **options):
 def channels_first():
     pool = L.MaxPooling2D(1, data_format="channels_first")
     return keras.Sequential([keras.Input(SHAPE), pool, L.Flatten(), L.Dense(3)])
+
+
+UNBUILT = "saving a model that has not yet been built"
+HALF_BUILT = (
+    NET
+    + """
+    def build(self, shape):
+        self.late = keras.Sequential([keras.layers.Conv2D(1, 1, name="late")])
+        self.first.build((None, 8, 6, 1))
+        self.last.build((None, self.filters))
+        self.built = True
+"""
+)
+HALF_BUILT = HALF_BUILT.replace("image / 255", "self.late(image / 255)")
+
+
+def test_a_model_that_was_saved_before_it_was_built_is_refused(bring):
+    layers = (L.Rescaling(1 / 255), L.Conv2D(4, 3, name="a"), L.Flatten(), L.Dense(3, name="b"))
+    said = "holds no weights for a, b, for it was saved before it was built; build it"
+    with pytest.warns(UserWarning, match=UNBUILT), pytest.raises(ConfigError, match=said):
+        bring(keras.Sequential(layers))
+
+
+def test_a_model_of_which_a_part_was_not_built_is_refused(bring, tmp_path):
+    (tmp_path / "net.py").write_text(HALF_BUILT)
+    space = {"__name__": "elsewhere"}
+    exec(HALF_BUILT, space)
+    model = space["Net"]()
+    model.build((None, *SHAPE))
+    model.save(tmp_path / "mine.keras")
+    keras.saving.get_custom_objects().clear()
+    with pytest.raises(ConfigError, match="holds no weights for late, for it was saved before"):
+        bring(tmp_path / "mine.keras", trust_model_file=True, model_code=tmp_path / "net.py")
+
+
+def test_a_model_without_any_weights_needs_none(bring):
+    rows = L.AveragePooling2D((2, 6))
+    model = keras.Sequential([L.Cropping2D(((1, 1), (0, 0))), rows, L.Flatten(), L.Softmax()])
+    with pytest.warns(UserWarning, match=UNBUILT):
+        _, result = bring(model)
+    assert result.metrics["val_accuracy"] == 1
+
+
+def test_a_file_that_lacks_the_weights_of_a_layer_is_refused_by_its_name(bring, tmp_path):
+    sequential(L.Dense(3, name="head")).save(tmp_path / "mine.keras")
+    with zipfile.ZipFile(tmp_path / "mine.keras") as file:
+        members = {name: file.read(name) for name in file.namelist()}
+    weights = io.BytesIO(members["model.weights.h5"])
+    with h5py.File(weights, "r+") as file:
+        del file["layers/dense"]
+    with zipfile.ZipFile(tmp_path / "mine.keras", "w") as file:
+        for name, content in {**members, "model.weights.h5": weights.getvalue()}.items():
+            file.writestr(name, content)
+    with pytest.raises(
+        ConfigError, match=r"Layer 'head' expected 2 variables, but received 0\); save"
+    ):
+        bring(tmp_path / "mine.keras")
 
 
 MISFITS = {
