@@ -4,6 +4,7 @@ With `train.model_file` it takes that model as it is instead, with `train.member
 several networks.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -37,10 +38,16 @@ from pipeline.training.nearest_mean import publish_means
 from pipeline.training.precision import Execution, decide_execution
 from pipeline.training.resuming import Resume, describe
 from pipeline.training.strategy import Devices, choose_devices
+from pipeline.yaml_reading import parse_yaml
 
 
 def run(context: StageContext) -> StageResult:
     """Publishes `model.keras` (float32), its classes, `history.csv` and TensorBoard logs."""
+    result = _trained(context)
+    return replace(result, metrics={**result.metrics, **_searched(context)})
+
+
+def _trained(context: StageContext) -> StageResult:
     write_classes(context.output, description.read(context.inputs["ingest"]).classes)
     if context.config.train.model_file:
         return import_model(context)
@@ -49,6 +56,16 @@ def run(context: StageContext) -> StageResult:
     if job := job_of(context.config.train):
         return train_in_child(_train, context, job)
     return _train(context)
+
+
+def _searched(context: StageContext) -> Mapping[str, str]:
+    """For the report: that a search found nothing."""
+    if "tune" not in context.inputs:
+        return {}
+    best = context.inputs["tune"] / "best.yaml"
+    if parse_yaml(best.read_text(encoding="utf-8"), str(best)):
+        return {}
+    return {"search": "no trial was better than chance; the config kept its own values"}
 
 
 def _train(context: StageContext) -> StageResult:

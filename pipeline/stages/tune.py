@@ -1,4 +1,7 @@
-"""tune: tries settings on a part of the training split; validation says which is best."""
+"""tune: tries settings on a part of the training split; validation says which is best.
+
+Where none is better than chance, the config keeps its own values.
+"""
 
 import csv
 import json
@@ -12,6 +15,7 @@ from pipeline.data import description
 from pipeline.stages import StageContext, StageResult
 from pipeline.training.determinism import deterministic
 from pipeline.training.precision import decide_execution
+from pipeline.tuning.chance import Chance, chance
 from pipeline.tuning.crew import Crew, threads_of_each
 from pipeline.tuning.finished import TrialValues
 from pipeline.tuning.naming import search_name
@@ -23,6 +27,7 @@ from pipeline.tuning.trials import PROJECT, Ended, Trial, TrialSearch
 from pipeline.tuning.trying import open_material
 
 START_SECONDS = 120.0
+KEPT = "the config keeps its own values"
 
 
 def run(context: StageContext) -> StageResult:
@@ -33,16 +38,49 @@ def run(context: StageContext) -> StageResult:
     with context.progress.task("tuning", section.max_trials) as task:
 
         def ended(trial: Trial, best: Trial | None) -> None:
-            context.progress.line(_line(trial, section.objective))
-            task.advance(1, f"best {best.score:.4f}" if best and best.score else "")
+            context.progress.line(_line(trial, section))
+            task.advance(1, f"best {_shown(best.score, section)}" if best else "")
 
         search = _searched(context, folder, ended)
     trials, best = search.trials(), search.best()
-    assert best is not None
-    _write(context, trials, best)
+    counts = description.read(context.inputs["ingest"]).counts["validation"]
+    guessing = chance(context.config, trials, counts)
+    winner = best if best and guessing.is_beaten_by(_score(best)) else None
+    said = _found(winner) if winner else _not_found(trials, best, guessing, section)
+    _write(context, trials, winner, guessing)
     shutil.copytree(folder / PROJECT, context.output / PROJECT)
-    return StageResult(
-        f"{len(trials)} trials; best: {_words(best)}", {section.objective: best.score or 0.0}
+    scores = {section.objective: _score(best), "chance": guessing.level} if best else {}
+    return StageResult(f"{len(trials)} trials{said}", {**scores, "beats_chance": int(bool(winner))})
+
+
+def _score(trial: Trial) -> float:
+    assert trial.score is not None
+    return trial.score
+
+
+def _found(best: Trial) -> str:
+    return f"; best: {_words(best)}"
+
+
+def _not_found(
+    trials: Sequence[Trial], best: Trial | None, guessing: Chance, section: TuneSection
+) -> str:
+    """Why no trial counts, and what to do; the search itself went well."""
+    if best is None:
+        return (
+            f", all failed (the last: {trials[-1].why}); {KEPT}. Narrow tune.space, such as its "
+            "rates"
+        )
+    said = f", none better than chance: at best {_result(best, section)}"
+    if not guessing.can_be_beaten:
+        return (
+            f"{said}, and with so few validation images luck may reach any; {KEPT}. Hold out more: "
+            "data.validation_fraction"
+        )
+    return (
+        f"{said}; guessing has {_shown(guessing.level, section)}, and only "
+        f"{_shown(guessing.bound, section)} is more than luck; {KEPT}. Give trials more "
+        "(tune.epochs, tune.data_fraction) or another tune.space"
     )
 
 
@@ -101,18 +139,32 @@ def _number(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def _line(trial: Trial, objective: str) -> str:
-    name = objective.replace("val_", "validation ")
-    result = f"{name} {trial.score:.4f}" if trial.score is not None else f"failed ({trial.why})"
-    return f"trial {trial.number}: {result} with {_words(trial)}"
+def _line(trial: Trial, section: TuneSection) -> str:
+    return f"trial {trial.number}: {_result(trial, section)} with {_words(trial)}"
 
 
-def _write(context: StageContext, trials: Sequence[Trial], best: Trial) -> None:
+def _result(trial: Trial, section: TuneSection) -> str:
+    if trial.score is None:
+        return f"failed ({trial.why})"
+    name = section.objective.replace("val_", "validation ")
+    return f"{name} {_shown(trial.score, section)}"
+
+
+def _shown(score: float | None, section: TuneSection) -> str:
+    return f"{score:.2%}" if section.objective == "val_accuracy" else f"{score:.4f}"
+
+
+def _write(
+    context: StageContext, trials: Sequence[Trial], best: Trial | None, guessing: Chance
+) -> None:
+    """What was tried and, of the best, the values that later stages take up."""
     output, objective = context.output, context.config.tune.objective
-    lines = (f"{key}: {json.dumps(value)}\n" for key, value in best.values.items())
-    (output / "best.yaml").write_text("".join(lines), encoding="utf-8")
+    found = best.values if best else {}
+    lines = [f"{key}: {json.dumps(value)}\n" for key, value in found.items()]
+    nothing = [f"# No trial was better than chance: {KEPT}.\n"]
+    (output / "best.yaml").write_text("".join(lines or nothing), encoding="utf-8")
     _write_csv(output / "trials.csv", trials, objective)
-    plot_trials(trials, objective, output / "trials.png")
+    plot_trials(trials, objective, guessing, output / "trials.png")
 
 
 def _write_csv(path: Path, trials: Sequence[Trial], objective: str) -> None:

@@ -5,13 +5,14 @@ from itertools import accumulate
 from pathlib import Path
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from pipeline.tuning.chance import Chance
 from pipeline.tuning.trials import Trial
 
 
-def plot_trials(trials: Sequence[Trial], objective: str, path: Path) -> None:
-    """Writes a PNG; failed trials are left out."""
+def plot_trials(trials: Sequence[Trial], objective: str, guessing: Chance, path: Path) -> None:
+    """Writes a PNG, with what guessing reaches; failed trials are left out."""
     scored = [(trial.number, trial.score) for trial in trials if trial.score is not None]
     numbers, scores = [n for n, _ in scored], [s for _, s in scored]
     better = max if objective == "val_accuracy" else min
@@ -21,6 +22,12 @@ def plot_trials(trials: Sequence[Trial], objective: str, path: Path) -> None:
         numbers, list(accumulate(scores, better)), where="post", color="#8aa4c8", label="best"
     )
     axes.plot(numbers, scores, "o", color="#1f4e96", label="trial")
+    if scores:
+        axes.axhline(guessing.level, color="#b05a3c", linestyle="--", label="guessing")
+    if not any(map(guessing.is_beaten_by, scores)):
+        axes.set_title("no trial is better than chance", loc="left", fontsize="medium")
+    if guessing.is_accuracy:
+        axes.yaxis.set_major_formatter(PercentFormatter(1))
     axes.set_xlabel("trial")
     axes.set_ylabel(objective.replace("val_", "validation "))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

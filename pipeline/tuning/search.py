@@ -35,7 +35,8 @@ class Search(TrialSearch):
         """Searches; gives every trial, in the order of their beginnings.
 
         Raises:
-            StageError: none succeeded, or three in a row failed by another error than a divergence.
+            StageError: none succeeded and not all diverged, or three in a row failed by another
+                error than a divergence.
         """
         with self._failures_in_words():
             self.search()
@@ -49,8 +50,8 @@ class Search(TrialSearch):
             )
         except HOPELESS as error:
             raise keras_tuner.errors.FatalError(str(error)) from error
-        except StageError:  # a training that diverged says nothing of the next one
-            self.oracle.max_consecutive_failed_trials += 1
+        except StageError:
+            self._count_divergence()
             raise
         return {self._section.objective: score}
 

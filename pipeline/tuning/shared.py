@@ -58,7 +58,8 @@ class SharedSearch(TrialSearch):
         """Waits for the workers; gives every trial, in the order of their beginnings.
 
         Raises:
-            StageError: none succeeded, or three in a row failed by another error than a divergence.
+            StageError: none succeeded and not all diverged, or three in a row failed by another
+                error than a divergence.
         """
         with self._failures_in_words():
             while not self._is_over and not self._failure:
@@ -150,8 +151,8 @@ class SharedSearch(TrialSearch):
             self._finished.keep(tried.values, tried.epochs, result)
         if answer.score is not None:
             self.oracle.update_trial(trial.trial_id, {self._section.objective: answer.score})
-        if answer.failure:  # a training that diverged says nothing of the next one
-            self.oracle.max_consecutive_failed_trials += 1
+        if answer.failure:
+            self._count_divergence()
         trial.status = "INVALID" if answer.score is None else "COMPLETED"
         trial.message = answer.failure or answer.trouble or None
         if trial.trial_id in self.oracle._retry_queue:

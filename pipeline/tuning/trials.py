@@ -68,6 +68,12 @@ class TrialSearch(BaseTuner):
                 overwrite=True,
             )
         self.oracle.verbose = 0
+        self._diverged = 0
+
+    def _count_divergence(self) -> None:
+        """A training that diverged says nothing of the next one, unlike one that cannot run."""
+        self.oracle.max_consecutive_failed_trials += 1
+        self._diverged += 1
 
     @contextlib.contextmanager
     def _failures_in_words(self) -> Iterator[None]:
@@ -82,17 +88,15 @@ class TrialSearch(BaseTuner):
             ) from error
 
     def _concluded(self) -> list[Trial]:
-        """Every trial, of which one succeeded at least.
+        """Every trial, of which one succeeded at least, or all diverged.
 
         Raises:
-            StageError: none did.
+            StageError: none did, and not all by a divergence.
         """
-        if self.best() is None:
-            raise StageError(
-                f"tune: no trial succeeded (the last: {self.trials()[-1].why}); narrow tune.space, "
-                "such as its rates"
-            )
-        return self.trials()
+        trials = self.trials()
+        if self.best() is None and self._diverged < len(trials):
+            raise StageError(f"tune: no trial succeeded (the last: {trials[-1].why})")
+        return trials
 
     def trials(self) -> list[Trial]:
         """Those that ended, in the order of their beginnings."""

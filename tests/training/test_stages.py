@@ -12,12 +12,14 @@ from tensorboard.backend.event_processing.event_file_loader import EventFileLoad
 
 from pipeline.cluster import Cluster
 from pipeline.config_loading import load_config, with_values
-from pipeline.errors import DivergedError
+from pipeline.errors import DivergedError, StageError
 from pipeline.plugins import ROOT
 from pipeline.stages import StageContext, build, ingest, train, tune
 from pipeline.training.callbacks import COLUMNS
 from pipeline.training.divergence import BEFORE
 from pipeline.training.strategy import Devices
+from pipeline.tuning.chance import Chance
+from pipeline.tuning.trying import Material
 from pipeline.yaml_reading import parse_yaml
 
 SMALL = (
@@ -203,7 +205,8 @@ def test_of_a_job_that_diverges_the_first_worker_alone_keeps_weights(
         assert not list(tmp_path.iterdir())
 
 
-def test_tune_publishes_what_the_config_can_take_up(run_stage, tmp_path):
+def test_tune_publishes_what_the_config_can_take_up(run_stage, tmp_path, monkeypatch):
+    monkeypatch.setattr(tune, "chance", lambda *a: Chance(0.0, 0.0, is_accuracy=True))
     progress = SilentProgress()
     options = {"progress": progress, "scratch": tmp_path}
     folder, result = run_stage(tune, "train.deterministic=true", **options)
@@ -235,6 +238,50 @@ def test_tune_publishes_what_the_config_can_take_up(run_stage, tmp_path):
     again, _ = run_stage(tune, "train.deterministic=true", scratch=tmp_path)
     for name in ("trials.csv", "best.yaml"):
         assert (again / name).read_bytes() == (folder / name).read_bytes()
+
+
+WHY = "the loss became nan at step 1"
+SCORES = {
+    "none is better": ([0.1, 0.2], ", none better than chance: at best validation accuracy 20.00%"),
+    "one is better": ([0.1, 1.0], "; best: train.learning_rate "),
+    "all diverged": ([None, None], ", all failed (the last: the loss became nan at step 1); the"),
+    "one diverged, none is better": ([None, 0.2], ", none better than chance: at best validation "),
+}
+
+
+@pytest.mark.parametrize("what", SCORES)
+def test_a_search_changes_the_config_only_where_a_trial_is_better_than_chance(
+    run_stage, monkeypatch, what
+):
+    scores, said = SCORES[what]
+    turns = iter(scores)
+
+    def score(material, values, epochs, execution):
+        if (found := next(turns)) is None:
+            raise StageError("train: the loss became nan at step 1; lower it")
+        return found
+
+    monkeypatch.setattr(Material, "score", score)
+    progress = SilentProgress()
+    folder, result = run_stage(tune, progress=progress)
+    is_better = what == "one is better"
+    assert result.summary.startswith(f"2 trials{said}")
+    assert ("the config keeps its own values" in result.summary) == (not is_better)
+    assert result.metrics["beats_chance"] == is_better
+    assert result.metrics.get("val_accuracy") == max(filter(None, scores), default=None)
+    text = (folder / "best.yaml").read_text()
+    assert (parse_yaml(text, "best.yaml") is None) == (not is_better)
+    with (folder / "trials.csv").open() as file:
+        rows = [row["val_accuracy"] for row in csv.DictReader(file)]
+    assert rows == ["" if each is None else f"{each:.6g}" for each in scores]
+    assert (folder / "trials.png").read_bytes().startswith(b"\x89PNG")
+    shown = [line.partition(" with ")[0] for line in progress.lines[1:]]
+    assert shown == [
+        f"trial {number}: " + (f"validation accuracy {each:.2%}" if each else f"failed ({WHY})")
+        for number, each in enumerate(scores, 1)
+    ]
+    _, trained = run_stage(train)
+    assert ("search" in trained.metrics) == (not is_better)
 
 
 def killed_in_its_second_trial(scratch):

@@ -134,15 +134,28 @@ def test_trials_that_diverge_do_not_end_the_search(tmp_path):
     ]
 
 
-def test_a_search_whose_trials_all_diverge_says_why(tmp_path):
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_search_whose_trials_all_diverge_ends_without_a_best(tmp_path, algorithm):
     def diverge(values, epochs):
         raise StageError("train: the loss became nan at step 1 of epoch 1; lower it")
 
-    message = (
-        r"^tune: no trial succeeded \(the last: the loss became nan at step 1 of epoch 1\); na"
-    )
+    done = search(tmp_path, algorithm, score=diverge, max_trials=5)
+    trials = done.run()
+    assert done.best() is None
+    assert [(t.score, t.why) for t in trials] == [
+        (None, "the loss became nan at step 1 of epoch 1")
+    ] * 5
+
+
+def test_where_some_diverge_and_the_others_cannot_run_the_search_has_failed(tmp_path):
+    turns = iter([StageError("train: the loss became nan; lower it"), RuntimeError("no device")])
+
+    def fail(values, epochs):
+        raise next(turns)
+
+    message = r"^tune: no trial succeeded \(the last: RuntimeError: no device\)$"
     with pytest.raises(StageError, match=message):
-        search(tmp_path, score=diverge, max_trials=5).run()
+        search(tmp_path, score=fail, max_trials=2).run()
 
 
 def test_three_other_failures_in_a_row_end_the_search_and_say_why(tmp_path):

@@ -85,7 +85,6 @@ def test_the_trials_and_their_scores_are_those_of_a_search_without_workers(
         (ConfigError("model.filters is 0"), ConfigError, r"^model\.filters is 0$"),
         (OSError("no such file"), StageError, r"^no such file$"),
         (RuntimeError("no device"), StageError, r"three trials in a row .*: RuntimeError: no dev"),
-        (StageError("train: the loss became nan; x"), StageError, r"no trial succeeded .*nan\)"),
     ],
 )
 def test_what_fails_at_a_worker_fails_as_without_workers(
@@ -98,6 +97,18 @@ def test_what_fails_at_a_worker_fails_as_without_workers(
     work(address, tmp_path / "worker", monkeypatch, score=fail)
     with pytest.raises(kind, match=message):
         search.run(Nobody())
+
+
+def test_divergences_at_workers_end_a_search_as_they_do_without_workers(
+    chief, tmp_path, monkeypatch
+):
+    def diverge(values, epochs, execution):
+        raise StageError("train: the loss became nan; x")
+
+    search, address = chief
+    work(address, tmp_path / "worker", monkeypatch, score=diverge)
+    assert {trial.why for trial in search.run(Nobody())} == {"the loss became nan"}
+    assert search.best() is None
 
 
 def test_a_worker_of_another_search_is_refused_in_one_line(chief, tmp_path, monkeypatch):
