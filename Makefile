@@ -1,33 +1,38 @@
-# make run: sets up and runs the pipeline.  make test: sets up and runs the tests.
-# make faults: kills, full disks, rivals and hostile files by the thousand, and each other test
-# that takes minutes; half an hour.
+# `make help` says what there is; `make` alone is `make run`.
 PYTHON ?= python3
-BIN := .venv/bin
+VENV := .venv/bin/python
+INSTALL := $(VENV) -m pip install --disable-pip-version-check
 
-.PHONY: run test faults lint
+.PHONY: run test faults lint help
 
-run: .venv/installed
-	$(BIN)/python run_pipeline.py
+run: .venv/installed  ## set up .venv, and run the pipeline on MNIST
+	$(VENV) run_pipeline.py
 
-test: .venv/installed-dev
-	$(BIN)/python -m pytest -n 2
+test: .venv/installed-dev  ## run the test suite: some 12 minutes on two cores
+	$(VENV) -m pytest -n 2
 
-faults: .venv/installed-dev
-	$(BIN)/python -m pytest --ignore tests/faults -n 2 -m long -v
-	$(BIN)/python -m pytest tests/faults -n 2 -m "" -v
+faults: .venv/installed-dev  ## kills, full disks, rivals, hostile files, each slow test: half an hour
+	$(VENV) -m pytest --ignore tests/faults -n 2 -m long -v
+	$(VENV) -m pytest tests/faults -n 2 -m "" -v
 
-lint: .venv/installed-dev
-	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
-	$(BIN)/mypy
+lint: .venv/installed-dev  ## formatting, lint and types
+	$(VENV) -m ruff format --check .
+	$(VENV) -m ruff check .
+	$(VENV) -m mypy
+
+help:  ## say what there is
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s%s\n", $$1, $$2}' Makefile
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
 
 .venv/installed: requirements.txt | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@echo "Installing what requirements.txt names into .venv: some 100 packages, 2.9 GB on disk."
+	@echo "That takes minutes, and only this once."
+	$(INSTALL) -r requirements.txt
 	touch $@
 
 .venv/installed-dev: requirements-dev.txt .venv/installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@echo "Installing what the tests need into .venv."
+	$(INSTALL) -r requirements-dev.txt
 	touch $@

@@ -162,7 +162,7 @@ def _write_json(path: Path, values: object) -> None:
 def _words(summary: Summary) -> str:
     low, high = summary.interval
     words = (
-        f"accuracy {summary.accuracy:.2%} (95 % interval {100 * low:.2f} to {100 * high:.2f}) "
+        f"accuracy {summary.accuracy:.2%} (95% interval {low:.2%} to {high:.2%}) "
         f"on {summary.test_images:,} test images"
     )
     if averaged := summary.test_time:

@@ -127,7 +127,7 @@ def test_figures_are_counted_over_the_whole_split(evaluated):
     assert figures["accuracy"] == result.metrics["accuracy"] == right / 30
     assert sum(map(sum, figures["confusion_matrix"])) == 30
     assert re.match(
-        rf"accuracy {right / 30:.2%} \(95 % interval [\d.]+ to [\d.]+\) on 30", result.summary
+        rf"accuracy {right / 30:.2%} \(95% interval [\d.]+% to [\d.]+%\) on 30", result.summary
     )
     assert result.summary.endswith(") on 30 test images")
 
