@@ -53,7 +53,7 @@ def measure(name: str, command: list[str], count: int) -> None:
 def family(process: int) -> list[int]:
     """The process and all that it started, directly or not."""
     try:
-        text = Path(f"/proc/{process}/task/{process}/children").read_text()
+        text = Path(f"/proc/{process}/task/{process}/children").read_text(encoding="utf-8")
     except OSError:
         return []
     return [process, *(each for child in text.split() for each in family(int(child)))]
@@ -61,7 +61,7 @@ def family(process: int) -> list[int]:
 
 def proportional_bytes(process: int) -> int:
     try:
-        lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+        lines = Path(f"/proc/{process}/smaps_rollup").read_text(encoding="utf-8").splitlines()
     except OSError:
         return 0
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), 0)

@@ -84,7 +84,7 @@ def _run(folder: Path, stage: str, workers: int, trials: int) -> tuple[float, li
 
 def _stolen_seconds() -> float:
     """Processor time that the host gave to others, of /proc/stat."""
-    return int(Path("/proc/stat").read_text().split()[8]) / os.sysconf("SC_CLK_TCK")
+    return int(Path("/proc/stat").read_text(encoding="utf-8").split()[8]) / os.sysconf("SC_CLK_TCK")
 
 
 def _show(what: str, speeds: dict[int, list[float]]) -> None:

@@ -9,7 +9,6 @@ import importlib
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
+
+from pipeline.processes import death, is_there, kill_group, own_group
 
 ROOT = Path(__file__).resolve().parent.parent
 POLL_SECONDS = 0.25
@@ -67,7 +68,7 @@ def call(
         try:
             stdout, stderr, failure = _converse(process, timeout_seconds, is_cancelled)
         finally:
-            _kill(process)
+            kill_group(process)
     if not failure and process.returncode:
         failure = _cause(process.returncode, stderr)
     values = [json.loads(line) for line in stdout.splitlines(keepends=True) if line.endswith("\n")]
@@ -81,7 +82,7 @@ def _as_file(argument: Any) -> Iterator[IO[str]]:
     Raises:
         OSError: the folder for temporary files does not take it; names that folder.
     """
-    with tempfile.TemporaryFile("w+") as given:
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as given:
         try:
             json.dump(argument, given)
             given.seek(0)
@@ -102,7 +103,7 @@ def _start(function: str, given: IO[str]) -> subprocess.Popen[str]:
         errors="replace",
         cwd=ROOT,
         env={**os.environ, **ENVIRONMENT},
-        start_new_session=True,
+        **own_group(),
     )
 
 
@@ -122,21 +123,15 @@ def _converse(
         elif time.monotonic() > deadline:
             failure = f"took longer than {timeout_seconds:g} s"
         if failure:
-            _kill(process)
-
-
-def _kill(process: subprocess.Popen[str]) -> None:
-    """Kills the child's whole process group; what the child started may outlive the child."""
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
+            kill_group(process)
 
 
 def _cause(returncode: int, stderr: str) -> str:
     lines = [line for line in stderr.splitlines() if not LOG_LINE.match(line)]
     last = lines[-1].strip() if lines else ""
-    if returncode > 0:
+    killed = death(returncode)
+    if not killed:
         return last or f"ended with exit code {returncode}"
-    killed = f"was killed by {signal.Signals(-returncode).name}"
     return f"{killed}: {last}" if last else killed
 
 
@@ -159,7 +154,7 @@ def end_with_parent(parent: int) -> None:
 
 
 def _watch(parent: int) -> None:
-    while os.getppid() == parent:
+    while is_there(parent):
         time.sleep(ORPHAN_POLL_SECONDS)
     os._exit(1)
 

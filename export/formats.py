@@ -183,7 +183,7 @@ class Predictor(Protocol):
 def _exporters() -> tuple[Any, ...]:
     """The modules in this folder that assign FORMATS; none of them imports a heavy library."""
     files = sorted(Path(__file__).parent.glob("*.py"))
-    names = [f.stem for f in files if re.search(r"^FORMATS\b", f.read_text(), re.MULTILINE)]
+    names = [f.stem for f in files if re.search(r"^FORMATS\b", f.read_text("utf-8"), re.MULTILINE)]
     return tuple(importlib.import_module(f"export.{name}") for name in names)
 
 

@@ -7,7 +7,7 @@ looked into before its runtime is, and the runtime runs in a child process.
 import json
 import math
 import os
-import resource
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -205,7 +205,14 @@ def answer(argument: Mapping[str, str]) -> Iterator[dict[str, str]]:
 
 
 def _limit_memory() -> None:
-    """Allows so much and no more, or less where less was allowed before."""
+    """Allows so much and no more, or less where less was allowed before; on Linux alone.
+
+    Windows has no such limit, and a Mac refuses it.
+    """
+    if sys.platform != "linux":
+        return
+    import resource
+
     given = resource.getrlimit(resource.RLIMIT_AS)
     most = min([MOST_MEMORY_BYTES, *(size for size in given if size != resource.RLIM_INFINITY)])
     resource.setrlimit(resource.RLIMIT_AS, (most, most))

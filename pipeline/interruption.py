@@ -1,8 +1,10 @@
 """Ctrl-C and SIGTERM end a run, also where Python drops the exception that they raise."""
 
+import _thread
 import signal
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -33,13 +35,13 @@ def interruptible() -> Iterator[None]:
     its end.
     """
     asked: list[Interrupted] = []
+    endings: list[Callable[[], object]] = []
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         asked.append(Interrupted(number))
         for each in ASKING:
             signal.signal(each, _pass_over)  # with SIG_IGN Python warns of one that came together
-        signal.signal(signal.SIGALRM, again)
-        signal.setitimer(signal.ITIMER_REAL, AGAIN_SECONDS, AGAIN_SECONDS)
+        endings.append(_repeat(again))
         raise asked[0]
 
     def again(number: int, frame: FrameType | None) -> None:
@@ -54,11 +56,34 @@ def interruptible() -> Iterator[None]:
             raise asked[0] from error
         raise
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        for end in endings:
+            end()
         sys.unraisablehook = hook
         if not asked:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def _repeat(handler: Callable[[int, FrameType | None], None]) -> Callable[[], object]:
+    """Has the main thread call a handler again and again; gives what ends that."""
+    if hasattr(signal, "setitimer"):
+        signal.signal(signal.SIGALRM, handler)
+        signal.setitimer(signal.ITIMER_REAL, AGAIN_SECONDS, AGAIN_SECONDS)
+        return lambda: signal.setitimer(signal.ITIMER_REAL, 0)
+    # Windows has no alarm: a thread does as if Ctrl-C came again, which ends what waits there.
+    signal.signal(signal.SIGINT, handler)
+    is_over = threading.Event()
+
+    def ring() -> None:
+        while not is_over.wait(AGAIN_SECONDS):
+            _thread.interrupt_main(signal.SIGINT)
+
+    def end() -> None:
+        is_over.set()
+        signal.signal(signal.SIGINT, _pass_over)
+
+    threading.Thread(target=ring, daemon=True).start()
+    return end
 
 
 def _pass_over(number: int, frame: FrameType | None) -> None:

@@ -1,11 +1,11 @@
 """What a library says where memory or a disk is full, in one line with a remedy."""
 
 import re
-import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pipeline.errors import StageError
+from pipeline.processes import address_space_bytes
 
 # TensorFlow and HDF5 tell what the system said in words alone.
 DISK = re.compile(
@@ -31,8 +31,8 @@ def refuse_small_limit(stage: str) -> None:
     Raises:
         StageError: it does.
     """
-    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-    if limit != resource.RLIM_INFINITY and limit < LEAST_ADDRESS_BYTES:
+    limit = address_space_bytes()
+    if limit is not None and limit < LEAST_ADDRESS_BYTES:
         raise StageError(
             f"{stage}: too little memory: `ulimit -v` leaves this process "
             f"{limit / 2**30:.1f} GiB, expected at least {LEAST_ADDRESS_BYTES >> 30}; raise it "

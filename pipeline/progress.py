@@ -104,7 +104,7 @@ def quiet_libraries() -> Iterator[None]:
     """Keeps native libraries' start-up lines off the terminal."""
     saved = os.dup(2)
     try:
-        with Path(os.devnull).open("w") as nothing:
+        with Path(os.devnull).open("w", encoding="utf-8") as nothing:
             os.dup2(nothing.fileno(), 2)
         yield
     finally:

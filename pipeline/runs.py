@@ -103,7 +103,8 @@ def publish_run(store: ArtifactStore, name: str, record: Mapping[str, Any]) -> R
         store.staging("run", "0") as folder,
     ):
         for made in record["stages"]:
-            (folder / made["stage"]).symlink_to(Path("../..") / made["stage"] / made["key"])
+            target = Path("../..") / made["stage"] / made["key"]
+            (folder / made["stage"]).symlink_to(target, target_is_directory=True)
         write_sealed(folder / RECORD, record)
         sync(folder)
         return Run(_publish(folder, store.root / "runs" / name), record)

@@ -73,6 +73,26 @@ def test_exporters_do_not_import_stages(path):
     assert wrong == []
 
 
+def test_text_is_read_and_written_in_an_encoding_that_no_system_chooses():
+    """Windows would take its own code page."""
+    ours = [path for top in ("pipeline", "export") for path in sorted((ROOT / top).rglob("*.py"))]
+    assert [f"{path}:{line}" for path in ours for line in without_encoding(path)] == []
+    rule = ("--preview", "--select", "PLW1514")  # of open(), and of what has a known type
+    ruff = [sys.executable, "-m", "ruff", "check", "--quiet", *rule, "pipeline", "export"]
+    done = subprocess.run(ruff, cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def without_encoding(path):
+    places = {"read_text": 0, "write_text": 1}
+    for call in ast.walk(ast.parse(path.read_bytes())):
+        name = call.func.attr if isinstance(call, ast.Call) and hasattr(call.func, "attr") else ""
+        if name in places and ast.unparse(call.func.value) != "distribution":
+            said = [*call.args[places[name] :], *(k for k in call.keywords if k.arg == "encoding")]
+            if not said:
+                yield call.lineno
+
+
 CORE = sorted((ROOT / "pipeline").glob("*.py"))
 
 

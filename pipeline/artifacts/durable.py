@@ -1,7 +1,9 @@
 """What reaches the disk, and when."""
 
 import os
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 MOST_RIVALS = 100
@@ -10,12 +12,29 @@ NOT_AS_WRITTEN = (FileNotFoundError, NotADirectoryError, IsADirectoryError, Valu
 
 
 def sync(path: Path) -> None:
-    """Waits until the disk has a file, or the names in a folder."""
-    descriptor = os.open(path, os.O_RDONLY)
+    """Waits until the disk has a file, or the names in a folder.
+
+    Windows opens no folder: it keeps a journal of the names in one, in their order.
+    """
+    if sys.platform == "win32" and path.is_dir():
+        return
+    # Windows waits for no file that is open for reading alone.
+    descriptor = os.open(path, os.O_RDWR if sys.platform == "win32" else os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        _flush(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _flush(descriptor: int) -> None:
+    """On a Mac fsync() leaves the bytes in the memory of the disk, which a power cut takes."""
+    if sys.platform == "darwin":
+        import fcntl
+
+        with suppress(OSError):  # not every file system there has it
+            fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
+            return
+    os.fsync(descriptor)
 
 
 def make_folder(path: Path) -> None:

@@ -4,6 +4,7 @@ import hashlib
 import os
 import platform
 import re
+import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ class Owner:
     Attributes:
         machine: names the machine and, in a container, the container.
         process: its number there.
-        started: when, in the system's ticks; 0 where the system does not tell.
+        started: when, in Linux' ticks, elsewhere in milliseconds; 0 where the system does not tell.
     """
 
     machine: str
@@ -65,6 +66,10 @@ def _runs(process: int, started: int) -> bool:
     now = _started(process)
     if now is not None:
         return now == started
+    if sys.platform == "win32":  # where os.kill(…, 0) ends a process
+        import psutil
+
+        return bool(psutil.pid_exists(process))
     try:
         os.kill(process, 0)
     except ProcessLookupError:
@@ -75,10 +80,22 @@ def _runs(process: int, started: int) -> bool:
 
 
 def _started(process: int) -> int | None:
-    """The tick at which a process started; None if it has ended or the system does not tell."""
+    """When a process started; None if it has ended or the system does not tell."""
+    if not (PROCESSES / "self").exists():
+        return _started_by_psutil(process)
     try:
         text = (PROCESSES / str(process) / "stat").read_text(encoding="utf-8", errors="replace")
     except UNTOLD:
         return None
     fields = text.rpartition(")")[2].split()
     return None if fields[STATE] in "ZX" else int(fields[STARTED])
+
+
+def _started_by_psutil(process: int) -> int | None:
+    """On a Mac and on Windows, which tell of processes in ways of their own."""
+    import psutil
+
+    try:
+        return int(1000 * psutil.Process(process).create_time())
+    except (psutil.Error, OverflowError):
+        return None

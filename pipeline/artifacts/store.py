@@ -10,8 +10,10 @@ published lives in folders whose names begin with a dot:
 .quarantine  damaged artifacts
 """
 
+import errno
 import os
 import shutil
+import sys
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -30,6 +32,9 @@ from pipeline.artifacts.replacing import put, stamp_of
 from pipeline.disk_trouble import disk_trouble
 from pipeline.errors import ConfigError, DamagedArtifactError
 from pipeline.plugins import ROOT
+
+# What a file system says that has no links, and Windows where a user may not make them.
+LINKLESS = (errno.EPERM, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 class ArtifactStore:
@@ -52,7 +57,8 @@ class ArtifactStore:
         try:
             make_folder(self._hidden("staging"))
             sweep(self.root)
-            with self.staging("trial", "0"):  # so that no run which ends removes the folder
+            with self.staging("trial", "0") as trial:  # no run which ends removes the folder
+                self._refuse_linkless(trial)
                 for stage in (*stages, "runs"):
                     self._refuse_unwritable(stage)
         except OSError as error:
@@ -75,6 +81,21 @@ class ArtifactStore:
             raise ConfigError(
                 "--artifacts is the program's own folder; name one below or elsewhere"
             )
+
+    def _refuse_linkless(self, trial: Path) -> None:
+        """A run's folder is links: better said now than when all its work is done."""
+        try:
+            (trial / "link").symlink_to(self.root.absolute(), target_is_directory=True)
+        except OSError as error:
+            if error.errno not in LINKLESS:
+                raise
+            remedy = "name a folder on another file system with --artifacts"
+            if sys.platform == "win32":
+                remedy = "turn on Windows' Developer Mode (Settings, For developers)"
+            raise ConfigError(
+                f"{self.root}: links cannot be made there ({error.strerror}), and a run is a "
+                f"folder of links; {remedy}"
+            ) from error
 
     def _refuse_unwritable(self, stage: str) -> None:
         staging, target = self._hidden("staging"), self.root / stage
@@ -159,8 +180,10 @@ class ArtifactStore:
             with suppress(OSError):  # what a killed run may go on from stays: it is not empty
                 self._scratch(stage, key).rmdir()
             with suppress(OSError):
-                if lock.is_locked:
-                    path.unlink(missing_ok=True)
+                try:
+                    if lock.is_locked:
+                        path.unlink(missing_ok=True)  # Windows refuses it, as the file is open
+                finally:
                     lock.release()
 
     def claim(self, artifacts: Iterable[tuple[str, str]]) -> None:

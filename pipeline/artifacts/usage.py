@@ -1,12 +1,11 @@
 """Which artifacts are in use, by runs at work or ended, and how one that is not is deleted.
 
 A run claims, then looks whether what it wants is there; who deletes renames, then looks whether
-it was claimed, and gives it back if so. Both do it alone, where the file system knows locks, and
+it was claimed, and gives it back if so. Both do it alone, where the system can lock a folder, and
 then nothing that is claimed is away even for a moment.
 """
 
 import errno
-import fcntl
 import os
 import shutil
 from collections.abc import Callable, Container, Iterable, Iterator
@@ -19,9 +18,17 @@ from pipeline.artifacts.replacing import TAKEN
 from pipeline.artifacts.sealing import read_sealed, write_sealed
 from pipeline.errors import DamagedArtifactError
 
+try:
+    import fcntl
+except ImportError:  # on Windows
+    fcntl = None  # type: ignore[assignment]
+
 
 @contextmanager
 def _alone(root: Path) -> Iterator[None]:
+    if fcntl is None:
+        yield
+        return
     descriptor = os.open(root, os.O_RDONLY)
     try:
         with suppress(OSError):
@@ -41,7 +48,7 @@ def publish_claim(
         for _ in range(MOST_RIVALS):
             make_folder(place.parent)
             with suppress(FileNotFoundError):  # another run ended and removed the empty folder
-                claim.rename(place)
+                claim.replace(place)
                 return
     raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), str(place))
 

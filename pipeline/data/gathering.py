@@ -8,6 +8,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import FileIO
 from multiprocessing import get_context
 from pathlib import Path
 from typing import BinaryIO
@@ -18,6 +19,7 @@ from export import child
 from pipeline.data.pictures.decoding import Decoded, Decoding, RefusedFileError, printable
 from pipeline.data.pictures.reading import read
 from pipeline.errors import DataError, StageError
+from pipeline.processes import cores
 from pipeline.progress import Progress
 from pipeline.sources import DrawnTest, ImageFiles, LabelledImages, SourceData, Split
 
@@ -106,13 +108,13 @@ class SpooledImages:
     def name(self, index: int) -> str:
         return str(self.names[index])
 
-    def _read(self, file: BinaryIO, positions: np.ndarray) -> np.ndarray:
+    def _read(self, file: FileIO, positions: np.ndarray) -> np.ndarray:
         """Images at `positions`: uint8 (count, height, width, channels)."""
         images = np.empty((len(positions), *self.image_shape), np.uint8)
         size = int(np.prod(self.image_shape))
         for image, position in zip(images, positions.tolist(), strict=True):
-            found = os.preadv(file.fileno(), [memoryview(image).cast("B")], position * size)
-            if found != size:
+            file.seek(position * size)
+            if file.readinto(memoryview(image).cast("B")) != size:
                 raise StageError(f"{self.path}: has changed while it was read. Run again.")
         return images
 
@@ -211,7 +213,7 @@ def _decoder(files: ImageFiles) -> Iterator[Iterator[Result]]:
         yield (result for task in tasks for result in _decode_all(*task))
         return
     pool = ProcessPoolExecutor(
-        len(os.sched_getaffinity(0)),
+        cores(),
         mp_context=get_context("spawn"),
         initializer=_begin,
         initargs=(os.getpid(),),

@@ -28,7 +28,7 @@ def try_rename(folder: Path) -> str:
     """A folder with a file in it gets a new name in another folder."""
     made, target = folder / ".staging" / "made", folder / "train" / "key"
     made.mkdir(parents=True)
-    (made / "manifest.json").write_text("{}")
+    (made / "manifest.json").write_text("{}", "utf-8")
     target.parent.mkdir()
     made.rename(target)
     return "" if (target / "manifest.json").is_file() else "the renamed folder lost its file"
@@ -37,7 +37,7 @@ def try_rename(folder: Path) -> str:
 def try_fsync(folder: Path) -> str:
     """A file, and the names in its folder, reach the disk."""
     file = folder / "synced"
-    file.write_text("{}")
+    file.write_text("{}", "utf-8")
     sync(file)
     sync(folder)
     return ""
@@ -59,7 +59,7 @@ def try_links(folder: Path) -> str:
     """A run is a folder of relative links to its artifacts."""
     (folder / "linked").mkdir()
     link = folder / "link"
-    link.symlink_to("linked")
+    link.symlink_to("linked", target_is_directory=True)
     return "" if link.resolve() == (folder / "linked").resolve() else "a link leads elsewhere"
 
 

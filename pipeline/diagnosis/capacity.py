@@ -1,7 +1,6 @@
 """Whether processor, memory and the limits on this process are enough."""
 
 import platform
-import resource
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,10 +16,10 @@ INTEL = {"x86_64", "AMD64"}
 ENOUGH_MEMORY_BYTES = 2e9
 # The least that does, and the option and unit of `ulimit` that raise it.
 LIMITS = {
-    "address space": (resource.RLIMIT_AS, 32e9, "ulimit -v unlimited"),
-    "data segment": (resource.RLIMIT_DATA, 8e9, "ulimit -d unlimited"),
-    "size of a file": (resource.RLIMIT_FSIZE, 2e9, "ulimit -f unlimited"),
-    "open files": (resource.RLIMIT_NOFILE, 512, "ulimit -n 1024"),
+    "address space": ("RLIMIT_AS", 32e9, "ulimit -v unlimited"),
+    "data segment": ("RLIMIT_DATA", 8e9, "ulimit -d unlimited"),
+    "size of a file": ("RLIMIT_FSIZE", 2e9, "ulimit -f unlimited"),
+    "open files": ("RLIMIT_NOFILE", 512, "ulimit -n 1024"),
 }
 
 
@@ -56,9 +55,13 @@ def examine_memory(root: Path = SLASH) -> Iterator[Finding]:
 
 
 def examine_limits() -> Iterator[Finding]:
-    """What the shell allows too little of; none where all is well."""
+    """What the shell allows too little of; none where all is well, or the system has no limits."""
+    try:
+        import resource
+    except ImportError:  # on Windows
+        return
     for name, (kind, least, remedy) in LIMITS.items():
-        allowed = resource.getrlimit(kind)[0]
+        allowed = resource.getrlimit(getattr(resource, kind))[0]
         if allowed != resource.RLIM_INFINITY and allowed < least:
             found = f"{name}: {allowed:,} allowed, {least:,.0f} may be needed"
             yield Finding("limits", "warn", found, remedy)

@@ -1,14 +1,15 @@
 """Child processes that may crash or hang: what they said, and how they ended."""
 
 import os
-import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
 from pipeline.plugins import ROOT
+from pipeline.processes import death, kill_group, own_group
 
 POLL_SECONDS = 0.25
 # Below the time after which a pending interrupt is raised again, so that cleaning up is not cut.
@@ -34,9 +35,7 @@ class Ended:
         """In words, where it did not end well."""
         if self.is_late:
             return "did not end in time"
-        if self.code < 0:
-            return f"was killed by {signal.Signals(-self.code).name}"
-        return f"ended with exit code {self.code}"
+        return death(self.code) or f"ended with exit code {self.code}"
 
 
 def run(
@@ -63,7 +62,7 @@ def run(
         errors="replace",
         cwd=ROOT,
         env={**os.environ, **environment},
-        start_new_session=True,
+        **own_group(),
     ) as process:
         try:
             return _converse(process, timeout_seconds, while_waiting)
@@ -89,9 +88,8 @@ def _converse(
 
 def _end(process: subprocess.Popen[str]) -> None:
     """Asks the child to end, so that it ends its own children; then kills its group."""
-    with suppress(ProcessLookupError):
-        if process.poll() is None:
+    if process.poll() is None and sys.platform != "win32":  # which ends a process without asking
+        with suppress(ProcessLookupError, subprocess.TimeoutExpired):
             process.terminate()
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(GRACE_SECONDS)
-        os.killpg(process.pid, signal.SIGKILL)
+            process.wait(GRACE_SECONDS)
+    kill_group(process)

@@ -86,20 +86,27 @@ def examine_space(artifacts: Path) -> Iterator[Finding]:
     kind = file_system_type(place)
     found = f"{_gigabytes(free)} free, {kind}"
     elsewhere = f"name one on another disk: {run_pipeline('--artifacts', 'FOLDER')}"
-    counts = os.statvfs(place)
     if free < LEAST_BYTES:
         yield Finding("disk", "fail", f"{found}; too little for a run", elsewhere)
     elif free < ENOUGH_BYTES:
         yield Finding(
             "disk", "warn", f"{found}; a run may take {ENOUGH_BYTES / 1e9:g} GB", elsewhere
         )
-    elif counts.f_files and counts.f_favail < ENOUGH_FILES:
-        found += f", but room for {counts.f_favail:,} more files only"
+    elif (files := _files_left(place)) is not None and files < ENOUGH_FILES:
+        found += f", but room for {files:,} more files only"
         yield Finding("disk", "warn", found, f"df -i {quote(str(place))} shows it; {elsewhere}")
     elif kind in IN_MEMORY:
         yield Finding("disk", "warn", f"{found}: gone after a restart", elsewhere)
     else:
         yield Finding("disk", "ok", found)
+
+
+def _files_left(place: Path) -> int | None:
+    """For how many more files there is room; none where the file system has no such bound."""
+    if not hasattr(os, "statvfs"):  # on Windows
+        return None
+    counts = os.statvfs(place)
+    return counts.f_favail if counts.f_files else None
 
 
 def examine_temporary() -> Iterator[Finding]:

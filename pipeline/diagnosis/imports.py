@@ -22,6 +22,7 @@ MODULES = {
     "Jinja2": "jinja2",
     "pillow": "PIL.Image",
     "flatbuffers": "flatbuffers",
+    "psutil": "psutil",
     "importlib_resources": "importlib_resources",
     "onnx": "onnx",
     "onnxruntime": "onnxruntime",

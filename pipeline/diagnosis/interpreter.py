@@ -27,6 +27,8 @@ def examine_python(
     shown = platform.python_version() if version == sys.version_info[:2] else _dotted(version)
     found = f"{shown}, {bits}-bit, {_place()}"
     new = f"python{expected} -m venv .venv && .venv/bin/python -m pip install -r requirements.txt"
+    if sys.platform == "win32":
+        new = new.replace("python", "py -", 1).replace(".venv/bin/", ".venv\\Scripts\\")
     if bits != 64:
         yield Finding("Python", "fail", f"{found}; TensorFlow needs 64-bit", new)
     elif version < EXPECTED:

@@ -3,10 +3,11 @@
 Each function takes the folder that stands for `/`.
 """
 
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+
+from pipeline import processes
 
 SLASH = Path("/")
 
@@ -28,13 +29,7 @@ def instructions(root: Path = SLASH) -> frozenset[str]:
 def cores(root: Path = SLASH) -> float:
     """How many processor cores may be used at a time; a container may have a part of one."""
     limits = [_core_limit(folder) for folder in control_groups(root, "cpu")]
-    return min([_cores_of_process(), *filter(None, limits)])
-
-
-def _cores_of_process() -> float:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return min([processes.cores(), *filter(None, limits)])
 
 
 def _core_limit(folder: Path) -> float | None:

@@ -36,6 +36,7 @@ train: {{epochs: 1, batch_size: 50, precision: float32, jit_compile: false}}
 export: {{formats: [tflite_float32, onnx]}}
 verify: {{timed_runs: 5}}
 """
+TEMPORARY = ("TMPDIR", "TEMP", "TMP")  # the latter two of Windows
 STAGES = tuple(name for name in graph.NAMES if name != "tune")
 
 
@@ -95,7 +96,7 @@ def _run(config: Path, artifacts: Path, progress: Progress) -> children.Ended:
         return children.run(
             [sys.executable, "-c", CALL, str(os.getpid()), *options],
             timeout_seconds=TIMEOUT_SECONDS,
-            environment={"NO_COLOR": "1", "TMPDIR": str(config.parent)},
+            environment={"NO_COLOR": "1"} | dict.fromkeys(TEMPORARY, str(config.parent)),
             while_waiting=show,
         )
 

@@ -126,7 +126,7 @@ def _relink(store: ArtifactStore, problem: Problem) -> tuple[bool, str]:
     if link.is_dir() and not link.is_symlink():
         return False, f"{link} is a folder; move it away, and call this again"
     with store.staging("link", key) as folder:
-        (folder / problem.link).symlink_to(target_of(problem.link, key))
+        (folder / problem.link).symlink_to(target_of(problem.link, key), target_is_directory=True)
         (folder / problem.link).replace(link)
     return True, f"links to {problem.link}/{key} again"
 

@@ -101,7 +101,7 @@ class _Walk:
             self._known.add(real)
             for entry in _entries(self._root, path):
                 if not entry.is_symlink() and entry.is_dir():
-                    waiting.append((f"{path}/{entry.name}", f"{real}/{entry.name}"))
+                    waiting.append((f"{path}/{entry.name}", f"{real}{os.sep}{entry.name}"))
                 else:
                     self._add(f"{path}/{entry.name}", entry)
 

@@ -62,6 +62,7 @@ def _checked(where: str, text: str, folder: Path) -> str:
     if not text.strip():
         raise DataError(f"{where}: names no file. Write its path, or drop the row.")
     path = os.path.relpath(text, folder) if Path(text).is_absolute() else os.path.normpath(text)
+    path = path.replace(os.sep, "/")
     if path == "." or path.split("/", 1)[0] == "..":
         raise DataError(
             f"{where}: the path {shown(text)} leads to no file in {folder}. Correct it, or set "

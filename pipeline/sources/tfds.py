@@ -50,7 +50,7 @@ class Options(DataSection):
                 "or leave out data.manual_dir to download them."
             )
         found = sorted(path for path in self.manual_dir.rglob("*") if path.is_file())
-        return {str(path.relative_to(self.manual_dir)): path for path in found}
+        return {path.relative_to(self.manual_dir).as_posix(): path for path in found}
 
 
 def load(options: Options) -> SourceData:

@@ -1,12 +1,12 @@
 """Training that gives the same bits each time, and on what it does so."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import tensorflow as tf
 from tensorflow.python.framework import config as tensorflow_config
 
+from pipeline.processes import cores
 from pipeline.training.precision import find_device
 
 
@@ -29,4 +29,4 @@ def deterministic(is_wanted: bool) -> Iterator[None]:
 def machine() -> str:
     """What the bits of a deterministic training depend on, beside the libraries."""
     threads = tf.config.threading.get_intra_op_parallelism_threads()
-    return f"{find_device().name} with {threads or len(os.sched_getaffinity(0))} threads"
+    return f"{find_device().name} with {threads or cores()} threads"

@@ -2,11 +2,9 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +14,7 @@ from export.child import LOG_LINE
 from pipeline.config import PipelineConfig
 from pipeline.errors import ConfigError, StageError
 from pipeline.plugins import ROOT
+from pipeline.processes import cores, death, kill_group, own_group
 from pipeline.tuning import starting
 from pipeline.tuning.worker import MARK
 
@@ -110,10 +109,10 @@ class Crew:
             self._trials += _begun(member)
             code = member.process.returncode
             _kill(member.process)
-            if code > 0:
+            if code and not death(code):
                 kind = ConfigError if code == ConfigError.exit_code else StageError
                 raise kind(f"tune: a worker cannot work: {_last_words(member)}")
-            if code < 0:
+            if death(code):
                 self._replace(member)
                 lost.append(member.name)
         return lost
@@ -122,10 +121,10 @@ class Crew:
         if not _begun(member):
             self._losses_at_start += 1
         if self._losses_at_start == MOST_LOSSES:
-            name = signal.Signals(-member.process.returncode).name
+            how = death(member.process.returncode).replace("was", "were", 1)
             raise StageError(
-                f"tune: {MOST_LOSSES} workers were killed by {name} at their start; is there "
-                f"memory for {self._count}? Lower tune.workers"
+                f"tune: {MOST_LOSSES} workers {how} at their start; is there memory for "
+                f"{self._count}? Lower tune.workers"
             )
         self._start()
 
@@ -143,7 +142,7 @@ class Crew:
                 stdout=log,
                 stderr=log,
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-                start_new_session=True,
+                **own_group(),
             )
         self._members.append(_Member(name, process, folder))
 
@@ -151,7 +150,7 @@ class Crew:
 def threads_of_each(workers: int) -> int:
     """TensorFlow threads of a worker: its share of the cores, or as the environment has it."""
     said = os.environ.get("TF_NUM_INTRAOP_THREADS", "")
-    return int(said) if said.isdecimal() else max(1, len(os.sched_getaffinity(0)) // workers)
+    return int(said) if said.isdecimal() else max(1, cores() // workers)
 
 
 def _begun(member: _Member) -> int:
@@ -166,6 +165,5 @@ def _last_words(member: _Member) -> str:
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
     """Kills it, and all that it started."""
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
+    kill_group(process)
     process.wait()

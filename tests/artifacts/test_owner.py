@@ -7,9 +7,13 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import psutil  # before a test says that this is another system
 import pytest
 
+from pipeline.artifacts import owner
 from pipeline.artifacts.owner import owner_in, this_process
+
+real_kill = os.kill
 
 
 def test_this_process_has_not_ended():
@@ -24,13 +28,37 @@ def test_a_later_process_of_the_same_number_is_another():
 def test_a_process_that_is_gone_or_only_waits_for_its_parent_has_ended():
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     ticks = int(Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()[19])
-    owner = replace(this_process(), process=child.pid, started=ticks)
-    assert not owner.has_ended
+    child_as_owner = replace(this_process(), process=child.pid, started=ticks)
+    assert not child_as_owner.has_ended
     child.stdin.close()
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-    assert owner.has_ended
+    assert child_as_owner.has_ended
     child.wait()
-    assert owner.has_ended
+    assert child_as_owner.has_ended
+
+
+@pytest.fixture
+def without_proc(monkeypatch, tmp_path):
+    """As on a Mac and on Windows."""
+    monkeypatch.setattr(owner, "PROCESSES", tmp_path / "none")
+
+
+@pytest.mark.parametrize("platform", ["darwin", "win32"])
+@pytest.mark.usefixtures("without_proc")
+def test_a_system_without_proc_tells_who_has_ended(monkeypatch, platform):
+    kills = []
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setattr(psutil, "pid_exists", lambda number: Path(f"/proc/{number}").exists())
+    monkeypatch.setattr(os, "kill", lambda *call: kills.append(call) or real_kill(*call))
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    began = replace(this_process(), process=child.pid, started=owner._started(child.pid))
+    assert not this_process().has_ended
+    assert not began.has_ended
+    assert replace(began, started=began.started - 1).has_ended
+    child.communicate(b"\n")
+    assert not psutil.pid_exists(child.pid)
+    assert began.has_ended
+    assert not kills or platform == "darwin"  # on Windows it would have ended the process
 
 
 def test_of_another_machine_nothing_is_certain():

@@ -515,13 +515,17 @@ def is_locked(folder):
 
 def test_claims_and_deletions_keep_each_other_off(store, monkeypatch):
     publish(store)
-    seen, rename = [], Path.rename
+    seen = []
 
-    def noted_rename(path, target):
-        seen.append(is_locked(store.root))
-        return rename(path, target)
+    def noted(move):
+        def noted_move(path, target):
+            seen.append(is_locked(store.root))
+            return move(path, target)
 
-    monkeypatch.setattr(Path, "rename", noted_rename)
+        return noted_move
+
+    for name in ("rename", "replace"):
+        monkeypatch.setattr(Path, name, noted(getattr(Path, name)))
     store.claim([("train", "f" * 16)])
     assert store.discard("train", KEY)
     assert seen == [True, True]
@@ -529,16 +533,16 @@ def test_claims_and_deletions_keep_each_other_off(store, monkeypatch):
 
 
 def test_a_claim_is_made_though_another_run_removes_the_empty_folder(store, monkeypatch):
-    rename = Path.rename
+    replace = Path.replace
     store.prepare()
 
     def remove_first(path, target):
         if path.name.startswith("claim.") and not list(store.root.glob(".locks/seen")):
             (store.root / ".claims").rmdir()
             (store.root / ".locks" / "seen").mkdir(parents=True)
-        return rename(path, target)
+        return replace(path, target)
 
-    monkeypatch.setattr(Path, "rename", remove_first)
+    monkeypatch.setattr(Path, "replace", remove_first)
     store.claim([("train", KEY)])
     assert store.claimed() == {("train", KEY)}
 
@@ -638,3 +642,48 @@ def test_a_folder_of_the_users_stays_though_it_is_empty(tmp_path):
     store.prepare()
     store.tidy()
     assert list(mine.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("platform", "remedy"),
+    [
+        ("linux", "name a folder on another file system with --artifacts"),
+        ("win32", "turn on Windows' Developer Mode (Settings, For developers)"),
+    ],
+)
+def test_a_folder_without_links_is_refused_before_any_work(store, monkeypatch, platform, remedy):
+    def refuse(path, target, target_is_directory=False):
+        raise OSError(errno.EPERM, "Operation not permitted", str(path))
+
+    monkeypatch.setattr(Path, "symlink_to", refuse)
+    monkeypatch.setattr(store_module.sys, "platform", platform)
+    with pytest.raises(ConfigError) as caught:
+        store.prepare()
+    assert str(caught.value) == (
+        f"{store.root}: links cannot be made there (Operation not permitted), and a run is a "
+        f"folder of links; {remedy}"
+    )
+
+
+def test_a_full_disk_is_not_taken_for_one_without_links(store, monkeypatch):
+    def refuse(path, target, target_is_directory=False):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(Path, "symlink_to", refuse)
+    with pytest.raises(ConfigError, match="Make room on its disk"):
+        store.prepare()
+
+
+def test_a_lock_whose_file_cannot_be_removed_is_given_back(store, monkeypatch):
+    """As on Windows, where it is open."""
+
+    def refuse(path, missing_ok=False):
+        raise PermissionError(errno.EACCES, "Access is denied", str(path))
+
+    waited = []
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", refuse)
+        with store.lock("train", KEY):
+            pass
+    with store.lock("train", KEY, lambda: waited.append(1)):
+        assert waited == []

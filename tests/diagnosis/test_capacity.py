@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from pipeline import processes
 from pipeline.diagnosis import machine as told
 from pipeline.diagnosis.capacity import examine_memory, examine_processor
 from pipeline.diagnosis.machine import control_groups, cores, file_system_type, memory_bytes
@@ -18,7 +19,7 @@ FIRST = {"proc/self/cgroup": "5:memory:/job\n3:cpu,cpuacct:/job\n", "proc/meminf
 
 @pytest.fixture
 def eight_cores(monkeypatch):
-    monkeypatch.setattr(told, "_cores_of_process", lambda: 8)
+    monkeypatch.setattr(processes, "cores", lambda: 8)
 
 
 def test_the_instruction_sets_that_matter_are_named(machine, eight_cores):

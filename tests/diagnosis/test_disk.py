@@ -161,7 +161,7 @@ def test_a_lock_that_keeps_nobody_out_is_told_of(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["rename", "symlink_to"])
 def test_an_ability_that_is_lacking_is_named_and_the_others_are_tried(tmp_path, monkeypatch, name):
-    def refuse(*arguments):
+    def refuse(*arguments, **options):
         raise OSError(95, "Operation not supported")
 
     monkeypatch.setattr(Path, name, refuse)

@@ -41,3 +41,11 @@ def test_a_variable_that_brings_another_keras_is_a_failure():
 
 def test_variables_as_they_should_be_are_not_told_of():
     assert [*examine_variables({"KERAS_BACKEND": "tensorflow", "TF_USE_LEGACY_KERAS": "0"})] == []
+
+
+def test_windows_is_told_its_own_command(monkeypatch):
+    monkeypatch.setattr("sys.platform", "win32")
+    (finding,) = examine_python((3, 10))
+    assert finding.remedy == (
+        "py -3.11 -m venv .venv && .venv\\Scripts\\python -m pip install -r requirements.txt"
+    )

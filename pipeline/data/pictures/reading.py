@@ -8,8 +8,10 @@ from pathlib import PurePath
 from pipeline.data.pictures.decoding import MOST_BYTES, Decoded, Decoding, RefusedFileError
 from pipeline.data.pictures.pixels import open_upright, to_pixels
 
-# A FIFO is not waited for, and a link that was put there meanwhile is not followed.
-OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+# A FIFO is not waited for, and a link that was put there meanwhile is not followed. Windows knows
+# neither, and makes other bytes of line ends unless told not to.
+FLAGS = ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY", "O_NOINHERIT")
+OPEN_FLAGS = sum((getattr(os, name, 0) for name in FLAGS), os.O_RDONLY)
 
 
 def read(folder: str, name: str, decoding: Decoding) -> Decoded:
@@ -75,7 +77,7 @@ def _real_folder(folder: str) -> str:
 
 
 def _is_inside(path: str, folder: str) -> bool:
-    return path.startswith(f"{folder.rstrip('/')}/")
+    return path.startswith(f"{folder.rstrip(os.sep)}{os.sep}")
 
 
 def _checked_size(status: os.stat_result) -> int:
