@@ -57,6 +57,8 @@ def resolve(platform: str, python: str) -> str:
             env={**os.environ, "MACOSX_DEPLOYMENT_TARGET": OLDEST_MACOS},
         )
         if done.returncode:
+            if "No solution" not in done.stderr:
+                sys.exit(done.stderr)
             return reason(done.stderr)
         there = {normal(name) for name in PIN.findall(resolved.read_text(encoding="utf-8"))}
     wanted = PIN.findall(PINS.read_text(encoding="utf-8"))
