@@ -183,7 +183,11 @@ class Earlier:
 
     @cached_property
     def _runs(self) -> list[Run]:
-        return [run for run in list_runs(self._store) if self._is_meant(run.record["config"])]
+        try:
+            runs = list_runs(self._store)
+        except OSError:  # it is only to say what changed
+            return []
+        return [run for run in runs if self._is_meant(run.record["config"])]
 
     def _is_meant(self, config: Mapping[str, Any]) -> bool:
         """Whether a recorded config is the same; a model `mnist.keras` is not the config mnist."""
