@@ -29,6 +29,12 @@ from pipeline.config_checks import ChecksSection
 from pipeline.config_training import TrainSection as TrainSection
 
 
+def _check_rising(ends: tuple[int | float, ...]) -> tuple[int | float, ...]:
+    if len(ends) != 2 or ends[0] >= ends[1]:
+        raise ValueError(f"expected [low, high], found {list(ends)}")
+    return ends
+
+
 class DataSection(Section):
     """Which images. The options of `source` stand beside these.
 
@@ -38,6 +44,9 @@ class DataSection(Section):
         median_filter: side in pixels of the square whose median replaces each pixel of training
             and validation images; test images stay as they are, since no exported model filters.
         drop_duplicates: keeps one of equal training images with equal labels.
+        pixel_range: what the source's pixels run from and to, which become 0 and 255; where None
+            they are 0..255, and what is of another scale by all looks is refused. Files of
+            pictures are 0..255 in themselves: for them, [0, 255] lets pass what looks otherwise.
     """
 
     source: str
@@ -47,6 +56,7 @@ class DataSection(Section):
     test_limit: Annotated[int, Field(ge=1)] | None = None
     median_filter: Annotated[int, Field(ge=3)] | None = None
     drop_duplicates: bool = False
+    pixel_range: Annotated[tuple[float, float], AfterValidator(_check_rising)] | None = None
     checks: ChecksSection = ChecksSection()
 
     @model_validator(mode="after")
@@ -84,12 +94,6 @@ def _plain(value: Any) -> bool | int | float | str:
 
 Number = Annotated[int | float, PlainValidator(_number)]
 Plain = Annotated[bool | int | float | str, PlainValidator(_plain)]
-
-
-def _check_rising(ends: tuple[int | float, ...]) -> tuple[int | float, ...]:
-    if len(ends) != 2 or ends[0] >= ends[1]:
-        raise ValueError(f"expected [low, high], found {list(ends)}")
-    return ends
 
 
 def _check_positive(ends: tuple[int | float, ...]) -> tuple[int | float, ...]:

@@ -1,8 +1,10 @@
 """Classifies picture files with an exported format, in that format's own runtime."""
 
+import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,10 +13,12 @@ from PIL import Image, ImageOps
 
 from export import contract, failures
 from export.contract import Contract, ImageInput
-from export.formats import answers
-from pipeline.data.pictures import reading
+from export.formats import opened
+from pipeline.data.pictures import reading, signatures
 from pipeline.data.pictures.decoding import ColorMode, Decoding, RefusedFileError
 from pipeline.errors import ConfigError, DataError
+from pipeline.file_kinds import HEAD_BYTES
+from pipeline.sources._folder_listing import list_pictures
 
 Polarity = Literal["auto", "light_on_dark", "dark_on_light"]
 BROUGHT = {
@@ -25,6 +29,7 @@ BROUGHT = {
 }
 BACKGROUND = {"light_on_dark": "dark", "dark_on_light": "light"}
 TOP = 3
+PIXELS_A_BATCH = 2**22
 MID_GREY = 127.5
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
 TOO_LARGE = (Image.DecompressionBombError, Image.DecompressionBombWarning)
@@ -75,6 +80,17 @@ def predict(
         ConfigError: the artifact lacks the format, or the model knows no polarity.
         DataError: a file is no picture, or one of a kind that training would have refused.
     """
+    return list(each_prediction(files, export_folder, format_name, polarity, refuse))
+
+
+def each_prediction(
+    files: Sequence[Path],
+    export_folder: Path,
+    format_name: str,
+    polarity: Polarity = "auto",
+    refuse: Callable[[DataError], None] | None = None,
+) -> Iterator[Prediction]:
+    """As `predict`, with some pictures in memory at a time."""
     promised = contract.read(export_folder)
     path = file_of(promised, format_name, export_folder)
     if polarity != "auto" and promised.input.background == "mixed":
@@ -82,21 +98,46 @@ def predict(
             f"--polarity {polarity}: the training images have no common background to turn "
             "the picture to; leave --polarity out"
         )
-    prepared = []
+    pictures = _readable(files, promised.input, polarity, refuse)
+    count = max(1, PIXELS_A_BATCH // math.prod(promised.input.shape))
+    answer = None
+    while batch := list(islice(pictures, count)):
+        answer = answer or opened(format_name, path)
+        probabilities = answer(np.stack([image for _, image, _ in batch]))
+        for row, (file, _, read_as) in zip(probabilities, batch, strict=True):
+            yield _answer(file, row, promised.output.labels, read_as)
+
+
+def _readable(
+    files: Sequence[Path],
+    wanted: ImageInput,
+    polarity: Polarity,
+    refuse: Callable[[DataError], None] | None,
+) -> Iterator[tuple[Path, np.ndarray, str]]:
     for file in files:
         try:
-            prepared.append((file, *_read(file, promised.input, polarity)))
+            yield file, *read_picture(file, wanted, polarity)
         except DataError as error:
             if refuse is None:
                 raise
             refuse(error)
-    if not prepared:
-        return []
-    probabilities = answers(format_name, path, np.stack([image for _, image, _ in prepared]))
-    return [
-        _answer(file, row, promised.output.labels, read_as)
-        for row, (file, _, read_as) in zip(probabilities, prepared, strict=True)
-    ]
+
+
+def pictures_in(places: Sequence[Path]) -> list[Path]:
+    """The files that are meant: of a folder, all pictures in it and in the folders below.
+
+    Raises:
+        DataError: a folder cannot be read, or holds no picture.
+    """
+    files: list[Path] = []
+    for place in places:
+        found = list_pictures(place, ".").names if place.is_dir() else None
+        if found == []:
+            raise DataError(
+                f"{place}: holds no picture, such as a PNG or JPEG; name another folder"
+            )
+        files += [place] if found is None else [place / name for name in found]
+    return files
 
 
 def file_of(promised: Contract, format_name: str, folder: Path) -> Path:
@@ -113,8 +154,14 @@ def file_of(promised: Contract, format_name: str, folder: Path) -> Path:
     raise ConfigError(f"--format {format_name}: {why}. Available: {', '.join(written)}")
 
 
-def _read(file: Path, wanted: ImageInput, polarity: Polarity) -> tuple[np.ndarray, str]:
-    """A picture's pixels, and how it was read; as a training image if these were files too."""
+def read_picture(
+    file: Path, wanted: ImageInput, polarity: Polarity = "auto"
+) -> tuple[np.ndarray, str]:
+    """A picture's pixels, and how it was read; as a training image if these were files too.
+
+    Raises:
+        DataError: it is no picture, or one of a kind that training would have refused.
+    """
     fit, alpha = wanted.resize.fit, wanted.alpha
     if fit == "pad" or alpha == "contrast":
         return prepare(_open(file), wanted, polarity)
@@ -142,14 +189,28 @@ def _brought(size: tuple[int, int], shape: tuple[int, int, int], fit: str) -> st
 def _open(file: Path) -> Image.Image:
     """Decodes a picture the right way up."""
     try:
+        _refuse_foreign(file)
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(file, formats=FORMATS) as image:
+                if (frames := getattr(image, "n_frames", 1)) > 1:
+                    raise DataError(
+                        f"{file}: is animated ({frames} frames), expected one picture; save one "
+                        "frame"
+                    )
                 return ImageOps.exif_transpose(image)
     except FileNotFoundError:
         raise DataError(f"{file}: there is no such file") from None
     except (OSError, ValueError, SyntaxError, *TOO_LARGE) as error:
         raise DataError(f"{file}: cannot be read as {', '.join(FORMATS)} ({error})") from error
+
+
+def _refuse_foreign(file: Path) -> None:
+    """Names a picture of a kind that is not read, with what to do."""
+    with file.open("rb") as stream:
+        head = stream.read(HEAD_BYTES)
+    if found := signatures.foreign_kind(head):
+        raise DataError(f"{file}: is {found}; {signatures.remedy_of(found)}")
 
 
 def prepare(image: Image.Image, wanted: ImageInput, polarity: Polarity) -> tuple[np.ndarray, str]:

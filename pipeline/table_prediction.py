@@ -1,28 +1,43 @@
-"""Answers each row of a pixel table with an exported format, and writes a table of the answers."""
+"""Answers each row of a table of pixels or of paths, and writes a table of the answers."""
 
 import csv
+import json
 import math
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import dataclass, replace
+from itertools import chain
+from operator import eq
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 from uuid import uuid4
 
 from export import contract
+from export.contract import Contract
 from export.formats import opened
 from pipeline.artifacts.artifact import open_artifact
 from pipeline.errors import ConfigError, DataError
 from pipeline.progress import Progress
-from pipeline.sources._csv_rows import read_unlabelled
+from pipeline.sources import csv as table_source
+from pipeline.sources._class_names import INTEGER, WRITTEN_AS_FRACTION
+from pipeline.sources._csv_labels import Labels, find_labels, label_names
+from pipeline.sources._csv_pixels import PixelRows, no_pixels
+from pipeline.sources._csv_rows import check_length, count_lines, no_row, open_table
+from pipeline.sources._folder_listing import LISTED
+from pipeline.sources._path_table import PathRows
+from pipeline.sources._pixel_range import white_of_scale
 
 if TYPE_CHECKING:
     import numpy as np
 
 PIXELS_A_BATCH = 2**19
-PIECE_BYTES = 2**20
+TABLES = (".csv", ".csv.gz", ".tsv")
+OF_TABLES = (
+    "delimiter", "header", "label_column", "label_columns", "path_column", "path_suffix",
+    "pixels_column", "pixel_range",
+)  # fmt: skip
+"""What the training images' table says of others like it."""
 
 
 @dataclass(frozen=True)
@@ -30,100 +45,273 @@ class Tables:
     """The table that is read and the one that is written.
 
     Attributes:
-        pixels: a row an image, a column a pixel, no labels.
-        answers: gets a row an image: its number, counted from 1, and the name of its class.
-        columns: the names of these two.
+        rows: a row an image: a column a pixel, or one with the path of its file.
+        answers: gets a row an image: its number, counted from 1, or its path, and its class.
+        columns: the names of these two; the usual ones where None.
+        image_folder: what paths start from; the table's own folder where None.
     """
 
-    pixels: Path
+    rows: Path
     answers: Path
-    columns: tuple[str, str]
+    columns: tuple[str, str] | None = None
+    image_folder: Path | None = None
 
 
-def asked(files: Sequence[Path], output: Path | None, columns: str) -> Tables | None:
-    """The tables of a call of `predict`; none if it names pictures alone.
+@dataclass(frozen=True)
+class Answered:
+    """What was answered.
+
+    Attributes:
+        images: how many.
+        right: how many of them as the table's own labels say; None where it has none.
+    """
+
+    images: int
+    right: int | None = None
+
+
+@dataclass(frozen=True)
+class _Row:
+    """An image with what stands for it in the answers, and its class where the table tells it."""
+
+    name: str | int
+    pixels: "np.ndarray"
+    label: int | None
+
+
+def two_columns(text: str | None) -> tuple[str, str] | None:
+    """The names of two columns.
+
+    Raises:
+        ConfigError: they are not two.
+    """
+    if text is None:
+        return None
+    names = text.split(",")
+    if len(names) != 2 or not all(names):
+        raise ConfigError(f"--columns {text!r}; expected two names, such as ImageId,Label")
+    return names[0], names[1]
+
+
+def asked(files: Sequence[Path], output: Path | None, columns: str | None) -> Tables | None:
+    """The tables of a call of `predict`; none if it names pictures or folders alone.
 
     Raises:
         ConfigError: it names a table and other files, nowhere for the answers, or no two columns.
     """
-    found = files[0] if output else next((f for f in files if f.suffix.lower() == ".csv"), None)
+    names = two_columns(columns)
+    found = next((file for file in files if file.name.lower().endswith(TABLES)), None)
+    if found is None and output and not any(map(_holds_pictures, files)):
+        found = files[0]
     if found is None:
         return None
     if len(files) > 1:
         raise ConfigError(f"{found} is a table, and stands beside other files; name it alone")
     if output is None:
         raise ConfigError(f"{found} is a table; say where its answers go with --output FILE")
-    names = columns.split(",")
-    if len(names) != 2 or not all(names):
-        raise ConfigError(f"--columns {columns!r}; expected two names, such as ImageId,Label")
-    return Tables(found, output, (names[0], names[1]))
+    return Tables(found, output, names)
 
 
-def predict_table(tables: Tables, export_folder: Path, format_name: str, progress: Progress) -> int:
-    """Writes the answers once all are there; pixels are taken as they are.
+def _holds_pictures(path: Path) -> bool:
+    return path.is_dir() or path.name.lower().endswith(LISTED)
 
-    Returns:
-        The number of images.
+
+def predict_table(
+    tables: Tables, export_folder: Path, format_name: str, progress: Progress
+) -> Answered:
+    """Writes the answers once all are there; pixels are taken as the training images' were.
 
     Raises:
         ConfigError: the artifact lacks the format, or the answers cannot be written there.
-        DataError: the table is missing or damaged, or does not fit the model.
+        DataError: the table is missing or damaged, does not fit the model, or names a file that
+            cannot be answered; or its labels are none of the model's.
     """
     from pipeline.prediction import file_of
 
     promised = contract.read(export_folder)
     path = file_of(promised, format_name, export_folder)
-    lines = _count_lines(tables.pixels)
-    _check_target(tables)
-    rows = read_unlabelled(tables.pixels, _delimiter(export_folder), promised.input.shape)
+    if not tables.rows.is_file():
+        raise DataError(f"{tables.rows}: no such file. Name a table of pixels or of paths.")
+    lines = count_lines(tables.rows)
+    check_target(tables.answers, tables.rows)
+    reading = _Reading(tables, _options(export_folder, tables), promised)
     answer = opened(format_name, path)
-    done = 0
-    with _replacing(tables.answers) as stream, progress.task("predict", lines - 1) as task:
+    done, right = 0, 0
+    with replacing(tables.answers) as stream, progress.task("predict", lines - 1) as task:
         writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(tables.columns)
-        for images in _batches(rows, promised.input.shape):
-            for number, label in enumerate(answer(images).argmax(axis=1), done + 1):
-                writer.writerow((number, promised.output.labels[label]))
-            done += len(images)
-            task.advance(len(images))
-    return done
+        writer.writerow(tables.columns or reading.usual_columns)
+        for names, images, labels in _batches(reading.rows(), promised.input.shape):
+            found = answer(images).argmax(axis=1).tolist()
+            answers = zip(names, (promised.output.labels[index] for index in found), strict=True)
+            writer.writerows(answers)
+            right += sum(map(eq, labels, found))
+            done += len(names)
+            task.advance(len(names))
+        if not done:
+            raise no_row(tables.rows)
+        reading.refuse_other_scale()
+    return Answered(done, right if reading.labels else None)
 
 
-def _delimiter(export_folder: Path) -> str:
-    """That of the training images' table, if they came from one."""
-    data = open_artifact(export_folder).manifest["config"]["data"]
-    return str(data.get("delimiter", ","))
+def _options(export_folder: Path, tables: Tables) -> table_source.Options:
+    """What the training images' table says of columns, if they came from one."""
+    data: dict[str, Any] = open_artifact(export_folder).manifest["config"]["data"]
+    known = OF_TABLES if data["source"] == "csv" else ("pixel_range",)
+    values = {name: data[name] for name in known if name in data}
+    if values.get("path_column"):
+        values["image_folder"] = tables.image_folder and str(tables.image_folder)
+    values |= {"train_file": str(tables.rows), "test_fraction": 0.5}
+    return table_source.Options.model_validate_json(json.dumps(values))
 
 
-def _batches(rows: Iterator[bytes], shape: tuple[int, int, int]) -> Iterator["np.ndarray"]:
-    """As many images as fit a batch: uint8 (count, height, width, channels)."""
+class _Reading:
+    """The rows of a table as images."""
+
+    def __init__(self, tables: Tables, options: table_source.Options, promised: Contract) -> None:
+        remedy = "Write it as the training images' table was."
+        table = open_table(tables.rows, options.delimiter, remedy, has_header=options.header)
+        first = next(table.rows, None)
+        self._table = replace(table, rows=chain([first] if first else [], table.rows))
+        self._promised, self._highest = promised, bytearray()
+        self.labels = self._find_labels(options)
+        self._names = names = self.labels.others if self.labels else table.names
+        options = self._with_column(options, names, first[1] if first else [], tables)
+        self._pixels, self._paths = None, None
+        if options.path_column is not None:
+            self._paths = PathRows(tables.rows, names, options)
+        else:
+            self._refuse_others(options, names)
+            self._pixels = PixelRows(table, names, options, promised.input.shape)
+        self._is_checked = options.pixel_range is None and self._pixels is not None
+
+    @property
+    def usual_columns(self) -> tuple[str, str]:
+        return ("file", "label") if self._paths else ("ImageId", "Label")
+
+    def rows(self) -> Iterator[_Row]:
+        for number, (line, row) in enumerate(self._table.rows, 1):
+            where = f"{self._table.path}: line {line}"
+            label = None
+            if self.labels:
+                text = self.labels.taken_from(where, row)
+                label = self._class_of(where, text)
+            name, pixels = self._image(where, number, row)
+            yield _Row(name, pixels, label)
+
+    def refuse_other_scale(self) -> None:
+        """By the same rule as for training images."""
+        import numpy as np
+
+        if self._is_checked and (white := white_of_scale(np.frombuffer(self._highest, np.uint8))):
+            raise DataError(
+                f"{self._table.path}: has pixels from 0 to {white}, expected 0..255, as the model "
+                f"was trained on. Multiply them by {255 / white:g}."
+            )
+
+    def _image(self, where: str, number: int, row: list[str]) -> tuple[str | int, "np.ndarray"]:
+        import numpy as np
+
+        from pipeline.prediction import read_picture
+
+        check_length(where, row, self._names)
+        if self._paths:
+            file = Path(self._paths.folder, self._paths.path(where, row))
+            try:
+                return self._paths.text(row), read_picture(file, self._promised.input)[0]
+            except DataError as error:
+                raise DataError(f"{where}: {error}") from error
+        assert self._pixels is not None
+        pixels = self._pixels.parse(where, row)
+        self._highest.append(max(pixels))
+        return number, np.frombuffer(pixels, np.uint8).reshape(self._promised.input.shape)
+
+    def _find_labels(self, options: table_source.Options) -> Labels | None:
+        """The columns of labels, if the table has them beside those of images."""
+        names, asked = self._table.names, label_names(options)
+        if not set(asked) < set(names):
+            return None
+        is_full = len(names) == math.prod(self._promised.input.shape)
+        return None if is_full and not options.header else find_labels(self._table, options)
+
+    def _with_column(
+        self, options: table_source.Options, names: list[str], first: list[str], tables: Tables
+    ) -> table_source.Options:
+        """Names the column of paths or of all pixels, where the first row tells it."""
+        count = math.prod(self._promised.input.shape)
+        if options.path_column or options.pixels_column or len(names) == count:
+            return options
+        for name, text in zip(self._table.names, first, strict=False):
+            if name in names and text.lower().endswith(LISTED):
+                return options.model_copy(
+                    update={"path_column": name, "image_folder": tables.image_folder}
+                )
+            if name in names and len(text.split()) == count > 1:
+                return options.model_copy(update={"pixels_column": name})
+        return options
+
+    def _refuse_others(self, options: table_source.Options, names: list[str]) -> None:
+        shape = self._promised.input.shape
+        if options.pixels_column is None and len(names) != math.prod(shape):
+            raise DataError(
+                f"{self._table.path}: line 1: {len(names):,} columns, expected the "
+                f"{math.prod(shape):,} pixels of {'×'.join(map(str, shape))} that the model takes"
+                f"{no_pixels(names)}. Keep the pixel columns alone, or name files with their "
+                "endings in one."
+            )
+
+    def _class_of(self, where: str, text: str) -> int:
+        """Of a label: the name of a class, or its place where no name is a number."""
+        labels = self._promised.output.labels
+        plain = WRITTEN_AS_FRACTION.sub(r"\1", text)
+        for name in (text, plain):
+            if name in labels:
+                return labels.index(name)
+        is_place = INTEGER.fullmatch(plain) and not any(map(INTEGER.fullmatch, labels))
+        if is_place and 0 <= int(plain) < len(labels):
+            return int(plain)
+        raise DataError(
+            f"{where}: label {text!r}, expected a class of the model. Correct the label, or drop "
+            "the column of labels for answers alone."
+        )
+
+
+def _batches(
+    rows: Iterator[_Row], shape: tuple[int, int, int]
+) -> Iterator[tuple[list[str | int], "np.ndarray", list[int | None]]]:
+    """Names, images and labels of as many rows as fit a batch."""
     import numpy as np
 
     count = max(1, PIXELS_A_BATCH // math.prod(shape))
-    while batch := b"".join(islice(rows, count)):
-        yield np.frombuffer(batch, np.uint8).reshape(-1, *shape)
+    images = np.empty((count, *shape), np.uint8)
+    names, labels = list[str | int](), list[int | None]()
+    for row in rows:
+        images[len(names)] = row.pixels
+        names.append(row.name)
+        labels.append(row.label)
+        if len(names) == count:
+            yield names, images, labels
+            names, labels = [], []
+    if names:
+        yield names, images[: len(names)], labels
 
 
-def _count_lines(path: Path) -> int:
-    if not path.is_file():
-        raise DataError(f"{path}: no such file. Name a table of pixels.")
-    with path.open("rb") as file:
-        return sum(piece.count(b"\n") for piece in iter(lambda: file.read(PIECE_BYTES), b""))
+def check_target(target: Path, rows: Path | None = None) -> None:
+    """Refuses a place where no answers can be written.
 
-
-def _check_target(tables: Tables) -> None:
-    target = tables.answers
+    Raises:
+        ConfigError: there is no such folder, or something else than a file of answers.
+    """
     if not target.parent.is_dir():
         raise ConfigError(f"--output {target}: there is no folder {target.parent}; make it first")
     if target.exists():
         if not target.is_file():
             raise ConfigError(f"--output {target}: is no file; name one for the answers")
-        if target.samefile(tables.pixels):
+        if rows and target.samefile(rows):
             raise ConfigError(f"--output {target}: is the table itself; name another file")
 
 
 @contextmanager
-def _replacing(path: Path) -> Iterator[TextIO]:
+def replacing(path: Path) -> Iterator[TextIO]:
     """Gives a new file that takes the place of `path` once it is whole, and else is gone."""
     target = path.resolve()
     temporary = target.with_name(f".{uuid4().hex}.part")

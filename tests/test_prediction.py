@@ -8,7 +8,7 @@ from export import contract, failures
 from export.contract import Contract, ImageInput
 from pipeline import prediction
 from pipeline.errors import ConfigError, DataError
-from pipeline.prediction import predict, prepare
+from pipeline.prediction import pictures_in, predict, prepare
 
 GREY = ImageInput((28, 28, 1), "grey", "dark")
 COLOUR = ImageInput((28, 28, 3), "rgb", "dark")
@@ -17,7 +17,7 @@ COLOUR = ImageInput((28, 28, 3), "rgb", "dark")
 class BrightestQuarter:
     """Stands for a format: its class is the quarter of the image that is brightest."""
 
-    def __call__(self, name, path, images):
+    def __call__(self, images):
         quarters = images.reshape(len(images), 2, 14, 2, 14).mean(axis=(2, 4)).reshape(-1, 4)
         return (quarters / quarters.sum(axis=1, keepdims=True)).astype(np.float32)
 
@@ -40,7 +40,7 @@ def export_folder(tmp_path, monkeypatch):
         ),
     )
     failures.write({"tflite_int8": "the converter was killed by SIGKILL"}, folder)
-    monkeypatch.setattr(prediction, "answers", BrightestQuarter())
+    monkeypatch.setattr(prediction, "opened", lambda *_: BrightestQuarter())
     return folder
 
 
@@ -155,6 +155,55 @@ def test_a_polarity_that_means_nothing_to_the_model_is_refused(export_folder, mo
         predict([], export_folder, "onnx", "dark_on_light")
 
 
+def test_a_folder_is_all_its_pictures_in_order_hidden_ones_left_out(tmp_path):
+    for name in ("b/2.PNG", "a.jpg", "b/deep/1.webp", "b/notes.txt", ".x.png", "c.tiff"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    found = pictures_in([tmp_path / "b", tmp_path, tmp_path / "none.png"])
+    assert [str(path.relative_to(tmp_path)) for path in found] == [
+        "b/2.PNG", "b/deep/1.webp", "a.jpg", "b/2.PNG", "b/deep/1.webp", "c.tiff", "none.png"
+    ]  # fmt: skip
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="empty: holds no picture"):
+        pictures_in([tmp_path / "empty"])
+
+
+def test_many_pictures_are_asked_about_some_at_a_time(export_folder, tmp_path, monkeypatch):
+    sizes = []
+    monkeypatch.setattr(
+        prediction, "opened",
+        lambda *_: lambda images: sizes.append(len(images)) or BrightestQuarter()(images),
+    )  # fmt: skip
+    monkeypatch.setattr(prediction, "PIXELS_A_BATCH", 2 * 28 * 28)
+    files = [save(tmp_path / f"{n}.png", drawing()[:: 1 if n % 2 else -1]) for n in range(3)]
+    found = [answer.label for answer in predict(files, export_folder, "onnx")]
+    assert (sizes, found) == ([2, 1], ["bottom right", "top right", "bottom right"])
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("a.gif", "is a GIF; convert it to PNG or JPEG, of several frames the one that counts"),
+        ("a.tiff", "is a TIFF; convert it to PNG or JPEG, of several pages the one that counts"),
+        ("a.webp", "is animated (2 frames), expected one picture; save one frame"),
+        ("a.png", "is animated (2 frames), expected one picture; save one frame"),
+    ],
+)
+@pytest.mark.parametrize("fit", ["pad", "crop"])
+def test_of_several_frames_or_pages_none_is_taken_unasked(
+    export_folder, tmp_path, monkeypatch, name, said, fit
+):
+    known = contract.read(export_folder)
+    if fit == "crop":
+        photos = contract.image_input((28, 28, 1), "mixed", "crop", "refuse")
+        monkeypatch.setattr(contract, "read", lambda _: replace(known, input=photos))
+    frames = [Image.fromarray(np.full((28, 28), level, np.uint8)) for level in (0, 200)]
+    frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
+    with pytest.raises(DataError) as caught:
+        predict([tmp_path / name], export_folder, "onnx")
+    assert str(caught.value).endswith(f"{name}: {said}")
+
+
 @pytest.mark.parametrize("content", [b"", b"plain text", b"\x89PNG\r\n\x1a\n broken"])
 def test_a_file_that_is_no_picture_is_named(export_folder, tmp_path, content):
     (tmp_path / "bad.png").write_bytes(content)
@@ -206,7 +255,9 @@ def photo_model(export_folder, monkeypatch):
     monkeypatch.setattr(contract, "read", lambda _: replace(known, input=wanted))
     asked = []
     monkeypatch.setattr(
-        prediction, "answers", lambda *args: asked.append(args[2]) or BrightestQuarter()(*args)
+        prediction,
+        "opened",
+        lambda *_: lambda images: asked.append(images) or BrightestQuarter()(images),
     )
     return asked
 

@@ -1,10 +1,13 @@
 """predict on a table of pixels: which answers are written, and that none are written by half."""
 
+import gzip
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from rich.console import Console
 
 from export import contract, failures
@@ -13,7 +16,8 @@ from pipeline import table_prediction
 from pipeline.artifacts import store
 from pipeline.errors import ConfigError, DataError
 from pipeline.progress import LogProgress
-from pipeline.table_prediction import Tables, asked, predict_table
+from pipeline.sources import _csv_rows
+from pipeline.table_prediction import Answered, Tables, asked, predict_table
 
 PROGRESS = LogProgress(Console(quiet=True))
 HEADER = "p0,p1,p2,p3\n"
@@ -65,14 +69,14 @@ def names_in(folder):
 
 
 def test_each_row_is_answered_under_its_number(artifact, tables):
-    assert artifact.answer_rows(tables) == 3
+    assert artifact.answer_rows(tables) == Answered(3)
     written = 'ImageId,Label\n1,"the, third"\n2,first\n3,fourth\n'
     assert tables.answers.read_text() == written
     assert names_in(tables.answers.parent) == ["answers.csv", "test.csv"]
 
 
 def test_columns_have_the_names_that_were_asked_for(artifact, tables):
-    artifact.answer_rows(Tables(tables.pixels, tables.answers, ("id", "kind")))
+    artifact.answer_rows(Tables(tables.rows, tables.answers, ("id", "kind")))
     assert tables.answers.read_text().startswith("id,kind\n1,")
 
 
@@ -85,33 +89,95 @@ def test_rows_are_asked_about_in_batches_and_numbered_through(artifact, tables, 
 
 
 def test_the_delimiter_is_that_of_the_training_table(artifact, tables):
-    tables.pixels.write_text((HEADER + ROWS).replace(",", ";"))
+    tables.rows.write_text((HEADER + ROWS).replace(",", ";"))
     with pytest.raises(DataError, match=r"one column, 'p0;p1;p2;p3', when split at ','"):
         artifact.answer_rows(tables)
     artifact.data = {"source": "csv", "delimiter": ";"}
-    assert artifact.answer_rows(tables) == 3
+    assert artifact.answer_rows(tables) == Answered(3)
 
 
 def test_a_table_is_never_in_memory_as_a_whole(artifact, tables, monkeypatch):
     artifact.shape = (28, 28, 1)
     monkeypatch.setattr(table_prediction, "PIXELS_A_BATCH", 100 * 784)
-    monkeypatch.setattr(table_prediction, "PIECE_BYTES", 2**16)
+    monkeypatch.setattr(_csv_rows, "PIECE_BYTES", 2**16)
     header = ",".join(f"p{index}" for index in range(784))
-    tables.pixels.write_text("\n".join([header, *[",".join(["200"] * 784)] * 1_000]))
+    tables.rows.write_text("\n".join([header, *[",".join(["200"] * 784)] * 1_000]))
     tracemalloc.start()
     try:
-        assert artifact.answer_rows(tables) == 1_000
+        assert artifact.answer_rows(tables) == Answered(1_000)
         assert tracemalloc.get_traced_memory()[1] < 600_000 < 1_000 * 784
     finally:
         tracemalloc.stop()
     assert artifact.batches == [100] * 10
 
 
+def test_labels_in_the_table_are_left_out_and_give_the_accuracy(artifact, tables):
+    tables.rows.write_text("p0,p1,label,p2,p3\n0,0,first,255,0\n255,0,first,0,0\n9,9,3.0,9,250\n")
+    assert artifact.answer_rows(tables) == Answered(3, 2)  # the place 3 is the fourth class
+    assert tables.answers.read_text() == 'ImageId,Label\n1,"the, third"\n2,first\n3,fourth\n'
+
+
+def test_a_label_that_is_no_class_is_refused_with_its_line(artifact, tables):
+    tables.rows.write_text("label,p0,p1,p2,p3\nfirst,0,0,255,0\nfifth,0,0,255,0\n")
+    with pytest.raises(DataError, match=r"line 3: label 'fifth', expected a class of the model"):
+        artifact.answer_rows(tables)
+    assert not tables.answers.exists()
+
+
+def test_a_table_is_read_as_the_training_images_table_was(artifact, tables):
+    artifact.data = {
+        "source": "csv", "delimiter": ";", "header": False, "label_column": "1",
+        "pixel_range": [0, 1],
+    }  # fmt: skip
+    tables.rows.write_text("0;0;0.5;0\n1;0;0;0.2\n")
+    assert artifact.answer_rows(tables) == Answered(2)
+    tables.rows.write_text("second;0;0;0.5;0\nfirst;1;0;0;0.2\n")
+    assert artifact.answer_rows(tables) == Answered(2, 1)
+
+
+def test_all_pixels_may_stand_in_one_column_of_a_packed_table(artifact, tables):
+    content = 'label,pixels,Usage\nfirst,0 0 255 0,Test\nfirst,255 0 0 0,"a\nb"\n'
+    packed = tables.rows.with_name("t.csv.gz")
+    packed.write_bytes(gzip.compress(content.encode()))
+    assert artifact.answer_rows(replace(tables, rows=packed)) == Answered(2, 1)
+
+
+@pytest.mark.parametrize("source", ["csv", "image_folder"])
+def test_rows_may_name_pictures_which_are_prepared_as_for_training(artifact, tables, source):
+    folder = tables.rows.parent / "photos"
+    folder.mkdir()
+    artifact.data = {"source": source} | ({"path_column": "file"} if source == "csv" else {})
+    for name, place in (("a", (0, 1)), ("b", (1, 1))):
+        pixels = np.zeros((2, 2), np.uint8)
+        pixels[place] = 255
+        Image.fromarray(pixels).save(folder / f"{name}.png")
+    tables.rows.write_text("n,file,label\n1,a.png,second\n2,./b.png,first\n")
+    asked_for = replace(tables, image_folder=folder, columns=None)
+    assert artifact.answer_rows(asked_for) == Answered(2, 1)
+    assert tables.answers.read_text() == "file,label\na.png,second\n./b.png,fourth\n"
+    (folder / "b.png").write_bytes(b"GIF89a")
+    with pytest.raises(DataError, match=r"line 3: .*photos/b\.png: is a GIF; convert it to PNG"):
+        artifact.answer_rows(asked_for)
+
+
+@pytest.mark.parametrize(("white", "is_refused"), [(1, True), (16, True), (17, False)])
+def test_pixels_of_another_scale_than_training_are_refused(artifact, tables, white, is_refused):
+    tables.rows.write_text(HEADER + f"0,0,{white},0\n" * 20)
+    if not is_refused:
+        assert artifact.answer_rows(tables) == Answered(20)
+        return
+    with pytest.raises(DataError, match=f"has pixels from 0 to {white}, expected 0..255"):
+        artifact.answer_rows(tables)
+    assert not tables.answers.exists()
+    artifact.data = {"source": "idx", "pixel_range": [0, 255]}
+    assert artifact.answer_rows(tables) == Answered(20)
+
+
 BAD_TABLES = {
     "five columns": (
-        HEADER.replace("p0", "label,p0") + ROWS,
+        HEADER.replace("p0", "id,p0") + ROWS,
         "line 1: 5 columns, expected the 4 pixels of 2×2×1 that the model takes; not named as "
-        "pixels: 'label'. Keep the pixel",
+        "pixels: 'id'. Keep the pixel",
     ),
     "three columns": (
         "p0,p1,p2\n1,2,3\n",
@@ -130,12 +196,12 @@ BAD_TABLES = {
 @pytest.mark.parametrize("before", [None, "older answers\n"])
 def test_a_bad_table_leaves_the_answers_as_they_were(artifact, tables, kind, before):
     content, message = BAD_TABLES[kind]
-    tables.pixels.write_text(content)
+    tables.rows.write_text(content)
     if before:
         tables.answers.write_text(before)
     with pytest.raises(DataError) as caught:
         artifact.answer_rows(tables)
-    assert str(caught.value).startswith(f"{tables.pixels}: {message}")
+    assert str(caught.value).startswith(f"{tables.rows}: {message}")
     found = names_in(tables.answers.parent)
     assert found == (["answers.csv", "test.csv"] if before else ["test.csv"])
     assert not before or tables.answers.read_text() == before
@@ -177,27 +243,28 @@ def test_answers_go_to_where_a_link_points(artifact, tables):
 
 def test_answers_have_a_place_of_their_own(artifact, tables):
     for place, message in {
-        tables.pixels: r"test\.csv: is the table itself; name another file",
-        tables.pixels.parent: "is no file; name one",
-        tables.pixels.parent / "none" / "a.csv": "there is no folder .*none; make it first",
+        tables.rows: r"test\.csv: is the table itself; name another file",
+        tables.rows.parent: "is no file; name one",
+        tables.rows.parent / "none" / "a.csv": "there is no folder .*none; make it first",
         Path("/dev/null"): "is no file; name one",
     }.items():
         with pytest.raises(ConfigError, match=f"^--output .*{message}"):
-            artifact.answer_rows(Tables(tables.pixels, place, tables.columns))
-    assert tables.pixels.read_text() == HEADER + ROWS
+            artifact.answer_rows(Tables(tables.rows, place, tables.columns))
+    assert tables.rows.read_text() == HEADER + ROWS
 
 
 def test_a_missing_table_is_named(artifact, tables):
-    tables.pixels.unlink()
+    tables.rows.unlink()
     with pytest.raises(DataError, match=r"test\.csv: no such file. Name a table"):
         artifact.answer_rows(tables)
 
 
-def test_pictures_alone_are_no_tables():
-    assert asked([Path("a.png"), Path("b.jpg")], None, "ImageId,Label") is None
+def test_pictures_and_folders_alone_are_no_tables(tmp_path):
+    assert asked([Path("a.png"), Path("b.jpg")], None, None) is None
+    assert asked([Path("a.png"), tmp_path], Path("answers.csv"), "id,kind") is None
 
 
-@pytest.mark.parametrize("name", ["a.csv", "A.CSV", "a.txt"])
+@pytest.mark.parametrize("name", ["a.csv", "A.CSV", "a.csv.gz", "a.txt"])
 def test_a_table_and_a_place_for_its_answers_are_asked_for(name):
     assert asked([Path(name)], Path("b.csv"), "id,label") == Tables(
         Path(name), Path("b.csv"), ("id", "label")
@@ -209,7 +276,7 @@ def test_a_table_and_a_place_for_its_answers_are_asked_for(name):
     [
         (["a.csv"], None, "a,b", "a.csv is a table; say where its answers go with --output FILE"),
         (["a.png", "b.csv"], None, "a,b", "b.csv is a table, and stands beside other files; name"),
-        (["a.png", "b.png"], "c.csv", "a,b", "a.png is a table, and stands beside other files"),
+        (["a.txt", "b.txt"], "c.csv", "a,b", "a.txt is a table, and stands beside other files"),
         (["a.csv"], "b.csv", "a", "--columns 'a'; expected two names, such as ImageId,Label"),
         (["a.csv"], "b.csv", "a,", "--columns 'a,'; expected two names, such as ImageId,Label"),
     ],

@@ -1,9 +1,11 @@
 """Commands that use what was exported: predict, check-golden, demo."""
 
+import csv
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,7 +21,14 @@ from pipeline.errors import ConfigError, DamagedArtifactError, DataError, GateEr
 from pipeline.interruption import Interrupted
 from pipeline.keeping.remedy import repair_call
 from pipeline.progress import progress_on, quiet_libraries
-from pipeline.table_prediction import Tables, asked, predict_table
+from pipeline.table_prediction import (
+    Tables,
+    asked,
+    check_target,
+    predict_table,
+    replacing,
+    two_columns,
+)
 
 if TYPE_CHECKING:
     from pipeline.prediction import Prediction
@@ -36,7 +45,11 @@ class Polarity(StrEnum):
 def predict(
     files: Annotated[
         list[Path],
-        typer.Argument(metavar="FILE", help="PNG, JPEG, BMP or WebP files, or a CSV pixel table."),
+        typer.Argument(
+            metavar="FILE",
+            help="PNG, JPEG, BMP or WebP files, folders of them, or a CSV table of pixels or "
+            "paths.",
+        ),
     ],
     format_name: Annotated[
         str,
@@ -48,30 +61,68 @@ def predict(
     ] = Polarity.AUTO,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     output: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Gets the answers to a table, as CSV.")
+        Path | None, typer.Option(metavar="FILE", help="Gets the answers as CSV.")
     ] = None,
     columns: Annotated[
-        str, typer.Option(metavar="NUMBER,CLASS", help="The header of that CSV.")
-    ] = "ImageId,Label",
+        str | None,
+        typer.Option(
+            metavar="IMAGE,CLASS",
+            help="The header of that CSV: ImageId,Label for a table of pixels, else file,label.",
+        ),
+    ] = None,
+    image_folder: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Where the paths in a table start, if not beside it."),
+    ] = None,
     artifacts: ArtifactsOption = DEFAULT_ARTIFACTS,
 ) -> None:
-    """Classify pictures, or the rows of a pixel table, with a format."""
+    """Classify pictures, or the rows of a table, with a format."""
     table = asked(files, output, columns)
     if table and (as_json or polarity is not Polarity.AUTO):
         raise ConfigError("--json and --polarity are for pictures; leave them out with a table")
+    if as_json and output:
+        raise ConfigError("--json and --output are two places for the answers; give one")
+    if columns and not output:
+        raise ConfigError("--columns is for the table of --output; name that too")
+    if image_folder and not table:
+        raise ConfigError("--image-folder is for a table of paths; leave it out with pictures")
     run = runs.find_run(ArtifactStore(artifacts), run_name, "export")
     folder = run.intact_artifact("export")
     if table:
+        table = replace(table, image_folder=image_folder)
         _predict_table(table, folder, format_name, run)
         return
     refused: list[DataError] = []
     with quiet_libraries():
-        from pipeline.prediction import predict as classify
+        from pipeline.prediction import each_prediction, pictures_in
 
-        answers = classify(files, folder, format_name, polarity.value, refused.append)
-    _show_answers(answers, format_name, None if as_json else run)
+        found = pictures_in(files)
+        answers = each_prediction(found, folder, format_name, polarity.value, refused.append)
+        count = _write_answers(output, two_columns(columns), answers) if output else 0
+        shown = list(answers)
+    if output:
+        console.print(f"{count:,} pictures answered in {output}", markup=False, soft_wrap=True)
+        _say_who_answered(format_name, run)
+    else:
+        _show_answers(shown, format_name, None if as_json else run)
     if refused:
         raise DataError(*map(str, refused))
+
+
+def _write_answers(
+    output: Path, columns: tuple[str, str] | None, answers: Iterable["Prediction"]
+) -> int:
+    """A row a picture: with its probability, unless two columns were asked for."""
+    check_target(output)
+    count = 0
+    with replacing(output) as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(columns or ("file", "label", "probability"))
+        for answer in answers:
+            row = (answer.file, answer.label, f"{answer.probability:.4f}")
+            writer.writerow(row[:2] if columns else row)
+            count += 1
+    return count
 
 
 def _show_answers(answers: Sequence["Prediction"], format_name: str, run: runs.Run | None) -> None:
@@ -89,8 +140,15 @@ def _say_who_answered(format_name: str, run: runs.Run) -> None:
 
 def _predict_table(table: Tables, folder: Path, format_name: str, run: runs.Run) -> None:
     with quiet_libraries():
-        images = predict_table(table, folder, format_name, progress_on(console))
-    console.print(f"{images:,} images answered in {table.answers}", markup=False, soft_wrap=True)
+        done = predict_table(table, folder, format_name, progress_on(console))
+    told = f"{done.images:,} images answered in {table.answers}"
+    console.print(told, markup=False, soft_wrap=True)
+    if done.right is not None:
+        console.print(
+            f"accuracy {done.right / done.images:.2%}: {done.right:,} of {done.images:,} as its "
+            "labels say",
+            highlight=False,
+        )
     _say_who_answered(format_name, run)
 
 

@@ -6,25 +6,30 @@ from collections.abc import Mapping
 import numpy as np
 
 from pipeline.data.gathering import Gathered
+from pipeline.data.profile import Profile
 from pipeline.errors import DataError
 from pipeline.sources import ImageFiles, LabelledImages, SourceData, Split
+from pipeline.sources._class_names import find_twins, twins_error
+from pipeline.sources._pixel_range import white_of_scale
 
 LONGEST_NAME = 255
 STEERING = ("Cc", "Zl", "Zp", "Cs")  # Unicode's control characters, line ends and halves
 WORDS = {"train": "training", "validation": "validation", "test": "test"}
 
 
-def check_source(source: SourceData) -> None:
+def check_source(source: SourceData, *, are_classes_given: bool = False) -> None:
     """Refuses, before any file is decoded, what names and labels alone give away.
 
     Raises:
-        DataError: what `check` says of classes and labels, or a class has too few images for the
-            splits that are drawn.
+        DataError: what `check` says of classes and labels; two classes that nobody named have one
+            name but for its spelling; a class has too few images for the splits that are drawn.
     """
     parts = {"train": source.train, "validation": source.validation, "test": source.test}
     given = {s: p for s, p in parts.items() if isinstance(p, LabelledImages | ImageFiles)}
     labels = {split: part.labels for split, part in given.items()}
     _check_classes(source.origin, source.classes)
+    if not are_classes_given and (twins := find_twins(source.classes)):
+        raise twins_error(source.origin, "classes", twins)
     _check_labels(source.origin, labels, source.classes)
     sizes = np.bincount(source.train.labels, minlength=len(source.classes))
     _check_all_are_there(source.origin, source.classes, sizes)
@@ -55,6 +60,26 @@ def check(data: Gathered) -> None:
     sizes = np.bincount(data.splits["train"].labels, minlength=len(data.classes))
     _refuse_wholly_refused(data, sizes)
     _check_all_are_there(data.origin, data.classes, sizes)
+
+
+def check_pixels(data: Gathered, profiles: Mapping[str, Profile]) -> None:
+    """Refuses splits whose pixels are 0..1 or of another scale that is none of 0..255.
+
+    Raises:
+        DataError: the pixels of a split are; not if `data.pixel_range` says that they are right.
+    """
+    for split, profile in profiles.items():
+        if white := white_of_scale(profile.highest):
+            where = f"{data.origin}: {WORDS[split]} split has pixels from 0 to {white}"
+            remedy = (
+                f"Set data.pixel_range=[0, {white}] to have {white} for white"
+                if data.decoding is None
+                else "Save the pictures with 255 for white"
+            )
+            raise DataError(
+                f"{where}, expected 0..255. {remedy}; if they are meant to be so dark, set "
+                "data.pixel_range=[0, 255]."
+            )
 
 
 def _check_labels(origin: str, labels: Mapping[str, np.ndarray], classes: tuple[str, ...]) -> None:

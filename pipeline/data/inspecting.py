@@ -7,7 +7,7 @@ from pipeline import plugins
 from pipeline.config import PipelineConfig
 from pipeline.data.checking.examination import Examination, examine
 from pipeline.data.checking.finding import Material
-from pipeline.data.checks import check, check_source
+from pipeline.data.checks import check, check_pixels, check_source
 from pipeline.data.gathering import Gathered, gather
 from pipeline.data.preparing import Prepared, prepare, survey
 from pipeline.progress import Progress
@@ -30,10 +30,12 @@ def inspect(config: PipelineConfig, scratch: Path, progress: Progress) -> Inspec
     """
     section = config.data
     source = plugins.load(plugins.SOURCES, section.source).load(section)
-    check_source(source)
+    check_source(source, are_classes_given=getattr(section, "classes", None) is not None)
     gathered = gather(source, scratch, progress)
     check(gathered)
     surveyed = survey(gathered, section, config.seed)
+    if section.pixel_range is None:
+        check_pixels(gathered, {split: part.profile for split, part in surveyed.items()})
     prepared = prepare(surveyed, section, config.seed, gathered.classes)
     material = Material(gathered, surveyed, prepared, section.checks)
     return Inspected(gathered, prepared, examine(material))

@@ -21,6 +21,7 @@ class Profile:
         thumbnails: uint8 (count, 16, 16), grey.
         sums: uint64 (count, channels), of the pixel values.
         squares: uint64 (count, channels), sums of their squares.
+        highest: uint8 (count,), the highest pixel value in any channel.
     """
 
     labels: np.ndarray
@@ -28,6 +29,7 @@ class Profile:
     thumbnails: np.ndarray
     sums: np.ndarray
     squares: np.ndarray
+    highest: np.ndarray
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -51,6 +53,7 @@ def _facts(images: np.ndarray) -> tuple[np.ndarray, ...]:
         np.array([hashlib.sha256(image.data).digest()[:16] for image in flat], "S16"),
         thumbnails(images),
         *_sums(images),
+        flat.max(axis=1),
     )
 
 

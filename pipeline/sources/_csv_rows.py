@@ -1,38 +1,99 @@
-"""Reads a CSV file of pixels row by row, trusting nothing that it holds."""
+"""Reads a CSV file row by row, plain or gzipped, trusting nothing that it holds."""
 
 import csv
-import itertools
-import math
-import re
+import gzip
 import reprlib
+import zlib
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
+from typing import BinaryIO
 
+from pipeline.data.pictures.decoding import SUFFIXES
 from pipeline.errors import DataError
-from pipeline.file_kinds import kind_of_bytes
+from pipeline.file_kinds import HEAD_BYTES, kind_of_bytes
 
+GZIPPED = b"\x1f\x8b"
 LONGEST_ROW_BYTES = 2**20
-MOST_SHOWN = 3
+MOST_QUOTES = 100
+PIECE_BYTES = 2**20
+OPEN_QUOTE = "unexpected end of data"
 PIXELS = {str(value): value for value in range(256)}
 Rows = Iterator[tuple[int, list[str]]]
+Lines = Iterator[tuple[int, bytes]]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table that is being read.
+
+    Attributes:
+        path: the file.
+        names: of its columns; `1`, `2` and so on where it has no header.
+        rows: each row's line and values.
+    """
+
+    path: Path
+    names: list[str]
+    rows: Rows
+
+
+def open_table(path: Path, delimiter: str, remedy: str, *, has_header: bool = True) -> Table:
+    """Reads the header; `remedy` is for a line that holds no delimiter."""
+    rows = read_rows(path, delimiter)
+    first = next(rows, None)
+    if first is None:
+        raise DataError(f"{path}: is empty. Expected a header and a row for each image.")
+    names = first[1]
+    if len(names) == 1:
+        raise DataError(
+            f"{path}: line 1: one column, {shown(names[0])}, when split at {delimiter!r}. {remedy}"
+        )
+    if not has_header:
+        return Table(path, [str(n) for n in range(1, len(names) + 1)], chain([first], rows))
+    _check_header(path, names)
+    return Table(path, names, rows)
 
 
 def read_rows(path: Path, delimiter: str) -> Rows:
-    """Each line's number and values. A row is one line, so that none can grow without bound."""
+    """The line that each row begins on, and its values; only within quotes does a line go on.
+
+    No row may be longer than `LONGEST_ROW_BYTES`, so that none can grow without bound.
+    """
+    with _opened(path) as file:
+        lines: Lines = enumerate(iter(lambda: file.readline(LONGEST_ROW_BYTES + 1), b""), 1)
+        for number, content in lines:
+            where = f"{path}: line {number}"
+            if text := _decoded(where, content, is_first=number == 1).rstrip("\r\n"):
+                yield number, _parsed(where, text, delimiter, lines)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
     try:
         with path.open("rb") as file:
-            for number in itertools.count(1):
-                content = file.readline(LONGEST_ROW_BYTES + 1)
-                if not content:
-                    return
-                if text := _decoded(f"{path}: line {number}", content, is_first=number == 1):
-                    yield number, _parsed(f"{path}: line {number}", text, delimiter)
+            is_gzipped = file.peek(2)[:2] == GZIPPED
+        with gzip.open(path) if is_gzipped else path.open("rb") as file:
+            if kind := kind_of_bytes(file.peek(HEAD_BYTES)[:HEAD_BYTES]):
+                remedy = "Unpack it" if kind.endswith("archive") else "Download it again"
+                raise DataError(f"{path}: is {kind}, expected a CSV table. {remedy}.")
+            yield file  # type: ignore[misc]
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise DataError(f"{path}: damaged archive ({error}). Download it again.") from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}). Check the file.") from error
 
 
-def _decoded(where: str, content: bytes, is_first: bool) -> str:
+def count_lines(path: Path) -> int:
+    """Of the text, unpacked where it is packed."""
+    with _opened(path) as file:
+        return sum(piece.count(b"\n") for piece in iter(lambda: file.read(PIECE_BYTES), b""))
+
+
+def _decoded(where: str, content: bytes, *, is_first: bool = False) -> str:
     if len(content) > LONGEST_ROW_BYTES:
         raise DataError(
             f"{where}: longer than {LONGEST_ROW_BYTES:,} bytes. Expected a line for each image, "
@@ -41,76 +102,66 @@ def _decoded(where: str, content: bytes, is_first: bool) -> str:
     if b"\0" in content:
         raise DataError(f"{where}: holds a NUL byte. Save the table again as CSV in UTF-8.")
     try:
-        text = content.decode("utf-8-sig" if is_first else "utf-8")
+        return content.decode("utf-8-sig" if is_first else "utf-8")
     except UnicodeDecodeError as error:
         raise DataError(f"{where}: is no UTF-8 text. Save the table as CSV in UTF-8.") from error
-    return text.rstrip("\r\n")
 
 
-def _parsed(where: str, text: str, delimiter: str) -> list[str]:
-    try:
-        return next(csv.reader([text], delimiter=delimiter, strict=True))
-    except csv.Error as error:
-        raise DataError(f"{where}: cannot be read ({error}). Correct the line.") from error
+def _parsed(where: str, text: str, delimiter: str, lines: Lines) -> list[str]:
+    for _ in range(MOST_QUOTES):
+        try:
+            return next(csv.reader([text], delimiter=delimiter, strict=True))
+        except csv.Error as error:
+            more = _to_next_quote(where, lines, len(text)) if str(error) == OPEN_QUOTE else ""
+            if not more:
+                raise DataError(f"{where}: cannot be read ({error}). Correct the line.") from error
+            text = f"{text}\n{more}"
+    raise DataError(f"{where}: its quotes do not match. Correct the line.")
 
 
-def read_header(path: Path, rows: Rows, delimiter: str, remedy: str) -> list[str]:
-    """The names of the columns; `remedy` is for a line that holds no delimiter."""
-    header = next(rows, (0, []))[1]
-    if not header:
-        raise DataError(f"{path}: is empty. Expected a header and a row for each image.")
-    if len(header) == 1 and (kind := kind_of_bytes(header[0].encode())):
-        raise DataError(f"{path}: is {kind}, expected a CSV table. Download it again.")
-    if len(header) == 1:
+def _to_next_quote(where: str, lines: Lines, length: int) -> str:
+    """The lines up to the one that may close a quote; empty where there are no more."""
+    found: list[str] = []
+    for _, content in lines:
+        found.append(_decoded(where, content).rstrip("\r\n"))
+        length += len(content)
+        if length > LONGEST_ROW_BYTES:
+            raise DataError(
+                f"{where}: a quote that is not closed within {LONGEST_ROW_BYTES:,} bytes. Close it."
+            )
+        if found[-1].count('"') % 2:
+            break
+    return "\n".join(found)
+
+
+def _check_header(path: Path, names: list[str]) -> None:
+    if "" in names:
         raise DataError(
-            f"{path}: line 1: one column, {shown(header[0])}, when split at {delimiter!r}. {remedy}"
-        )
-    if "" in header:
-        raise DataError(
-            f"{path}: line 1: column {header.index('') + 1} has no name. Name it, or write the "
+            f"{path}: line 1: column {names.index('') + 1} has no name. Name it, or write the "
             "table without the column of row numbers."
         )
-    twice = next((name for name, count in Counter(header).items() if count > 1), None)
-    if twice is not None:
-        if sum(name in PIXELS for name in header) >= len(header) - 1:
-            raise DataError(
-                f"{path}: line 1: holds values, expected a header: the names of the columns. "
-                "Write one above the rows."
-            )
-        raise DataError(f"{path}: line 1: two columns named {shown(twice)}. Rename or drop one.")
-    return header
-
-
-def check_order(path: Path, names: list[str]) -> None:
-    """Refuses pixel columns whose numbers do not rise: their image would be scrambled."""
-    numbers = [[int(digits) for digits in re.findall("[0-9]{1,9}", name)] for name in names]
-    for name, before, after in zip(names[1:], numbers, numbers[1:], strict=False):
-        if before and after and after <= before:
-            raise DataError(
-                f"{path}: line 1: pixel column {shown(name)} stands out of order. "
-                "Sort the columns: row by row, the channels of a pixel side by side."
-            )
-
-
-def check_length(where: str, row: list[str], header: list[str]) -> None:
-    if len(row) != len(header):
+    twice = next((name for name, count in Counter(names).items() if count > 1), None)
+    if twice is not None and holds_values(names):
         raise DataError(
-            f"{where}: {len(row):,} values, expected {len(header):,} as in the header. "
+            f"{path}: line 1: holds values, expected a header: the names of the columns. "
+            "Write one above the rows, or set data.header=false."
+        )
+    if twice is not None:
+        raise DataError(f"{path}: line 1: two columns named {shown(twice)}. Rename or drop one.")
+
+
+def holds_values(names: list[str]) -> bool:
+    """Whether a first line is no header, but a row of pixels or one with a picture's file."""
+    is_row_of_pixels = sum(name in PIXELS for name in names) >= max(2, len(names) - 1)
+    return is_row_of_pixels or any(name.lower().endswith(SUFFIXES) for name in names)
+
+
+def check_length(where: str, row: list[str], names: list[str]) -> None:
+    if len(row) != len(names):
+        raise DataError(
+            f"{where}: {len(row):,} values, expected {len(names):,} as in the header. "
             "Correct the row."
         )
-
-
-def parse_pixels(where: str, row: list[str], names: list[str]) -> bytes:
-    """The values of the pixel columns `names`."""
-    check_length(where, row, names)
-    try:
-        return bytes(map(PIXELS.__getitem__, row))
-    except KeyError as error:
-        name = names[row.index(error.args[0])]
-        raise DataError(
-            f"{where}: {shown(error.args[0])} in column {shown(name)}, "
-            "expected a whole number 0..255. Correct the value."
-        ) from error
 
 
 def no_row(path: Path) -> DataError:
@@ -119,40 +170,3 @@ def no_row(path: Path) -> DataError:
 
 def shown(text: str) -> str:
     return reprlib.repr(text)
-
-
-def read_unlabelled(path: Path, delimiter: str, shape: tuple[int, int, int]) -> Iterator[bytes]:
-    """The pixels of each row of a table that has no labels, one row in memory at a time.
-
-    Args:
-        path: the table.
-        delimiter: what stands between its columns.
-        shape: height, width and channels of each image.
-
-    Raises:
-        DataError: as `load`; or the table has not a column for each pixel of the shape.
-    """
-    rows = read_rows(path, delimiter)
-    names = read_header(path, rows, delimiter, "Write it as the training images' table was.")
-    if len(names) != math.prod(shape):
-        raise DataError(
-            f"{path}: line 1: {len(names):,} columns, expected the {math.prod(shape):,} pixels of "
-            f"{'×'.join(map(str, shape))} that the model takes{_no_pixels(names)}. "
-            "Keep the pixel columns alone."
-        )
-    check_order(path, names)
-    line = 0
-    for line, row in rows:
-        yield parse_pixels(f"{path}: line {line}", row, names)
-    if not line:
-        raise no_row(path)
-
-
-def _no_pixels(names: list[str]) -> str:
-    """Names the columns that are called otherwise than most."""
-    stems = [name.rstrip("0123456789") for name in names]
-    usual, count = Counter(stems).most_common(1)[0]
-    others = [name for name, stem in zip(names, stems, strict=True) if stem != usual]
-    if not others or count <= len(names) // 2:
-        return ""
-    return f"; not named as pixels: {', '.join(map(shown, others[:MOST_SHOWN]))}"

@@ -15,6 +15,7 @@ OTHER_PICTURES = (
     ".tif", ".tiff",
 )  # fmt: skip
 LISTED = (*SUFFIXES, *OTHER_PICTURES)
+OF_MAC_ARCHIVES = "__MACOSX"
 
 
 @dataclass(frozen=True)
@@ -135,11 +136,15 @@ def _entries(root: Path, name: str) -> "Iterator[os.DirEntry[str]]":
     place = root / name
     try:
         with os.scandir(place) as found:
-            yield from (entry for entry in found if not entry.name.startswith("."))
+            yield from (entry for entry in found if not _is_hidden(entry.name))
     except OSError as error:
         raise DataError(
             f"{printable(str(place))}: cannot be read ({error.strerror}). Check the folder."
         ) from error
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name == OF_MAC_ARCHIVES
 
 
 def _mode(path: str) -> int:

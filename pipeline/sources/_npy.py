@@ -1,4 +1,4 @@
-"""Reads one array of numbers from a NumPy archive, trusting nothing that it declares.
+"""Reads one array of numbers or texts from a NumPy archive, trusting nothing that it declares.
 
 The format: a zip archive with one `.npy` member an array, each a header that declares type and
 shape, then the values (https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html).
@@ -20,19 +20,23 @@ HEADER = re.compile(
 )
 LONGEST_HEADER = 2**16
 NUMBERS = re.compile(r"[<>|=](?:[ui][1248]|f[248])")
+TEXTS = re.compile(r"[<>|=][US][1-9][0-9]{0,3}")
 PIECE_BYTES = 1 << 24
 
 
-def read_array(where: str, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> "np.ndarray":
+def read_array(
+    where: str, archive: zipfile.ZipFile, member: zipfile.ZipInfo, *, may_be_text: bool = False
+) -> "np.ndarray":
     """The array of a member, in the shape and type that its header declares.
 
     Raises:
-        DataError: it holds no plain numbers, or not as many as declared.
+        DataError: it holds no plain numbers (or texts), or not as many as declared.
     """
     import numpy as np
 
     with archive.open(member) as stream:
         kind, is_fortran, shape, header_bytes = _read_header(where, stream)
+        _check_kind(where, kind, may_be_text=may_be_text)
         dtype = np.dtype(kind)
         size = math.prod(shape) * dtype.itemsize
         if size != member.file_size - header_bytes:
@@ -62,13 +66,19 @@ def _read_header(where: str, stream: IO[bytes]) -> tuple[str, bool, tuple[int, .
             f"{where} has no header of a plain array of numbers. Write it again with numpy.savez."
         )
     kind = match[1].decode("latin-1")
-    if not NUMBERS.fullmatch(kind):
-        what = "Python objects (pickles)" if "O" in kind else f"values of type {kind!r}"
-        raise DataError(
-            f"{where} holds {what}, expected numbers. Convert it with astype and save it again."
-        )
     shape = tuple(int(part) for part in match[3].split(b",") if part.strip())
     return kind, match[2] == b"True", shape, 8 + size_bytes + len(header)
+
+
+def _check_kind(where: str, kind: str, *, may_be_text: bool) -> None:
+    if NUMBERS.fullmatch(kind) or (may_be_text and TEXTS.fullmatch(kind)):
+        return
+    what = "Python objects (pickles)" if "O" in kind else f"values of type {kind!r}"
+    expected, target = ("numbers or texts", "str") if may_be_text else ("numbers", "uint8")
+    raise DataError(
+        f"{where} holds {what}, expected {expected}. Convert it with astype({target!r}) and save "
+        "it again."
+    )
 
 
 def _fill(stream: IO[bytes], values: memoryview) -> None:

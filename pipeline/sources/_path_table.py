@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from pipeline.data.pictures.decoding import Decoding
+from pipeline.data.pictures.decoding import SUFFIXES, Decoding
 from pipeline.errors import DataError
 from pipeline.sources import ImageFiles
-from pipeline.sources._csv_rows import check_length, read_header, read_rows, shown
+from pipeline.sources._csv_rows import check_length, open_table, shown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,7 +23,11 @@ class PathOptions(Protocol):
     @property
     def image_folder(self) -> Path | None: ...
     @property
+    def path_suffix(self) -> str | None: ...
+    @property
     def delimiter(self) -> str: ...
+    @property
+    def header(self) -> bool: ...
     def decoding(self) -> Decoding: ...
 
 
@@ -48,10 +52,22 @@ class PathRows:
             )
         self.names: list[str] = []
         self._column = names.index(options.path_column)
+        self._suffix = options.path_suffix or ""
         self._decoding = options.decoding()
 
     def add(self, where: str, row: list[str]) -> None:
-        self.names.append(_checked(where, row[self._column], self.folder))
+        self.names.append(self.path(where, row))
+
+    def path(self, where: str, row: list[str]) -> str:
+        """The file of a row, by its path from the folder on."""
+        name = _checked(where, row[self._column], self.folder) + self._suffix
+        if not self._suffix and not self.names and not Path(name).suffix:
+            _refuse_cut_name(where, self.folder, name)
+        return name
+
+    def text(self, row: list[str]) -> str:
+        """What the table says in place of the file."""
+        return row[self._column]
 
     def labelled(self, labels: "np.ndarray") -> ImageFiles:
         return ImageFiles(str(self.folder), tuple(self.names), labels, self._decoding)
@@ -71,13 +87,22 @@ def _checked(where: str, text: str, folder: Path) -> str:
     return path
 
 
+def _refuse_cut_name(where: str, folder: Path, name: str) -> None:
+    """Names without their ending lead to nothing; the files beside tell what it is."""
+    ending = next((s for s in SUFFIXES if (folder / f"{name}{s}").is_file()), None)
+    if ending and not (folder / name).exists():
+        raise DataError(
+            f"{where}: {shown(name)} is no file in {folder}, but {shown(name + ending)} is. "
+            f"Set data.path_suffix={ending}."
+        )
+
+
 def sound_files(table: Path, options: PathOptions) -> Iterator[tuple[str, str]]:
     """Path in the table, and full path, of each readable regular file within the folder."""
-    rows = read_rows(table, options.delimiter)
-    header = read_header(table, rows, options.delimiter, "Set data.delimiter.")
-    paths = PathRows(table, header, options)
-    for line, row in rows:
-        check_length(where := f"{table}: line {line}", row, header)
+    found = open_table(table, options.delimiter, "Set data.delimiter.", has_header=options.header)
+    paths = PathRows(table, found.names, options)
+    for line, row in found.rows:
+        check_length(where := f"{table}: line {line}", row, found.names)
         paths.add(where, row)
     root = os.path.realpath(paths.folder)
     homes: dict[str, bool] = {}

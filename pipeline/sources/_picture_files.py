@@ -34,6 +34,19 @@ class PictureOptions(DataSection):
             raise ValueError(f"fit: {self.fit} needs image_size, such as [64, 64]")
         return self
 
+    @model_validator(mode="after")
+    def _pictures_have_one_range(self) -> "PictureOptions":
+        if self.reads_pictures() and self.pixel_range not in (None, (0, 255)):
+            raise ValueError(
+                f"pixel_range: the pixels of picture files are 0..255, not {list(self.pixel_range)}"
+                ", and whoever asks the model feeds such files; save the pictures so"
+            )
+        return self
+
+    def reads_pictures(self) -> bool:
+        """Whether images are files."""
+        return True
+
     def decoding(self) -> Decoding:
         return Decoding(self.color_mode, self.image_size, self.fit, self.alpha)
 

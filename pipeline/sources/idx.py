@@ -17,6 +17,7 @@ from pipeline.config import ClassNames, DataSection, OutsidePath
 from pipeline.errors import DataError
 from pipeline.file_kinds import HEAD_BYTES, kind_of_bytes
 from pipeline.sources import LabelledImages, SourceData
+from pipeline.sources._pixel_range import as_bytes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -96,7 +97,7 @@ def _read_split(images_path: Path, labels_path: Path, options: Options) -> Label
                 f"{options.size_limit_bytes:,}. If it is real, raise data.size_limit_bytes."
             )
 
-    images = _read(images_path, 0x803, check_size)
+    images = as_bytes(str(images_path), _read(images_path, 0x803, check_size), options.pixel_range)
 
     def check_count(shape: tuple[int, ...]) -> None:
         if shape != (len(images),):

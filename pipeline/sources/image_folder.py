@@ -1,7 +1,6 @@
 """Reads pictures from folders: `<class>/*`, or `<split>/<class>/*`."""
 
 import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
@@ -12,6 +11,7 @@ from pydantic import Field
 from pipeline.config import ClassNames, OutsidePath
 from pipeline.errors import DataError
 from pipeline.sources import DrawnTest, ImageFiles, SourceData
+from pipeline.sources._class_names import find_twins, in_order, twins_error
 from pipeline.sources._folder_listing import Listing, Place, list_pictures, look_into
 from pipeline.sources._picture_files import PictureFiles, PictureOptions
 
@@ -32,15 +32,17 @@ class Options(PictureOptions):
 
     Attributes:
         folder: holds a folder for each class, or for each split one that holds them.
-        train_split: name of the folder of training images; None finds `train` or `training`, in
-            any case, unless `classes` says that it is a class. Without it the folders are classes.
+        train_split: the folder of training images, by its path from `folder` on; None finds
+            `train` or `training`, in any case, unless `classes` says that it is a class. Without
+            it the folders are classes.
         validation_split: likewise for `validation`, `valid` or `val`; without it, some training
             images are drawn.
         test_split: likewise for `test` or `testing`; without it `test_fraction` is drawn.
         test_fraction: share of each class that becomes the test split; 0.2 where there are no
             folders for splits.
         split_seed: draws that share; apart from `seed`, so that all seeds have one test split.
-        classes: names of the class folders in label order; sorted by code points where None.
+        classes: names of the class folders in label order; where None, sorted as numbers if all
+            are, else by code points.
     """
 
     source: Literal["image_folder"] = "image_folder"
@@ -135,7 +137,7 @@ def _find_splits(options: Options, top: Place) -> dict[str, str]:
     found = {}
     for split, usual in USUAL_NAMES.items():
         asked: str | None = getattr(options, f"{split}_split")
-        if asked is not None and asked not in top.folders:
+        if asked is not None and not _is_below(options.folder, top, asked):
             raise DataError(
                 f"{options.folder}: has no folder {asked!r}, only {_listed(top.folders)}. "
                 f"Correct data.{split}_split."
@@ -151,6 +153,15 @@ def _find_splits(options: Options, top: Place) -> dict[str, str]:
         if name := asked or "".join(names):
             found[split] = name
     return _checked_splits(options, top, found) if "train" in found else _no_splits(options, top)
+
+
+def _is_below(root: Path, top: Place, path: str) -> bool:
+    place = top
+    for part in path.split("/"):
+        if part not in place.folders:
+            return False
+        place = look_into(root, f"{place.name}/{part}".lstrip("/"))
+    return True
 
 
 def _checked_splits(options: Options, top: Place, found: dict[str, str]) -> dict[str, str]:
@@ -187,7 +198,7 @@ def _no_splits(options: Options, top: Place) -> dict[str, str]:
 
 
 def _find_classes(root: Path, train: Place, given: tuple[str, ...] | None) -> tuple[str, ...]:
-    classes, there = given or train.folders, set(train.folders)
+    classes, there = given or in_order(train.folders), set(train.folders)
     if missing := [name for name in classes if name not in there]:
         raise DataError(
             f"{root / train.name}: has no folder for the class {missing[0]!r}, only "
@@ -197,32 +208,29 @@ def _find_classes(root: Path, train: Place, given: tuple[str, ...] | None) -> tu
         found = f"one class folder ({classes[0]!r})" if classes else "no class folders"
         raise DataError(
             f"{root / train.name}: holds {found}, expected 2 or more with pictures in them. "
-            "Put the pictures of each class into a folder of its name."
+            f"{_remedy(root, train)}."
         )
     if given is None:
-        _refuse_twins(root / train.name, classes)
+        if twins := find_twins(classes):
+            raise twins_error(str(root / train.name), "folders", twins)
     elif len(set(given)) < len(given):
         twice = next(name for name in given if given.count(name) > 1)
         raise DataError(f"{root}: data.classes names {twice!r} twice. Remove one of the two.")
     return classes
 
 
-def _refuse_twins(folder: Path, classes: Sequence[str]) -> None:
-    """Two spellings of one name are most often one class, half of which would be another."""
-    known: dict[str, str] = {}
-    for name in classes:
-        plain = unicodedata.normalize("NFC", name).casefold().strip()
-        if (first := known.setdefault(plain, name)) != name:
-            raise DataError(
-                f"{folder}: the folders {_spelled(first, name)} differ in case, spaces or coding "
-                "alone. Join them; if each is a class, name all classes in data.classes."
-            )
-
-
-def _spelled(first: str, second: str) -> str:
-    """Both names so that their difference can be seen."""
-    are_seen = first.casefold().strip() != second.casefold().strip()
-    return f"{first!a} and {second!a}" if are_seen else f"{first!r} and {second!r}"
+def _remedy(root: Path, train: Place) -> str:
+    """Where a single folder leads to several: the setting that takes these."""
+    place = train
+    while len(place.folders) == 1 and not place.picture:
+        place = look_into(root, f"{place.name}/{place.folders[0]}".lstrip("/"))
+    if len(place.folders) < 2:
+        return "Put the pictures of each class into a folder of its name"
+    setting = f"train_split={place.name}" if train.name else f"folder={root / place.name}"
+    return (
+        f"If the classes are {_listed(place.folders)} below, set data.{setting}; else put the "
+        "pictures of each class into a folder of its name"
+    )
 
 
 def _refuse_loose(root: Path, place: Place) -> None:

@@ -1,11 +1,13 @@
 """Reads images and labels from the arrays of one NumPy file, `.npz`."""
 
+import math
 import struct
 import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -14,13 +16,25 @@ from pydantic import Field, model_validator
 from pipeline.config import ClassNames, DataSection, OutsidePath, Section
 from pipeline.errors import DataError
 from pipeline.file_kinds import kind_of
-from pipeline.sources import LabelledImages, SourceData
+from pipeline.sources import DrawnTest, LabelledImages, SourceData
+from pipeline.sources._class_names import classes_of
+from pipeline.sources._csv_pixels import Shape, square_of
 from pipeline.sources._npy import read_array
+from pipeline.sources._pixel_range import as_bytes
 
 if TYPE_CHECKING:
     import numpy as np
 
 MOST_CLASSES = 2**16
+# Of MedMNIST, of keras.datasets, and what people write after these and scikit-learn.
+SPLIT_NAMES = (
+    ("{}_images", "{}_labels"), ("x_{}", "y_{}"), ("X_{}", "y_{}"), ("X_{}", "Y_{}"),
+    ("{}_x", "{}_y"), ("{}_X", "{}_y"), ("{}_data", "{}_labels"),
+)  # fmt: skip
+UNSPLIT_NAMES = (
+    ("X", "y"), ("x", "y"), ("X", "Y"), ("images", "labels"), ("data", "target"),
+    ("data", "labels"), ("images", "target"), ("image", "label"), ("arr_0", "arr_1"),
+)  # fmt: skip
 PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 # What zipfile raises, by its source, where an archive is damaged or made to harm.
 ARCHIVE_ERRORS = (
@@ -30,45 +44,44 @@ ARCHIVE_ERRORS = (
 
 
 class Arrays(Section):
-    """The name of each array in the file; without validation arrays, training gives some up."""
+    """The name of each array in the file; without those of a split, training gives some up."""
 
     train_images: str
     train_labels: str
-    test_images: str
-    test_labels: str
+    test_images: str | None = None
+    test_labels: str | None = None
     validation_images: str | None = None
     validation_labels: str | None = None
 
     @model_validator(mode="after")
-    def _validation_is_whole(self) -> "Arrays":
-        if (self.validation_images is None) != (self.validation_labels is None):
-            raise ValueError("give both validation_images and validation_labels, or neither")
+    def _splits_are_whole(self) -> "Arrays":
+        for split in ("test", "validation"):
+            images, labels = f"{split}_images", f"{split}_labels"
+            if (getattr(self, images) is None) != (getattr(self, labels) is None):
+                raise ValueError(f"give both {images} and {labels}, or neither")
         return self
 
     def names(self) -> set[str]:
         return {name for name in self.model_dump().values() if name is not None}
 
-    def splits(self) -> Iterator[tuple[str, str]]:
-        """Images and labels of training, of testing, and of validation where there is one."""
-        yield self.train_images, self.train_labels
-        yield self.test_images, self.test_labels
-        if self.validation_images and self.validation_labels:
-            yield self.validation_images, self.validation_labels
+    def splits(self) -> Iterator[tuple[str, str, str]]:
+        """The name, images and labels of each split that there is."""
+        for split in ("train", "test", "validation"):
+            images, labels = getattr(self, f"{split}_images"), getattr(self, f"{split}_labels")
+            if images and labels:
+                yield split, images, labels
 
 
-def _layout(images: str, labels: str, *splits: str) -> Arrays:
-    """The names that a pattern gives to training, test and perhaps validation arrays."""
-    parts = zip(("train", "test", "validation"), splits, strict=False)
-    pairs = [(part, images.format(split), labels.format(split)) for part, split in parts]
-    named = {f"{part}_images": name for part, name, _ in pairs}
-    return Arrays(**named, **{f"{part}_labels": name for part, _, name in pairs})
-
-
-LAYOUTS = (
-    _layout("{}_images", "{}_labels", "train", "test", "val"),  # MedMNIST
-    _layout("{}_images", "{}_labels", "train", "test"),
-    _layout("x_{}", "y_{}", "train", "test"),  # keras.datasets
-)
+def _layouts() -> Iterator[Arrays]:
+    """Usual names, those of most splits first."""
+    for test, validation in (("test", "val"), ("test", "valid"), ("test", ""), ("", "")):
+        for images, labels in SPLIT_NAMES:
+            splits = {"train": "train", "test": test, "validation": validation}
+            parts = [(part, split) for part, split in splits.items() if split]
+            named = {f"{part}_images": images.format(split) for part, split in parts}
+            yield Arrays(**named, **{f"{p}_labels": labels.format(split) for p, split in parts})
+    for images, labels in UNSPLIT_NAMES:
+        yield Arrays(train_images=images, train_labels=labels)
 
 
 class Options(DataSection):
@@ -76,15 +89,24 @@ class Options(DataSection):
 
     Attributes:
         arrays: names in the file; None finds those of `keras.datasets` files (`x_train`,
-            `y_train`, `x_test`, `y_test`) and of MedMNIST (`train_images`, `val_images`, …).
+            `y_train`, `x_test`, `y_test`), of MedMNIST (`train_images`, `val_images`, …) and of
+            images that are not split (`X` and `y`, `images` and `labels`, `data` and `target`).
             With validation arrays, no share of the training images is drawn for validation.
-        classes: names in label order; the labels themselves where None.
+        test_fraction: share of each class that becomes the test split, where there is none.
+        split_seed: draws that share; apart from `seed`, so that all seeds have one test split.
+        image_shape: height, width and channels of images that stand as rows of pixels; a square
+            of 1 or 3 channels where None.
+        classes: names in label order; the labels themselves where None. Labels are whole numbers
+            from 0 on, texts, or a row for each image with a 1 in the place of its class.
         size_limit_bytes: what the arrays may take in memory, all together.
     """
 
     source: Literal["npz"] = "npz"
     file: OutsidePath
     arrays: Arrays | None = None
+    test_fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
+    split_seed: Annotated[int, Field(ge=0)] = 0
+    image_shape: Shape | None = None
     classes: ClassNames | None = None
     size_limit_bytes: Annotated[int, Field(ge=1)] = 2**32
 
@@ -92,6 +114,23 @@ class Options(DataSection):
         if not self.file.is_file():
             raise DataError(f"{self.file}: no such file. Put it there, or set data.file.")
         return {self.file.name: self.file}
+
+
+@dataclass(frozen=True)
+class _Split:
+    """What two arrays hold.
+
+    Attributes:
+        where: the array of labels, for errors.
+        images: uint8 (count, height, width, channels).
+        labels: int64 (count,), the numbers there, or places in `texts`.
+        texts: each label once, where these are texts.
+    """
+
+    where: str
+    images: "np.ndarray"
+    labels: "np.ndarray"
+    texts: tuple[str, ...] | None = None
 
 
 def load(options: Options) -> SourceData:
@@ -105,20 +144,67 @@ def load(options: Options) -> SourceData:
     with _reading(path), zipfile.ZipFile(path) as archive:
         members = _members(path, archive)
         arrays = options.arrays or _find_layout(path, members)
+        _check_test(path, arrays, options)
         _check_members(path, members, arrays, options.size_limit_bytes)
-        splits = [
-            _read_split(path, archive, (members[images], members[labels]), options.classes)
-            for images, labels in arrays.splits()
-        ]
-    train, test, *rest = splits
-    validation = rest[0] if rest else None
+        found = {
+            split: _read_split(path, archive, (members[images], members[labels]), options)
+            for split, images, labels in arrays.splits()
+        }
+    splits, classes = _with_classes(path, found, options.classes)
+    train, validation = splits["train"], splits.get("validation")
     if validation and validation.images.shape[1:] != train.images.shape[1:]:
         raise DataError(
             f"{path}: validation images are {_times(validation.images.shape[1:])} but training "
             f"images {_times(train.images.shape[1:])}. Take both from one data set."
         )
-    classes = options.classes or _label_texts(splits)
+    test = splits.get("test") or DrawnTest(options.test_fraction or 0, options.split_seed)
     return SourceData(train, test, classes, f"NumPy file {path.name}", validation)
+
+
+def _mixed(texts: _Split) -> DataError:
+    return DataError(
+        f"{texts.where} holds texts, and other labels are numbers. Save one kind of them."
+    )
+
+
+def _check_test(path: Path, arrays: Arrays, options: Options) -> None:
+    if arrays.test_images is None and options.test_fraction is None:
+        raise DataError(
+            f"{path}: has no test arrays beside {arrays.train_images!r} and "
+            f"{arrays.train_labels!r}. Set data.test_fraction=0.2 to draw some of these, or name "
+            "them in data.arrays."
+        )
+    if arrays.test_images is not None and options.test_fraction is not None:
+        raise DataError(
+            f"{path}: has test images in {arrays.test_images!r}, and data.test_fraction says to "
+            "draw some. Leave data.test_fraction out, or name the training arrays alone in "
+            "data.arrays."
+        )
+
+
+def _with_classes(
+    path: Path, found: dict[str, _Split], given: tuple[str, ...] | None
+) -> tuple[dict[str, LabelledImages], tuple[str, ...]]:
+    """The splits with an index into the classes for each image; labels of all may be texts."""
+    import numpy as np
+
+    texts = {text for part in found.values() for text in part.texts or ()}
+    if not texts:
+        splits = {split: LabelledImages(part.images, part.labels) for split, part in found.items()}
+        return splits, given or _label_texts(list(splits.values()))
+    names, indices = classes_of(texts, given)
+    splits = {}
+    for split, part in found.items():
+        if part.texts is None:
+            raise _mixed(next(p for p in found.values() if p.texts is not None))
+        if unknown := [text for text in part.texts if text not in indices]:
+            raise DataError(
+                f"{part.where} has label {unknown[0]!r}, expected a name of data.classes. "
+                "Correct the label, or add its class."
+            )
+        labels = np.array([indices[text] for text in part.texts], np.int64)[part.labels]
+        splits[split] = LabelledImages(part.images, labels)
+    return splits, names
 
 
 @contextmanager
@@ -147,12 +233,13 @@ def _members(path: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]
 
 
 def _find_layout(path: Path, members: dict[str, zipfile.ZipInfo]) -> Arrays:
-    for layout in LAYOUTS:
+    for layout in _layouts():
         if layout.names() <= members.keys():
             return layout
     raise DataError(
         f"{path}: has the arrays {_listed(members)}, expected x_train, y_train, x_test, y_test or "
-        "train_images, train_labels, test_images, test_labels. Name them in data.arrays."
+        "train_images, train_labels, test_images, test_labels, or X, y with data.test_fraction. "
+        "Name them in data.arrays."
     )
 
 
@@ -187,24 +274,33 @@ def _read_split(
     path: Path,
     archive: zipfile.ZipFile,
     members: tuple[zipfile.ZipInfo, zipfile.ZipInfo],
-    classes: tuple[str, ...] | None,
-) -> LabelledImages:
+    options: Options,
+) -> _Split:
     images_at, labels_at = (f"{path}: array {info.filename[:-4]!r}" for info in members)
-    images = _as_images(images_at, read_array(images_at, archive, members[0]))
-    num_classes = len(classes) if classes else MOST_CLASSES
-    labels = _as_labels(labels_at, read_array(labels_at, archive, members[1]), num_classes)
+    images = _as_images(images_at, read_array(images_at, archive, members[0]), options)
+    values = read_array(labels_at, archive, members[1], may_be_text=True)
+    texts = None
+    if values.dtype.kind in "US":
+        texts, labels = _as_texts(labels_at, values)
+    else:
+        num_classes = len(options.classes) if options.classes else MOST_CLASSES
+        labels = _as_labels(labels_at, values, num_classes)
     if len(images) != len(labels):
         raise DataError(
             f"{labels_at} has {len(labels):,} labels for the {len(images):,} images of "
             f"{members[0].filename[:-4]!r}. Name the arrays of one split in data.arrays."
         )
-    return LabelledImages(images, labels)
+    return _Split(labels_at, images, labels, texts)
 
 
-def _as_images(where: str, values: "np.ndarray") -> "np.ndarray":
+def _as_images(where: str, values: "np.ndarray", options: Options) -> "np.ndarray":
     """Grey or colour images as uint8 (count, height, width, channels)."""
     import numpy as np
 
+    if values.ndim == 2:
+        shape = options.image_shape or square_of(values.shape[1])
+        if shape is not None and math.prod(shape) == values.shape[1]:
+            values = values.reshape(-1, *shape)
     if values.ndim == 4 and values.shape[1] in (1, 3) and values.shape[3] not in (1, 3):
         raise DataError(
             f"{where} is {_times(values.shape)}: channels stand first. "
@@ -213,38 +309,33 @@ def _as_images(where: str, values: "np.ndarray") -> "np.ndarray":
     if values.ndim not in (3, 4) or (values.ndim == 4 and values.shape[3] not in (1, 3)):
         raise DataError(
             f"{where} is {_times(values.shape)}, expected count×height×width, with ×1 or ×3 for "
-            "channels. Reshape it, or name the right array in data.arrays."
+            "channels. Reshape it, name the right array in data.arrays, or set data.image_shape "
+            "for rows of pixels."
         )
-    if values.dtype != np.uint8:
-        values = _as_uint8(where, values)
+    values = as_bytes(where, values, options.pixel_range)
     return np.ascontiguousarray(values if values.ndim == 4 else values[..., None])
 
 
-def _as_uint8(where: str, values: "np.ndarray") -> "np.ndarray":
+def _as_texts(where: str, values: "np.ndarray") -> tuple[tuple[str, ...], "np.ndarray"]:
+    """Each text once, and for each image its place among them: int64 (count,)."""
     import numpy as np
 
-    pixels = np.empty(values.shape, np.uint8)
-    for index, image in enumerate(values):
-        wrong = image[~((image >= 0) & (image <= 255) & (image == np.floor(image)))]
-        if wrong.size:
-            raise DataError(
-                f"{where} has the value {wrong[0]} in image {index:,}, expected whole numbers "
-                "0..255. Scale them to that range, round them and save them as uint8."
-            )
-        pixels[index] = image
-    if pixels.max() <= 1:
-        raise DataError(
-            f"{where} has values of type {values.dtype} from 0 to 1, expected 0..255. "
-            "Save them times 255 as uint8."
-        )
-    return pixels
+    if values.shape not in ((values.size,), (values.size, 1)):
+        raise DataError(f"{where} is {_times(values.shape)}, expected one text an image.")
+    found, places = np.unique(values.reshape(-1), return_inverse=True)
+    texts = [text.decode() if isinstance(text, bytes) else text for text in found.tolist()]
+    return tuple(texts), places.astype(np.int64)
 
 
 def _as_labels(where: str, values: "np.ndarray", num_classes: int) -> "np.ndarray":
-    if values.dtype.kind not in "ui" or values.shape not in ((values.size,), (values.size, 1)):
+    if values.ndim == 2 and values.shape[1] > 1 and _is_one_hot(values):
+        values = values.argmax(axis=1)
+    is_whole = values.dtype.kind in "ui" or bool((values == values.round()).all())
+    if not is_whole or values.shape not in ((values.size,), (values.size, 1)):
         raise DataError(
             f"{where} is {values.dtype} of {_times(values.shape)}, expected integers, one an "
-            "image. Save the index of each image's class."
+            "image, or a row an image with a 1 in the place of its class. Save the index of each "
+            "image's class."
         )
     values = values.reshape(-1)
     wrong = ((values < 0) | (values >= num_classes)).nonzero()[0]
@@ -254,6 +345,11 @@ def _as_labels(where: str, values: "np.ndarray", num_classes: int) -> "np.ndarra
             f"0..{num_classes - 1}. Correct the label, or name its class in data.classes."
         )
     return values.astype("int64")
+
+
+def _is_one_hot(values: "np.ndarray") -> bool:
+    is_mark = (values == 0) | (values == 1)
+    return bool(is_mark.all() and (values.sum(axis=1) == 1).all())
 
 
 def _label_texts(splits: list[LabelledImages]) -> tuple[str, ...]:

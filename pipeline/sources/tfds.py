@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from pipeline.config import DataSection, OutsidePath
+from pipeline.config import ClassNames, DataSection, OutsidePath
 from pipeline.errors import DataError
 from pipeline.sources import LabelledImages, SourceData
+from pipeline.sources._pixel_range import as_bytes
 
 DOWNLOAD_RETRIES = 4
 BATCH_SIZE = 1000
@@ -29,6 +30,7 @@ class Options(DataSection):
         train_split: a split or a slice of one, such as `train[:80%]`.
         image_key: the feature with the image; the data set's own choice where None.
         image_size: height and width to resize to; images of different sizes need it.
+        classes: names in label order; the data set's own where None.
     """
 
     source: Literal["tfds"] = "tfds"
@@ -40,6 +42,7 @@ class Options(DataSection):
     image_key: str | None = None
     label_key: str | None = None
     image_size: tuple[int, int] | None = None
+    classes: ClassNames | None = None
 
     def outside_files(self) -> dict[str, Path]:
         if self.manual_dir is None:
@@ -68,7 +71,13 @@ def load(options: Options) -> SourceData:
         train = _read(builder, options.train_split, (image_key, label_key), options)
         test = _read(builder, options.test_split, (image_key, label_key), options)
     origin = f"TensorFlow Datasets {builder.info.full_name}"
-    return SourceData(train, test, tuple(builder.info.features[label_key].names), origin)
+    names = tuple(builder.info.features[label_key].names)
+    if options.classes and len(options.classes) != len(names):
+        raise DataError(
+            f"data.classes: {len(options.classes)} names, expected {len(names)}, as "
+            f"{options.dataset} has classes. Correct it, or leave it out."
+        )
+    return SourceData(train, test, options.classes or names, origin)
 
 
 @contextlib.contextmanager
@@ -161,7 +170,8 @@ def _read(builder: Any, split: str, keys: tuple[str, str], options: Options) -> 
         image, label = (record[key] for key in keys)
         if options.image_size:
             resized = tf.image.resize(image, options.image_size, antialias=True)
-            image = tf.cast(tf.clip_by_value(tf.round(resized), 0, 255), tf.uint8)
+            highest = options.pixel_range[1] if options.pixel_range else 255
+            image = tf.cast(tf.clip_by_value(tf.round(resized), 0, highest), image.dtype)
         return image, label
 
     try:
@@ -173,7 +183,8 @@ def _read(builder: Any, split: str, keys: tuple[str, str], options: Options) -> 
         ) from error
     batches = list(tfds.as_numpy(records.map(image_and_label).batch(BATCH_SIZE)))
     images, labels = (np.concatenate(parts) for parts in zip(*batches, strict=True))
-    return LabelledImages(images, labels.astype(np.int64))
+    pixels = as_bytes(f"data.dataset: split '{split}'", images, options.pixel_range)
+    return LabelledImages(pixels, labels.astype(np.int64))
 
 
 def _one_line(error: Exception) -> str:

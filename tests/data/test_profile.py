@@ -20,6 +20,12 @@ def test_sums_are_those_of_whole_numbers(shape):
     assert found.squares.tolist() == (values * values).sum(axis=1).tolist()
 
 
+def test_the_highest_pixel_of_an_image_is_that_of_any_channel():
+    images = np.zeros((2, 3, 3, 3), np.uint8)
+    images[0, 1, 2, 2], images[1, 0, 0, 0] = 7, 255
+    assert profile(labelled(images)).highest.tolist() == [7, 255]
+
+
 def test_equal_images_and_no_others_have_equal_digests():
     images = np.zeros((4, 3, 3, 1), np.uint8)
     images[1, 2, 2] = 1

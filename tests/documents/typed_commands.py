@@ -6,6 +6,7 @@ Each check asserts, or raises what the program would tell a user.
 import ast
 import re
 import shlex
+from contextlib import suppress
 from itertools import pairwise, product
 from unittest.mock import patch
 
@@ -23,6 +24,7 @@ CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
 PROGRAM = typer.main.get_command(cli.app)
 BEFORE_IT = re.compile(r"time|[A-Z_]+=.*", re.DOTALL)
 OVERRIDE = re.compile(r"[a-z]\w*(\.\w+)*=.+", re.DOTALL)
+OF_PIXELS = ["data.source=csv", "data.train_file=a.csv", "data.test_fraction=0.2"]
 PLACEHOLDERS = {"N": "1", "X": "0.5"}
 # What the options of these names may be, which commands find out for themselves.
 KNOWN = {
@@ -77,8 +79,12 @@ def are_overrides(text):
 
 
 def check_overrides(text):
-    """Raises what the last config says where none takes them."""
-    _load(list(map(_plain, shlex.split(text))), CONFIGS)
+    """Raises what the last config says where none takes them, nor one for a table of images."""
+    words = list(map(_plain, shlex.split(text)))
+    for others in ([], OF_PIXELS):
+        with suppress(ConfigError):
+            return _load([*others, *words], CONFIGS)
+    return _load([*OF_PIXELS, "data.path_column=file", *words], CONFIGS)
 
 
 def check_config(text, path):

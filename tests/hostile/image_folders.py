@@ -110,6 +110,14 @@ def many(count, each):
     return make
 
 
+def darkened(folder):
+    """White is 1, as in many masks."""
+    for path in folder.rglob("*.png"):
+        with Image.open(path) as image:
+            dark = image.convert("L").point(lambda value: value // 128)
+        dark.save(path)
+
+
 KINDS = {
     "no folder": Hostile(named("nothing"), "nothing: no such folder", "set data.folder"),
     "a file": Hostile(
@@ -134,6 +142,24 @@ KINDS = {
     ),
     "one class in 'train'": folders(
         "input/train: holds one class folder ('cat')", "Put the pictures", "train/cat", "test/cat"
+    ),
+    "class folders one level deeper": folders(
+        "input: holds one class folder ('pets')", "input/pets; else", "pets/cat", "pets/dog"
+    ),
+    "class folders two levels deeper, beside what a Mac left": folders(
+        "input: holds one class folder ('a')", "data.folder=", "a/b/cat", "a/b/dog", "__MACOSX/a"
+    ),
+    "class folders one level deeper in 'train'": folders(
+        "input/train: holds one class folder ('train')", "set data.train_split=train/train",
+        "train/train/cat", "train/train/dog", options=["data.test_fraction=0.2"],
+    ),
+    "pictures whose pixels are 0 and 1": two(
+        "image folder input: training split has pixels from 0 to 1, expected 0..255",
+        "Save the pictures with 255 for white", darkened,
+    ),
+    "another range for pictures": two(
+        "data: pixel_range: the pixels of picture files are 0..255, not [0.0, 1.0]",
+        "save the pictures so", options=["data.pixel_range=[0, 1]"],
     ),
     "10,000 classes of one picture": Hostile(
         many(10_000, 1), "input: class '00000' has one image", "Add images"

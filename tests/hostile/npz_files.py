@@ -93,6 +93,21 @@ def archive(content, where, remedy):
     return Hostile(partial(raw, content=content), f"data.npz: {where}", remedy)
 
 
+def scaled(white, kind):
+    """Images that each have the white of another scale."""
+    images = np.random.default_rng(0).integers(0, white + 1, (60, 4, 4)).astype(kind)
+    images[:, 0, 0] = white
+    labels = np.arange(60) % 3
+    arrays = {
+        "x_train": images[:40],
+        "y_train": labels[:40],
+        "x_test": images[40:],
+        "y_test": labels[40:],
+    }
+    found = f"data.npz: training split has pixels from 0 to {white}, expected 0..255"
+    return Hostile(partial(write, **arrays), found, f"data.pixel_range=[0, {white}]")
+
+
 NO_ZIP = "no whole .npz archive"
 AGAIN = "Download it again"
 CLASSES = "data.classes=[cat, dog, hen]"
@@ -112,7 +127,56 @@ KINDS = {
     "text for pixels": array("x_train", np.array(["a", "b"]), " holds values of type", "Convert"),
     "channels first": array("x_train", np.zeros((4, 3, 8, 8), np.uint8), " is 4×3×8×8", "moveaxis"),
     "four channels": array("x_train", np.zeros((4, 8, 8, 4), np.uint8), " is 4×8×8×4", "Reshape"),
-    "pixels from 0 to 1": array("x_train", np.ones((4, 3, 2), "f4"), " has values", "times 255"),
+    "pixels from 0 to 1": scaled(1, "u1"),
+    "pixels of another type from 0 to 1": scaled(1, "f4"),
+    "pixels from 0 to 16": scaled(16, "u1"),
+    "pixels from 0 to 63": scaled(63, "i8"),
+    "fractions from 0 to 1": array(
+        "x_train", np.full((4, 3, 2), 0.5), " has the value 0.5 in image 0", "data.pixel_range"
+    ),
+    "pixels beyond data.pixel_range": array(
+        "x_train",
+        np.full((4, 3, 2), 1.5),
+        " has the value 1.5 in image 0, expected 0..1 as data.pixel_range says",
+        "Correct one of them",
+        "data.pixel_range=[0, 1]",
+    ),
+    "rows of pixels that fill no square": array(
+        "x_train", np.zeros((4, 6), np.uint8), " is 4×6, expected count", "data.image_shape"
+    ),
+    "texts that differ in case": Hostile(
+        partial(
+            write, y_train=np.array(["cat", "Cat", "dog", "dog"]), y_test=np.array(["cat"] * 2)
+        ),
+        "data.npz: the classes 'Cat' and 'cat' differ in case",
+        "data.classes",
+    ),
+    "a text of no class": array(
+        "y_train",
+        np.array(["cat", "dog", "eel", "cat"]),
+        " has label 'eel'",
+        "add its class",
+        "data.classes=[cat, dog]",
+    ),
+    "texts beside numbers": array(
+        "y_test",
+        np.array(["0", "1"]),
+        " holds texts, and other labels are numbers",
+        "Save one kind",
+    ),
+    "labels in rows of two classes": array(
+        "y_train", np.array([[1, 0], [0, 1], [1, 1], [0, 1]]), " is int64 of 4×2", "Save the index"
+    ),
+    "no test arrays": Hostile(
+        partial(write, x_test=None, y_test=None),
+        "data.npz: has no test arrays beside 'x_train' and 'y_train'",
+        "data.test_fraction=0.2",
+    ),
+    "a test split, and some to draw": Hostile(
+        partial(write, options=["data.test_fraction=0.2"]),
+        "data.npz: has test images in 'x_test', and data.test_fraction",
+        "Leave data.test_fraction out",
+    ),
     "pixels that are no number": array(
         "x_train", np.full((4, 3, 2), np.nan), " has the value nan in image 0", "Scale them"
     ),
@@ -129,12 +193,12 @@ KINDS = {
     "a giant label": array(
         "y_train", np.array([0, 1, 2, 2**40]), " has label 1099511627776", "data.classes"
     ),
-    "labels that are fractions": array("y_train", np.array([0.0, 1, 2, 1]), " is float64", "Save"),
+    "labels that are fractions": array("y_train", np.array([0.5, 1, 2, 1]), " is float64", "Save"),
     "labels for other images": array(
         "y_train", LABELS[:3], " has 3 labels for the 4", "data.arrays"
     ),
     "a missing array": Hostile(
-        partial(write, y_test=None), "data.npz: has the arrays", "data.arrays"
+        partial(write, y_train=None), "data.npz: has the arrays", "data.arrays"
     ),
     "an array that is not there": Hostile(
         partial(

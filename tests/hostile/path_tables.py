@@ -79,6 +79,13 @@ KINDS = {
         ".png: cannot be read (No such file", "pictures of the train split are refused",
         *(row.replace("/", "/no-") for row in GOOD),
     ),
+    "names without their ending": only(
+        "all.csv: line 2: 'cat/0' is no file in", "Set data.path_suffix=.png",
+        *(row.replace(".png", "") for row in GOOD),
+    ),
+    "labels that differ in a space": table(
+        "line 18: the labels 'cat' and 'cat ' differ", "data.classes", "cat/0.png,cat "
+    ),
     "one class": only(
         "CSV table all.csv: the number of classes is 1", "Add images", *GOOD[:COUNT]
     ),

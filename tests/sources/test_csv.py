@@ -1,4 +1,5 @@
 import contextlib
+import gzip
 import tracemalloc
 from pathlib import Path
 from time import monotonic
@@ -79,6 +80,74 @@ def test_classes_that_are_numbers_are_sorted_as_numbers(tmp_path):
     assert both(tmp_path, "label,p\n10,1\n9,2\n-1,3\n").classes == ("-1", "9", "10")
 
 
+def test_a_packed_table_is_the_same_table(tmp_path):
+    path = write(tmp_path, gzip.compress(TABLE.encode()), "a.csv.gz")
+    data = load(path, test_file=path)
+    assert data.train.images.ravel().tolist() == [*range(7), 255, *range(8, 16)]
+
+
+def test_without_a_header_columns_are_numbers_and_labels_stand_first(tmp_path):
+    rows = TABLE.partition("\n")[2]
+    data = both(tmp_path, rows, header=False)
+    assert data.train.images.ravel().tolist() == [*range(7), 255, *range(8, 16)]
+    assert data.classes == ("7", "9")
+    last = "".join(f"{line.partition(',')[2]},{line[0]}\n" for line in rows.split())
+    data = both(tmp_path, last, header=False, label_column="5")
+    assert data.train.images.ravel().tolist() == [*range(7), 255, *range(8, 16)]
+    assert data.train.labels.tolist() == [0, 1, 0, 1]
+
+
+def test_a_column_may_be_named_by_its_number(tmp_path):
+    found = csv.Options.model_validate(
+        {"train_file": tmp_path, "test_fraction": 0.5, "header": False, "label_column": 65}
+    )
+    assert found.label_column == "65"
+    with pytest.raises(ValidationError):
+        csv.Options(train_file=tmp_path, test_fraction=0.5, label_column=True)
+
+
+@pytest.mark.parametrize("content", [TABLE.partition("\n")[2], "5,5,0,7,0\n5,1,2,3,4\n"])
+def test_values_in_place_of_a_header_are_told_with_the_setting(tmp_path, content):
+    assert "data.header=false" in refusal(tmp_path, content)
+
+
+def test_all_pixels_of_an_image_may_stand_in_one_column(tmp_path):
+    content = "emotion,pixels,Usage\n3,0 1 2 255,Training\n4,4 5  6 7,PublicTest\n"
+    data = both(tmp_path, content, label_column="emotion", pixels_column="pixels")
+    assert data.train.images[..., 0].tolist() == [[[0, 1], [2, 255]], [[4, 5], [6, 7]]]
+    assert data.classes == ("3", "4")
+    wide = {"label_column": "emotion", "pixels_column": "pixels", "image_shape": (1, 4, 1)}
+    assert both(tmp_path, content, **wide).train.images.shape == (2, 1, 4, 1)
+    assert refusal(tmp_path, content.replace("5  6", "5 x"), **wide).startswith(
+        "line 3: 'x' in column 'pixels[2]', expected a whole number"
+    )
+
+
+def test_columns_of_marks_are_labels(tmp_path):
+    content = "dog,p0,ant,p1,cat,p2,p3\n0,1,0,2,1.0,3,4\n1,5,0,6,0.0,7,8\n"
+    data = both(tmp_path, content, label_columns=("cat", "ant", "dog"))
+    assert data.classes == ("cat", "ant", "dog")
+    assert data.train.labels.tolist() == [0, 2]
+    assert data.train.images.reshape(2, 4).tolist() == [[1, 2, 3, 4], [5, 6, 7, 8]]
+
+
+@pytest.mark.parametrize(
+    "given", [{"label_columns": ("a",)}, {"label_columns": ("a", "b"), "label_column": "c"}]
+)
+def test_columns_of_marks_are_several_and_stand_alone(tmp_path, given):
+    with pytest.raises(ValidationError, match=r"two columns or more|one of the two"):
+        csv.Options(train_file=tmp_path, test_fraction=0.5, **given)
+
+
+def test_a_row_goes_on_behind_a_line_break_in_quotes(tmp_path):
+    content = 'label,"p\n0",p1\ncat,"1",2\n"a ""\nb\n""",3,"4"\ncat,5,6\n'
+    data = both(tmp_path, content, image_shape=(1, 2, 1), classes=("cat", 'a "\nb\n"'))
+    assert data.train.images.ravel().tolist() == [1, 2, 3, 4, 5, 6]
+    assert data.train.labels.tolist() == [0, 1, 0]
+    wrong = refusal(tmp_path, content.replace("5,6", "5,x"), image_shape=(1, 2, 1))
+    assert wrong.startswith("line 7: 'x'")
+
+
 @pytest.mark.parametrize("labels", [("dog", "cat", "dog"), ("1", "0", "1")])
 def test_given_classes_are_meant_by_name_or_by_position(tmp_path, labels):
     content = "label,p\n" + "".join(f"{label},1\n" for label in labels)
@@ -152,7 +221,8 @@ def test_other_delimiters_are_named_in_the_options(tmp_path, delimiter):
 def test_a_value_that_is_no_pixel_is_named_with_its_line_and_column(tmp_path, value):
     found = refusal(tmp_path, TABLE.replace("5,6", f"5,{value}"))
     assert found.startswith("line 3: '")
-    assert found.endswith("in column 'p2', expected a whole number 0..255. Correct the value.")
+    assert "in column 'p2', expected a whole number 0..255. Correct the value" in found
+    assert ("data.pixel_range" in found) == (value in {"-1", "256", "1.0"})
 
 
 @pytest.mark.parametrize(
@@ -167,7 +237,7 @@ def test_a_value_that_is_no_pixel_is_named_with_its_line_and_column(tmp_path, va
         ("label,p\na,1\n'b\0',2\n", "line 3: holds a NUL byte"),
         ('label,p\na,1\n"b,2\n', "line 3: cannot be read (unexpected end of data)"),
         ('label,p\na,1\n"b"c,2\n', "line 3: cannot be read (',' expected after '\"')"),
-        ('label,p\n"a\nb",1\n', "line 2: cannot be read"),
+        ('label,p\n"a\nb",1\n', r"line 2: the only image of class 'a\nb'"),
         (f"label,p\na,{'1' * 200_000}\n", "line 2: cannot be read (field larger than"),
         (b"label,p\n\xe9t\xe9,1\n", "line 2: is no UTF-8 text"),
         (TABLE.encode("utf-16"), "line 1: holds a NUL byte"),

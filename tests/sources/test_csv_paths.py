@@ -64,6 +64,17 @@ def test_paths_may_start_from_another_folder_and_columns_stand_anywhere(photos, 
     assert data.train.folder == str(photos / "a")
 
 
+def test_names_may_leave_out_their_ending(photos):
+    rows = [(name.removesuffix(".png"), label) for name, label in ROWS]
+    table = write(photos / "all.csv", rows)
+    assert refusal(table) == (
+        f"line 2: 'a/1' is no file in {photos}, but 'a/1.png' is. Set data.path_suffix=.png."
+    )
+    found = options(table, test_file=table, path_suffix=".png")
+    assert csv.load(found).train.names == tuple(name for name, _ in ROWS)
+    assert "train_file a/1.png" in found.outside_files()
+
+
 def test_the_test_split_is_drawn_from_each_class(photos):
     data = with_test_drawn(csv.load(options(write(photos / "all.csv", ROWS))))
     assert (

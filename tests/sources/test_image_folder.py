@@ -155,6 +155,26 @@ def test_one_class_is_told(tmp_path):
     assert ": holds one class folder ('cat'), expected 2 or more" in refusal(tmp_path)
 
 
+def test_class_folders_further_down_are_named_with_the_setting(tmp_path):
+    put(tmp_path, "pets/Cat/1.png", "pets/Dog/1.png", "__MACOSX/pets/._1.png")
+    assert refusal(tmp_path) == (
+        ": holds one class folder ('pets'), expected 2 or more with pictures in them. If the "
+        f"classes are 'Cat', 'Dog' below, set data.folder={tmp_path}/pets; else put the pictures "
+        "of each class into a folder of its name."
+    )
+
+
+def test_splits_may_lie_further_down(tmp_path):
+    put(tmp_path, *(f"{s}/{s}/{c}/1.png" for s in ("train", "test") for c in ("cat", "dog")))
+    assert "/train: holds one class folder ('train')" in refusal(tmp_path)
+    assert "set data.train_split=train/train; else" in refusal(tmp_path)
+    data = load(tmp_path, train_split="train/train", test_split="test/test")
+    assert data.train.names == ("train/train/cat/1.png", "train/train/dog/1.png")
+    assert data.test.names == ("test/test/cat/1.png", "test/test/dog/1.png")
+    for path in ("train/no", "../x", "train/../train", "/train", "train/"):
+        assert f"has no folder '{path}'" in refusal(tmp_path, train_split=path)
+
+
 def test_pictures_beside_the_classes_are_refused(classes):
     put(classes, "loose.jpg")
     assert refusal(classes).startswith(": the picture 'loose.jpg' lies beside the class folders")

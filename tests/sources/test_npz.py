@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from pipeline.errors import DataError
-from pipeline.sources import npz
+from pipeline.sources import DrawnTest, npz
 
 IMAGES = np.arange(6 * 3 * 2, dtype=np.uint8).reshape(6, 3, 2)
 LABELS = np.array([2, 0, 1, 2, 0, 1])
@@ -93,6 +93,58 @@ def test_arrays_of_other_names_are_named_in_the_options(tmp_path):
     assert (len(data.train), len(data.test)) == (6, 1)
 
 
+@pytest.mark.parametrize(
+    ("images", "labels"), [("X", "y"), ("x", "y"), ("images", "labels"), ("data", "target")]
+)
+def test_images_that_are_not_split_are_found_by_usual_names(tmp_path, images, labels):
+    np.savez(tmp_path / "a.npz", **{images: IMAGES, labels: LABELS, "feature_names": ["a"]})
+    data = load(tmp_path / "a.npz", test_fraction=0.5, split_seed=3)
+    assert np.array_equal(data.train.images[..., 0], IMAGES)
+    assert data.test == DrawnTest(0.5, 3)
+    assert f"no test arrays beside '{images}' and '{labels}'" in refusal(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize("names", ["X_{} y_{}", "{}_images {}_labels", "{}_x {}_y", "X_{} Y_{}"])
+@pytest.mark.parametrize("validation", [None, "val", "valid"])
+def test_splits_are_found_by_usual_names(tmp_path, names, validation):
+    images, labels = names.split()
+    splits = ["train", "test", *([validation] if validation else [])]
+    arrays = {images.format(s): IMAGES[n:] for n, s in enumerate(splits)}
+    np.savez(
+        tmp_path / "a.npz", **arrays, **{labels.format(s): LABELS[n:] for n, s in enumerate(splits)}
+    )
+    data = load(tmp_path / "a.npz")
+    assert (len(data.train), len(data.test)) == (6, 5)
+    assert data.validation is None if validation is None else len(data.validation) == 4
+    assert "Leave data.test_fraction out" in refusal(tmp_path / "a.npz", test_fraction=0.5)
+
+
+def test_labels_may_be_rows_of_marks_whole_fractions_or_texts(tmp_path):
+    for marks in (np.eye(3)[LABELS[:4]], LABELS[:4].astype(float), LABELS[:4, None].astype("f4")):
+        data = load(saved(tmp_path, y_train=marks))
+        assert data.train.labels.tolist() == LABELS[:4].tolist()
+    texts = np.array(["ant", "bee", "caf\u00e9"])[LABELS]
+    for kind in ("U", "S"):
+        encoded_texts = np.char.encode(texts, "utf-8") if kind == "S" else texts
+        data = load(saved(tmp_path, y_train=encoded_texts[:4], y_test=encoded_texts[4:, None]))
+        assert data.classes == ("ant", "bee", "caf\u00e9")
+        assert data.train.labels.tolist() == LABELS[:4].tolist()
+        assert data.test.labels.tolist() == LABELS[4:].tolist()
+
+
+def test_rows_of_pixels_become_squares_or_the_shape_that_is_said(tmp_path):
+    rows = np.arange(24, dtype=np.uint8).reshape(2, 12)
+    np.savez(tmp_path / "a.npz", X=rows, y=[0, 1])
+    assert load(tmp_path / "a.npz", test_fraction=0.5).train.images.shape == (2, 2, 2, 3)
+    data = load(tmp_path / "a.npz", test_fraction=0.5, image_shape=(3, 4, 1))
+    assert data.train.images[1, :, :, 0].tolist() == rows[1].reshape(3, 4).tolist()
+
+
+def test_test_images_without_labels_are_refused():
+    with pytest.raises(ValidationError, match="give both test_images and test_labels, or neither"):
+        npz.Arrays(train_images="a", train_labels="b", test_images="c")
+
+
 def test_validation_images_without_labels_are_refused():
     names = {"train_images": "a", "train_labels": "b", "test_images": "c", "test_labels": "d"}
     with pytest.raises(ValidationError, match="give both validation_images and validation_labels"):
@@ -114,7 +166,6 @@ def test_whole_numbers_of_any_type_and_order_become_the_same_pixels(tmp_path, dt
         (np.full((4, 3, 2), np.nan), "value nan in image 0"),
         (np.array([0, 0, 0, -1]).repeat(6).reshape(4, 3, 2), "value -1 in image 3"),
         (np.full((4, 3, 2), 256), "value 256 in image 0"),
-        (np.ones((4, 3, 2), np.float32), "from 0 to 1, expected 0..255. Save them times 255"),
         (np.zeros((4, 1, 8, 8), np.uint8), "4×1×8×8: channels stand first"),
         (np.zeros((4, 8, 8, 4), np.uint8), "4×8×8×4, expected count×height×width"),
         (np.zeros(4, np.uint8), "is 4, expected count×height×width"),
@@ -137,7 +188,8 @@ def test_images_that_are_none_are_refused(tmp_path, values, message):
         (np.array([0, 1, 2, -1]), "label -1 at position 3, expected 0.."),
         (np.array([0, 1, 2, 3]), "label 3 at position 3, expected 0..2"),
         (np.array([0, 1, 2, 2**64 - 1], np.uint64), "label 18446744073709551615 at position 3"),
-        (np.array([0.0, 1, 2, 1]), "float64 of 4, expected integers, one an image"),
+        (np.array([0.5, 1, 2, 1]), "float64 of 4, expected integers, one an image"),
+        (np.array([np.nan, 1, 2, 1]), "float64 of 4, expected integers, one an image"),
         (np.zeros((4, 14), np.int64), "int64 of 4×14, expected integers, one an image"),
         (np.array(3), "expected integers, one an image"),
         (np.array([0, 1, 2]), "3 labels for the 4 images of 'x_train'"),
@@ -154,8 +206,8 @@ def test_a_giant_label_makes_no_giant_list_of_classes(tmp_path):
 
 
 def test_a_missing_array_is_named_with_those_there_are(tmp_path):
-    path = saved(tmp_path, y_test=None)
-    assert "'x_test', 'x_train', 'y_train', expected x_train" in refusal(path)
+    path = saved(tmp_path, y_train=None)
+    assert "'x_test', 'x_train', 'y_test', expected x_train" in refusal(path)
     names = npz.Arrays(
         train_images="x_train", train_labels="y_train", test_images="x_test", test_labels="labels"
     )

@@ -30,6 +30,7 @@ FOREIGN = {
     "an SVG drawing": rb"(?i:\s*<(\?xml|svg))",
 }
 HEADS = {name: re.compile(head, re.DOTALL) for name, head in {**SIGNATURES, **FOREIGN}.items()}
+OF_SEVERAL = {"a GIF": "frame", "a TIFF": "page", "a PDF": "page"}
 RUN_LENGTHS = (1, 2)
 
 
@@ -43,13 +44,13 @@ def format_of(content: bytes, suffix: str) -> str:
     Raises:
         RefusedFileError: it is something else, or the suffix says something else.
     """
-    found = next((name for name, head in HEADS.items() if head.match(content)), None)
+    found = _kind(content)
     if found is None:
         raise RefusedFileError(
             "undecodable", "holds no picture (PNG, JPEG, BMP or WebP); save it again, or drop it"
         )
     if found in FOREIGN:
-        reason = f"is {found}; convert it to PNG or JPEG"
+        reason = f"is {found}; {remedy_of(found)}"
         if suffix.lower() in SUFFIXES:
             raise RefusedFileError("wrong_extension", reason)
         raise RefusedFileError("unsupported", reason)
@@ -57,6 +58,24 @@ def format_of(content: bytes, suffix: str) -> str:
         right = SUFFIXES_OF[found][0]
         raise RefusedFileError("wrong_extension", f"is a {found}; rename it to {right}")
     return found
+
+
+def _kind(content: bytes) -> str | None:
+    return next((name for name, head in HEADS.items() if head.match(content)), None)
+
+
+def foreign_kind(head: bytes) -> str | None:
+    """Such as `a GIF`, by a file's first bytes; None of what is read, and of what says nothing."""
+    found = _kind(head)
+    return found if found in FOREIGN else None
+
+
+def remedy_of(kind: str) -> str:
+    """What to do with a picture of a kind that is not read."""
+    part = OF_SEVERAL.get(kind)
+    return "convert it to PNG or JPEG" + (
+        f", of several {part}s the one that counts" if part else ""
+    )
 
 
 def refuse_unsupported(content: bytes, found: str) -> None:

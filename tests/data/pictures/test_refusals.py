@@ -71,8 +71,16 @@ def test_more_than_one_frame_is_animated(kind):
         ("JPEG", ".png", "is a JPEG; rename it to .jpg"),
         ("WEBP", ".JPEG", "is a WebP; rename it to .webp"),
         ("BMP", ".png", "is a BMP; rename it to .bmp"),
-        ("GIF", ".png", "is a GIF; convert it to PNG or JPEG"),
-        ("TIFF", ".jpg", "is a TIFF; convert it to PNG or JPEG"),
+        (
+            "GIF",
+            ".png",
+            "is a GIF; convert it to PNG or JPEG, of several frames the one that counts",
+        ),
+        (
+            "TIFF",
+            ".jpg",
+            "is a TIFF; convert it to PNG or JPEG, of several pages the one that counts",
+        ),
         ("JPEG", ".jfif", "is a JPEG; rename it to .jpg"),
     ],
 )

@@ -1,0 +1,195 @@
+"""The images of a table's rows that hold pixels: a column each, or all of them in one column."""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from pipeline.errors import DataError
+from pipeline.sources import LabelledImages
+from pipeline.sources._class_names import NUMBER
+from pipeline.sources._csv_rows import PIXELS, Table, shown
+from pipeline.sources._folder_listing import LISTED
+from pipeline.sources._pixel_range import Range
+from pipeline.sources._pixel_range import shown as range_shown
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Shape = tuple[int, int, int]
+MOST_SHOWN = 3
+MOST_LEVELS = 2**16
+
+
+class PixelOptions(Protocol):
+    """The options that say where pixels stand, and what they run from and to."""
+
+    @property
+    def image_shape(self) -> Shape | None: ...
+    @property
+    def pixels_column(self) -> str | None: ...
+    @property
+    def pixel_range(self) -> Range | None: ...
+    @property
+    def size_limit_bytes(self) -> int: ...
+
+
+class PixelRows:
+    """The images of rows that hold pixels.
+
+    Args:
+        table: whose rows they are.
+        names: of its columns without those of labels.
+        options: where pixels stand.
+        shape: height, width and channels, where these are known otherwise.
+    """
+
+    def __init__(
+        self, table: Table, names: list[str], options: PixelOptions, shape: Shape | None = None
+    ) -> None:
+        self._path, self._names, self._options = table.path, names, options
+        self._column = _find_column(table.path, names, options.pixels_column)
+        self._shape = shape or options.image_shape
+        self._levels = _Levels(options.pixel_range)
+        self._pixels = bytearray()
+        if self._column is None:
+            self._shape = _fitting(f"{table.path}: line 1", names, self._shape, table)
+            _check_order(table.path, names)
+
+    def add(self, where: str, row: list[str]) -> None:
+        self._pixels += self.parse(where, row)
+        if len(self._pixels) > self._options.size_limit_bytes:
+            raise DataError(
+                f"{where}: the images so far take {len(self._pixels):,} bytes, expected at most "
+                f"{self._options.size_limit_bytes:,}. If they are real, raise "
+                "data.size_limit_bytes."
+            )
+
+    def parse(self, where: str, row: list[str]) -> bytes:
+        """The pixels of a row."""
+        if self._column is None:
+            return self._levels.parse(where, row, self._names)
+        values = row[self._column].split()
+        names = [f"{self._names[self._column]}[{index}]" for index in range(len(values))]
+        shape = _fitting(where, names, self._shape)
+        self._shape = self._shape or shape
+        return self._levels.parse(where, values, names)
+
+    def labelled(self, labels: "np.ndarray") -> LabelledImages:
+        import numpy as np
+
+        assert self._shape is not None
+        images = np.frombuffer(self._pixels, np.uint8).reshape(-1, *self._shape)
+        return LabelledImages(images, labels)
+
+
+class _Levels(dict[str, int]):
+    """The byte that a text stands for; those of a range are found when they are met."""
+
+    def __init__(self, pixel_range: Range | None) -> None:
+        super().__init__(PIXELS if pixel_range is None else {})
+        self._range = pixel_range
+
+    def __missing__(self, text: str) -> int:
+        low, high = self._range or (0, -1)
+        try:
+            value = float(text)
+        except ValueError:
+            raise KeyError(text) from None
+        if not low <= value <= high:
+            raise KeyError(text)
+        byte = round((value - low) * (255 / (high - low)))
+        if len(self) < MOST_LEVELS:
+            self[text] = byte
+        return byte
+
+    def parse(self, where: str, row: Sequence[str], names: Sequence[str]) -> bytes:
+        try:
+            return bytes(map(self.__getitem__, row))
+        except KeyError as error:
+            text = error.args[0]
+            raise self._wrong(where, text, names[row.index(text)]) from error
+
+    def _wrong(self, where: str, text: str, name: str) -> DataError:
+        found = f"{where}: {shown(text)} in column {shown(name)}"
+        if self._range is not None:
+            return DataError(
+                f"{found}, expected a number {range_shown(self._range)} as data.pixel_range says. "
+                "Correct one of them."
+            )
+        remedy = _meant(name, text) or "Correct the value."
+        if NUMBER.fullmatch(text):
+            remedy = (
+                "Correct the value, or say what all values run from and to, such as "
+                "data.pixel_range=[0, 1]."
+            )
+        return DataError(f"{found}, expected a whole number 0..255. {remedy}")
+
+
+def _meant(name: str, text: str) -> str:
+    """The setting for a column that is no pixel, by one of its values; empty if there is none."""
+    values = text.split()
+    if len(values) > 1 and all(map(NUMBER.fullmatch, values)):
+        return f"Set data.pixels_column={name} if it holds all pixels of an image."
+    if text.lower().endswith(LISTED):
+        return f"Set data.path_column={name} if it names the images' files."
+    return ""
+
+
+def _find_column(path: Path, names: list[str], asked: str | None) -> int | None:
+    if asked is None:
+        return None
+    if asked not in names:
+        raise DataError(
+            f"{path}: line 1: no column {asked!r} beside the labels; there are "
+            f"{', '.join(map(shown, names[:MOST_SHOWN]))}. Correct data.pixels_column."
+        )
+    return names.index(asked)
+
+
+def _check_order(path: Path, names: list[str]) -> None:
+    """Refuses pixel columns whose numbers do not rise: their image would be scrambled."""
+    numbers = [[int(digits) for digits in re.findall("[0-9]{1,9}", name)] for name in names]
+    for name, before, after in zip(names[1:], numbers, numbers[1:], strict=False):
+        if before and after and after <= before:
+            raise DataError(
+                f"{path}: line 1: pixel column {shown(name)} stands out of order. "
+                "Sort the columns: row by row, the channels of a pixel side by side."
+            )
+
+
+def _fitting(
+    where: str, names: list[str], given: Shape | None, table: Table | None = None
+) -> Shape:
+    """The shape that the pixels `names` fill, in their order."""
+    count = len(names)
+    shape = given or square_of(count)
+    if shape is not None and math.prod(shape) == count:
+        return shape
+    expected = "×".join(map(str, given)) if given else "a square of 1 or 3 channels"
+    _, first = next(table.rows, (0, [])) if table else (0, [])
+    cells = zip(table.names, first, strict=False) if table else []
+    meant = next((said for name, text in cells if (said := _meant(name, text))), "")
+    raise DataError(
+        f"{where}: {count:,} pixel columns, expected {expected}{no_pixels(names)}. "
+        f"{meant or 'Drop the columns that are none, or set data.image_shape.'}"
+    )
+
+
+def square_of(count: int) -> Shape | None:
+    """The square of one or three channels that so many pixels fill, if they do."""
+    side, colour_side = math.isqrt(count), math.isqrt(count // 3)
+    squares = ((side, side, 1), (colour_side, colour_side, 3))
+    return next((shape for shape in squares if count and math.prod(shape) == count), None)
+
+
+def no_pixels(names: list[str]) -> str:
+    """Names the columns that are called otherwise than most."""
+    stems = [name.rstrip("0123456789") for name in names]
+    usual, count = Counter(stems).most_common(1)[0] if stems else ("", 0)
+    others = [name for name, stem in zip(names, stems, strict=True) if stem != usual]
+    if not others or count <= len(names) // 2:
+        return ""
+    return f"; not named as pixels: {', '.join(map(shown, others[:MOST_SHOWN]))}"
