@@ -39,6 +39,9 @@ def compare(
     if not np.isfinite(given).all():
         images = np.flatnonzero(~np.isfinite(given).all(axis=1))
         raise ValueError(f"its answer to test image {images[0]} is not finite")
+    if not np.isfinite(keras).all():
+        images = np.flatnonzero(~np.isfinite(keras).all(axis=1))
+        raise ValueError(f"Keras' own answer to test image {images[0]} is not finite")
     chosen, expected = given.argmax(axis=1), keras.argmax(axis=1)
     short_of_highest = keras.max(axis=1) - np.take_along_axis(keras, chosen[:, None], axis=1)[:, 0]
     correct, keras_correct = (chosen == labels).sum(), (expected == labels).sum()

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import inf
 from typing import TYPE_CHECKING
 
 from export.interface import TensorType
@@ -41,6 +42,8 @@ class LayerError:
         output_error: root mean square of the difference over that of the float numbers, with all
             that the layers before have added; none if those are all zeros and it is not.
         clipped: share of the float numbers more than a step beyond what it can give.
+        images_without_number: how many images it answers by an infinity or by nan, in float32 or
+            quantised; these numbers count in none of the figures above.
     """
 
     name: str
@@ -51,6 +54,7 @@ class LayerError:
     weights_at_ends: float | None
     output_error: float | None
     clipped: float
+    images_without_number: int = 0
 
 
 def layer_errors(prepared: bytes, quantized: bytes, images: "np.ndarray") -> tuple[LayerError, ...]:
@@ -68,6 +72,7 @@ def layer_errors(prepared: bytes, quantized: bytes, images: "np.ndarray") -> tup
             *_weights(before, after, one),
             sums.output_error(one.name),
             sums.clipped(one.name),
+            sums.without_number[one.name],
         )
         for one, other in pairs
     )
@@ -92,6 +97,7 @@ class _Sums:
         self._squared_errors = dict.fromkeys(names, 0.0)
         self._beyond = dict.fromkeys(names, 0)
         self._count = dict.fromkeys(names, 0)
+        self.without_number = dict.fromkeys(names, 0)
 
     def add(self, image: "np.ndarray") -> None:
         import numpy as np
@@ -100,6 +106,9 @@ class _Sums:
         self._after.invoke(image)
         for one, other in self._pairs:
             exact, found = self._before.real(one.output), self._after.real(other.output)
+            counts = np.isfinite(exact) & np.isfinite(found)
+            self.without_number[one.name] += not counts.all()
+            exact, found = exact[counts], found[counts]
             self._squares[one.name] += float(np.square(exact, dtype=np.float64).sum())
             self._squared_errors[one.name] += float(np.square(exact - found).sum())
             self._beyond[one.name] += _beyond(exact, self._after.type(other.output))
@@ -111,7 +120,7 @@ class _Sums:
         return float((self._squared_errors[name] / self._squares[name]) ** 0.5)
 
     def clipped(self, name: str) -> float:
-        return self._beyond[name] / self._count[name]
+        return self._beyond[name] / max(1, self._count[name])
 
 
 def _beyond(exact: "np.ndarray", stored_as: TensorType) -> int:
@@ -144,7 +153,8 @@ def _weights(
     exact, dtype = real(before, tensor), dtype_of(found)
     noise = float(np.square(exact - real(after, found)).sum())
     signal = float(np.square(exact).sum())
-    ratio = 10 * float(np.log10(signal / noise)) if signal and noise else None
+    is_known = signal and noise and np.isfinite(signal / noise)
+    ratio = 10 * float(np.log10(signal / noise)) if is_known else None
     if dtype not in ENDS:
         return dtype, ratio, None
     low, high = ENDS[dtype]
@@ -160,7 +170,8 @@ def own_errors(
     An error that comes from a layer before counts there and not here, unlike in `output_error`.
 
     Returns:
-        By layer, the root mean square by which the probabilities change.
+        By layer, the root mean square by which the probabilities change, of those that are
+        numbers in float32; infinite where they are none any more.
     """
     import numpy as np
 
@@ -169,5 +180,6 @@ def own_errors(
     for operator in operators(parse(prepared)):
         alone = replace(recipe, only=(operator.name,), io="float32", kept=())
         found = Run(quantize(prepared, ranges, alone)).probabilities(images)
-        errors[operator.name] = float(np.sqrt(np.square(exact - found).mean()))
+        change = np.square(exact - found)[np.isfinite(exact)]
+        errors[operator.name] = float(np.sqrt(change.mean())) if np.isfinite(change).all() else inf
     return errors

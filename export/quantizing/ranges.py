@@ -29,6 +29,8 @@ def observe(
 ) -> Mapping[str, Range]:
     """Runs a float model and notes the range of its input and of each operator's output.
 
+    What is infinite or nan counts in no range.
+
     Args:
         model: a TFLite file in float32.
         images: uint8 (count, height, width, channels).
@@ -58,17 +60,20 @@ Ends = dict[str, tuple[float, float]]
 def _values(
     run: Run, inside: Mapping[str, int], images: "np.ndarray"
 ) -> Iterator[tuple[str, "np.ndarray"]]:
+    import numpy as np
+
     for image in images:
         run.invoke(image)
         for name, index in inside.items():
-            yield name, run.real(index)
+            values = run.real(index)
+            yield name, values[np.isfinite(values)]
 
 
 def _extremes(run: Run, inside: Mapping[str, int], images: "np.ndarray") -> Ends:
     ends = dict.fromkeys(inside, (0.0, 0.0))
     for name, values in _values(run, inside, images):
         low, high = ends[name]
-        ends[name] = min(low, float(values.min())), max(high, float(values.max()))
+        ends[name] = float(values.min(initial=low)), float(values.max(initial=high))
     return ends
 
 

@@ -1,7 +1,8 @@
 """`quantization.json`: how each quantised format was made, by format."""
 
 import json
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,20 @@ Records = dict[str, dict[str, Any]]
 
 
 def note(record: Mapping[str, Any], workspace: Path, format_name: str) -> None:
-    """Leaves what a child process knows of a format in the workspace."""
-    _noted(workspace, format_name).write_text(json.dumps(record, allow_nan=False), "utf-8")
+    """Leaves what a child process knows of a format in the workspace.
+
+    What is infinite or nan becomes null: JSON has no such number, and a record loses no file.
+    """
+    text = json.dumps(_in_json(record), allow_nan=False)
+    _noted(workspace, format_name).write_text(text, "utf-8")
+
+
+def _in_json(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _in_json(inside) for key, inside in value.items()}
+    if isinstance(value, list | tuple):
+        return [_in_json(inside) for inside in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _noted(workspace: Path, format_name: str) -> Path:
@@ -37,12 +50,27 @@ def read(folder: Path) -> Records:
 
 
 def in_words(records: Records) -> str:
-    """Of each format that took more than one try: what the first lost, and which was taken."""
-    return ". ".join(
+    """Of each format that took more than one try: what the first lost, and which was taken.
+
+    And the first layer of it that answers some image by no number at all.
+    """
+    several = [
         f"{name} took {len(record['tries'])} tries: {_way(record)}"
         for name, record in records.items()
         if len(record["tries"]) > 1
-    )
+    ]
+    return ". ".join((*several, *_without_number(records)))
+
+
+def _without_number(records: Records) -> Iterator[str]:
+    for name, record in records.items():
+        layers = [x for x in record.get("layers", ()) if x.get("images_without_number")]
+        if layers:
+            count, of = layers[0]["images_without_number"], record["layer_images"]
+            yield (
+                f"{name}: the layer {layers[0]['name']} ({layers[0]['kind']}) gives no number "
+                f"(nan or infinite) on {count} of {of} validation images"
+            )
 
 
 def _way(record: Mapping[str, Any]) -> str:

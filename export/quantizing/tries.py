@@ -87,8 +87,11 @@ class Subject:
         return self.images[:: max(1, len(self.images) // LAYER_IMAGES)][:LAYER_IMAGES]
 
     def accuracy(self, model: bytes) -> float:
-        predicted = Run(model).probabilities(self.images).argmax(axis=1)
-        return float((predicted == self.labels).mean())
+        import numpy as np
+
+        answers = Run(model).probabilities(self.images)
+        is_answer = np.isfinite(answers).all(axis=1)
+        return float(((answers.argmax(axis=1) == self.labels) & is_answer).mean())
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,7 @@ class Outcome:
         holds: whether the chosen one is within the bound.
         layers: of the chosen one.
         own_errors: what each layer costs alone; empty if it was not asked.
+        layer_images: how many images the layers were compared on.
     """
 
     model: bytes
@@ -112,6 +116,7 @@ class Outcome:
     holds: bool
     layers: tuple[LayerError, ...]
     own_errors: Mapping[str, float]
+    layer_images: int
 
     def record(self) -> dict[str, Any]:
         """As plain data for `quantization.json`."""
@@ -125,6 +130,7 @@ class Outcome:
             "chosen": self.chosen,
             "tries": [asdict(attempt) for attempt in self.tries],
             "layers": layers,
+            "layer_images": self.layer_images,
         }
 
 
@@ -176,6 +182,7 @@ class _Search:
             self._holds(tries[chosen]),
             layer_errors.layer_errors(subject.prepared, model, subject.some_images),
             self._own_errors,
+            len(subject.some_images),
         )
 
     def _holds(self, attempt: Try) -> bool:

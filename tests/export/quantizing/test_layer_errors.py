@@ -1,3 +1,5 @@
+from dataclasses import astuple
+
 import keras
 import numpy as np
 import pytest
@@ -97,3 +99,21 @@ def test_a_layer_of_zeros_has_no_share_of_itself_as_its_error(dense):
     buffer.data = np.zeros_like(buffer.data)
     found = first_dense(pack(model), prepared, images)
     assert found.output_error is None
+
+
+def test_a_layer_that_divides_by_zero_gives_no_number_and_all_figures_are_numbers(tmp_path):
+    layers = keras.layers
+    _, prepared = float_models.prepared(
+        tmp_path, layers.Flatten(), layers.UnitNormalization(), layers.Dense(3), layers.Softmax()
+    )
+    images = float_models.images(5)
+    images[1] = images[3] = 0
+    observed = ranges.observe(prepared, images)
+    assert all(np.isfinite([r.low, r.high]).all() for r in observed.values())
+    found = layer_errors(prepared, quantize(prepared, observed, Recipe()), images)
+    *_, softmax = found
+    assert (softmax.kind, softmax.images_without_number) == ("SOFTMAX", 2)
+    figures = [x for error in found for x in astuple(error) if isinstance(x, float)]
+    assert np.isfinite(figures).all()
+    costs = own_errors(prepared, observed, Recipe(), images)
+    assert np.isfinite([*costs.values()]).all()

@@ -1,5 +1,3 @@
-import pytest
-
 from export.quantizing import record
 
 
@@ -40,6 +38,20 @@ def test_an_artifact_without_quantised_formats_has_an_empty_record(tmp_path):
     assert record.read(tmp_path / "older") == {}
 
 
-def test_numbers_that_json_does_not_know_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="not JSON compliant"):
-        record.note({"output_error": float("inf")}, tmp_path, "tflite_int8")
+def test_a_number_that_json_does_not_know_loses_no_record(tmp_path):
+    inside = {"tries": ({"accuracy": float("nan")},), "layers": [{"output_error": float("inf")}]}
+    record.note(inside, tmp_path, "tflite_int8")
+    noted = record.gather(tmp_path, ["tflite_int8"], tmp_path)["tflite_int8"]
+    assert noted == {"tries": [{"accuracy": None}], "layers": [{"output_error": None}]}
+
+
+def test_the_first_layer_that_gives_no_number_is_named():
+    layers = [
+        {"name": name, "kind": kind, "images_without_number": count}
+        for name, kind, count in (("a", "CONV_2D", 0), ("b", "DIV", 3), ("c", "SOFTMAX", 3))
+    ]
+    made = {"tries": [attempt({}, 0.0, 89_000)], "layers": layers, "layer_images": 100}
+    assert record.in_words({"tflite_int8": made}) == (
+        "tflite_int8: the layer b (DIV) gives no number (nan or infinite) on 3 of 100 validation "
+        "images"
+    )
