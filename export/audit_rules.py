@@ -117,7 +117,7 @@ class Auditor:
         size = f" of {self._least:,} numbers or more" if self._least else ""
         expected = f"each kernel{size} is stored in {_either(self._holds.kernels)}"
         if self._holds.is_per_channel:
-            expected += " with a scale for each channel"
+            expected += " with a scale for each channel, or one in a dense layer"
         if self._holds.biases:
             expected += f", each bias in {_either(self._holds.biases)}"
         expected += self._but_kept
@@ -160,7 +160,7 @@ class Auditor:
             yield f"kernel {kernel.name} is {kernel.dtype}"
         elif kernel.dtype == "float32" or not self._holds.is_per_channel:
             return
-        elif kernel.scales < kernel.channels:
+        elif kernel.scales < kernel.channels and not (kernel.may_share and kernel.scales == 1):
             shares = f"{kernel.channels} channels share {kernel.scales} scales"
             yield f"in kernel {kernel.name} {shares}"
 

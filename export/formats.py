@@ -50,7 +50,8 @@ class Holds:
         others: the same for all other operators; those of `activations` unless said.
         biases: dtypes in which biases may be stored; any if empty.
         kernel_elements: kernels with fewer numbers may be stored in any dtype.
-        is_per_channel: whether each output channel of a kernel has a scale of its own.
+        is_per_channel: whether each output channel of a kernel has a scale of its own; a dense
+            layer's may share one in TFLite.
         converts_inside: whether numbers may change how they are stored between any two operators,
             and not at both ends alone.
         opsets: least and greatest version of ONNX's operators; none in a format that has none.

@@ -8,8 +8,12 @@ from export.facts import Facts
 from export.formats import ExportRequest, Format, Holds, Predictor
 from export.interface import Interface
 from export.model_files.keras_model import load_float32, write_saved_model
+from export.quantizing import record
+from export.quantizing.recipes import DenseScales, Recipe
+from export.quantizing.tries import TENSORFLOW, Subject, dense_scales
 from export.tflite_files import carrying, completion, running
 from pipeline.config import Gate
+from pipeline.errors import ExportError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,12 +23,19 @@ LOSES_LITTLE = Gate(max_accuracy_drop_points=0.3)
 DYNAMIC = Holds(kernels=("int8",), kernel_elements=1024, is_per_channel=True)
 
 
-def _format(name: str, gate: Gate, tolerance: float, holds: Holds) -> Format:
+# Images that tell whether dynamic range holds its gate: it rounds weights alone, by a little.
+MOST_JUDGED = 1000
+
+
+def _format(
+    name: str, gate: Gate, tolerance: float, holds: Holds, needs: tuple[str, ...] = ()
+) -> Format:
     return Format(
         name,
         f"{name}.tflite",
         gate,
         child="tflite",
+        needs=needs,
         batch=1,
         tolerance=tolerance,
         holds=holds,
@@ -35,17 +46,70 @@ def _format(name: str, gate: Gate, tolerance: float, holds: Holds) -> Format:
 FORMATS = (
     _format("tflite_float32", Gate(tie_margin=1e-4), 1e-5, Holds()),
     _format("tflite_float16", Gate(tie_margin=1e-2), 1e-3, Holds(kernels=("float16",))),
-    _format("tflite_dynamic", LOSES_LITTLE, 1e-2, DYNAMIC),
+    _format("tflite_dynamic", LOSES_LITTLE, 1e-2, DYNAMIC, ("tflite_float32",)),
 )
 
 
 def write(request: ExportRequest) -> None:
+    if request.format_name == "tflite_dynamic":
+        request.path.write_bytes(_dynamic(request))
+        return
     import tensorflow as tf
 
-    converter = tf.lite.TFLiteConverter.from_saved_model(str(saved_model_of_one(request)))
-    _configure(converter, request)
-    completed = completion.complete(converter.convert(), request.materials.contract)
-    request.path.write_bytes(completed)
+    converter = optimizing_converter(request)
+    if request.format_name == "tflite_float32":
+        converter.optimizations = []
+    else:
+        converter.target_spec.supported_types = [tf.float16]
+    request.path.write_bytes(_completed(request, converter))
+
+
+def _completed(request: ExportRequest, converter: Any) -> bytes:
+    return completion.complete(converter.convert(), request.materials.contract)
+
+
+def _dynamic(request: ExportRequest) -> bytes:
+    """With one scale a dense kernel where that holds the gate: older releases run it too."""
+
+    def convert(recipe: Recipe) -> bytes:
+        return _completed(request, optimizing_converter(request, recipe.dense_scales))
+
+    if request.materials.validation is None:
+        return convert(Recipe(dense_scales="one"))
+    images, labels = validation_images(request)
+    step = max(1, len(labels) // MOST_JUDGED)
+    subject = Subject(
+        request.needs["tflite_float32"].read_bytes(),
+        {},
+        Recipe(),
+        images[::step],
+        labels[::step],
+        request.max_accuracy_drop_points,
+        lambda model: model,
+    )
+    outcome = dense_scales(subject, TENSORFLOW, convert)
+    made = outcome.record()
+    for entry in (made, *made["tries"]):
+        entry["kept"] = {}  # all layers compute in float32: that is the format
+    made |= {"bound_points": subject.bound, "validation_images": len(subject.labels)}
+    record.note(
+        {**made, "input_pixels_clipped": 0.0}, request.materials.workspace, request.format_name
+    )
+    return outcome.model
+
+
+def validation_images(request: ExportRequest) -> "tuple[np.ndarray, np.ndarray]":
+    """Images and labels by which a format is chosen among several ways to write it.
+
+    Raises:
+        ExportError: there are none.
+    """
+    import numpy as np
+
+    if request.materials.validation is None:
+        raise ExportError(f"{request.format_name} is chosen by validation images; none are given")
+    with np.load(request.materials.validation) as validation:
+        return validation["images"], validation["labels"]
 
 
 def saved_model_of_one(request: ExportRequest) -> Path:
@@ -57,14 +121,20 @@ def saved_model_of_one(request: ExportRequest) -> Path:
     return folder
 
 
-def _configure(converter: Any, request: ExportRequest) -> None:
+def optimizing_converter(request: ExportRequest, dense_scales: DenseScales = "channel") -> Any:
+    """TensorFlow's converter, told to store weights in fewer bits.
+
+    Args:
+        request: what to write.
+        dense_scales: see `quantizing.recipes.Recipe`.
+    """
     import tensorflow as tf
 
-    if request.format_name == "tflite_float32":
-        return
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(saved_model_of_one(request)))
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if request.format_name == "tflite_float16":
-        converter.target_spec.supported_types = [tf.float16]
+    one_scale = "_experimental_disable_per_channel_quantization_for_dense_layers"
+    setattr(converter, one_scale, dense_scales == "one")
+    return converter
 
 
 def read_contract(path: Path) -> str:

@@ -1,6 +1,7 @@
 """TFLite with 8-bit activations and kernels of 8 or 4 bits; batch of 1."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -16,12 +17,12 @@ from export.tflite import (
     facts,
     inspect,
     load,
+    optimizing_converter,
     reach,
     read_contract,
-    saved_model_of_one,
+    validation_images,
 )
 from export.tflite_files import compacting, completion
-from pipeline.errors import ExportError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,14 +52,14 @@ class Int8Options(FormatOptions):
     Attributes:
         io: of pixels and probabilities; the layers compute in int8 anyway.
         max_tries: ways to quantise that are tried until one holds the gate on validation images;
-            1 quantises every layer and leaves it at that.
+            1 quantises every layer and leaves it at that. See `quantizing.tries.search`.
         metadata: what the file carries besides its numbers: `full` is the contract, standard
             metadata and labels that other tools read, and each tensor's name; `compact` the
             contract alone, deflated, which saves about 4 kB.
     """
 
     io: Io = "uint8"
-    max_tries: Annotated[int, Field(ge=1, le=6)] = 4
+    max_tries: Annotated[int, Field(ge=1, le=7)] = 5
     metadata: Literal["full", "compact"] = "full"
 
     @property
@@ -118,7 +119,7 @@ def write(request: ExportRequest) -> None:
     outcome = search(
         subject,
         request.options["max_tries"],
-        (lambda: _by_tensorflow(request)) if whole else None,
+        partial(_by_tensorflow, request) if whole else None,
     )
     request.path.write_bytes(_as_asked(request, outcome))
     made = {
@@ -141,12 +142,9 @@ def _subject(request: ExportRequest) -> Subject:
     import numpy as np
 
     materials, options = request.materials, request.options
+    images, labels = validation_images(request)
     prepared = recipes.prepare(request.needs["tflite_float32"].read_bytes())
     weights: Literal["int4", "int8"] = "int4" if request.format_name == "tflite_int4" else "int8"
-    if materials.validation is None:
-        raise ExportError(f"{request.format_name} is chosen by validation images; none are given")
-    with np.load(materials.validation) as validation:
-        images, labels = validation["images"], validation["labels"]
     observed = ranges.observe(prepared, np.load(materials.calibration), materials.percentile)
     if materials.percentile is None:
         observed = learnt.in_place_of(observed, prepared, materials.model.parent)
@@ -166,12 +164,11 @@ def _clipped(images: "np.ndarray", stored_as: TensorType) -> float:
     return float((stored_as.decode(stored_as.encode(images)) != images).mean())
 
 
-def _by_tensorflow(request: ExportRequest) -> bytes:
+def _by_tensorflow(request: ExportRequest, recipe: Recipe) -> bytes:
     """Quantises every layer, or fails; TensorFlow's converter knows more operators in int8."""
     import tensorflow as tf
 
-    converter = tf.lite.TFLiteConverter.from_saved_model(str(saved_model_of_one(request)))
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter = optimizing_converter(request, recipe.dense_scales)
     converter.representative_dataset = lambda: _representative(request.materials.calibration)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     io = tf.dtypes.as_dtype(request.options["io"])

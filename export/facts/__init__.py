@@ -28,6 +28,7 @@ class Weight:
         reader: the tensor that the operator gives which reads it.
         channels: output channels of a kernel.
         scales: how many scales its numbers share; 0 where they stand for themselves.
+        may_share: whether one scale for all channels will do.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Weight:
     reader: str = ""
     channels: int = 1
     scales: int = 0
+    may_share: bool = False
 
 
 @dataclass(frozen=True)

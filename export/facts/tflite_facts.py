@@ -160,6 +160,7 @@ class _Graph:
             reader=text(self._tensors[step.outputs[0]].name),
             channels=shape[-1 if name == "DEPTHWISE_CONV_2D" else 0] if is_kernel else 1,
             scales=self._scales(tensor.quantization),
+            may_share=name == "FULLY_CONNECTED",
         )
 
     def _scales(self, quantization: Any) -> int:

@@ -16,6 +16,7 @@ Precision = Literal["int8", "int16", "float32"]
 Io = Literal["uint8", "int8", "float32"]
 Weights = Literal["int8", "int4"]
 Rounding = Literal["min_max", "octav"]
+DenseScales = Literal["one", "channel"]
 
 OUTPUT_INSIDE = "probabilities_inside"
 ALL = ".*"
@@ -37,6 +38,8 @@ class Recipe:
         kept_in: how these compute: `int16` and `float32` are their activations; `int8`, where
             weights have 4 bits, their kernels.
         only: names of the operators to quantise; all if empty.
+        dense_scales: whether the 8-bit kernel of a dense layer has one scale, which every release
+            of TFLite reads, or one for each channel, which is finer and needs a newer one.
     """
 
     weights: Weights = "int8"
@@ -45,6 +48,7 @@ class Recipe:
     kept: tuple[str, ...] = ()
     kept_in: Precision = "float32"
     only: tuple[str, ...] = ()
+    dense_scales: DenseScales = "channel"
 
 
 def prepare(float_model: bytes) -> bytes:
@@ -103,6 +107,11 @@ def _entries(recipe: Recipe) -> list[Entry]:
     if recipe.weights == "int4":
         algorithm = ALGORITHMS[recipe.rounding]
         entries += [(f"(?:{every})", Operation(k), _config(8, 4), algorithm) for k in FOUR_BIT]
+    elif recipe.dense_scales == "one":
+        dense = Operation.FULLY_CONNECTED
+        entries.append(
+            (f"(?:{every})", dense, _config(8, 8, one_scale=True), ALGORITHMS["min_max"])
+        )
     if recipe.kept:
         algorithm = "no_quantize" if recipe.kept_in == "float32" else ALGORITHMS["min_max"]
         activations = _config(16 if recipe.kept_in == "int16" else 8, 8)
@@ -119,10 +128,13 @@ def _named(names: Sequence[str]) -> str:
     return f"^(?:{'|'.join(re.escape(name) for name in names)});$"
 
 
-def _config(activation_bits: int, weight_bits: int, *, unsigned: bool = False) -> Any:
+def _config(
+    activation_bits: int, weight_bits: int, *, unsigned: bool = False, one_scale: bool = False
+) -> Any:
     """Kernels are symmetric, as LiteRT's kernels want them, and so are 16-bit activations."""
     from litert_quantizer import qtyping
 
+    granularity = qtyping.QuantGranularity
     kind = qtyping.TensorDataType.UINT if unsigned else qtyping.TensorDataType.INT
     return qtyping.OpQuantizationConfig(
         activation_tensor_config=qtyping.TensorQuantizationConfig(
@@ -131,7 +143,7 @@ def _config(activation_bits: int, weight_bits: int, *, unsigned: bool = False) -
         weight_tensor_config=qtyping.TensorQuantizationConfig(
             num_bits=weight_bits,
             symmetric=True,
-            granularity=qtyping.QuantGranularity.CHANNELWISE,
+            granularity=granularity.TENSORWISE if one_scale else granularity.CHANNELWISE,
         ),
         compute_precision=qtyping.ComputePrecision.INTEGER,
         explicit_dequantize=False,

@@ -10,6 +10,12 @@ from export.formats import readable_size
 
 FILE_NAME = "quantization.json"
 
+DENSE_SCALES = {
+    "": "",
+    "one": " with one scale a dense kernel",
+    "channel": " with a scale a channel",
+}
+
 Records = dict[str, dict[str, Any]]
 
 
@@ -84,7 +90,8 @@ def _try_in_words(attempt: Mapping[str, Any]) -> str:
     precisions = dict.fromkeys(attempt["kept"].values())
     count = len(attempt["kept"])
     kept = f"{count} layer{'s' * (count > 1)} in {' and '.join(precisions)}"
-    way = kept if count else f"every layer, by {attempt['engine']}"
+    scales = DENSE_SCALES[attempt["dense_scales"]]
+    way = kept if count else f"every layer{scales}, by {attempt['engine']}"
     if attempt["failure"]:
         return f"{way}, failed ({attempt['failure']})"
     lost, size = attempt["drop_points"], readable_size(attempt["size_bytes"])

@@ -2,9 +2,8 @@
 
 import math
 import traceback
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +43,7 @@ class Try:
 
     Attributes:
         engine: what quantised it.
+        dense_scales: see `recipes.Recipe`; empty if there is no dense layer in 8 bits.
         kept: how precise each layer is that stayed more so than the others, by name.
         size_bytes: of the whole file.
         accuracy: on the validation images.
@@ -52,6 +52,7 @@ class Try:
     """
 
     engine: str
+    dense_scales: str = ""
     kept: Mapping[str, str] = field(default_factory=dict)
     size_bytes: int | None = None
     accuracy: float | None = None
@@ -134,11 +135,15 @@ class Outcome:
         }
 
 
-Engine = Callable[[], bytes]
+Engine = Callable[[Recipe], bytes]
+Way = tuple[str, Recipe, Engine]
 
 
 def search(subject: Subject, max_tries: int, tensorflow: Engine | None = None) -> Outcome:
     """Tries one way after another until one holds.
+
+    First every layer with one scale for each dense kernel, which older releases of TFLite run
+    too; then with a scale for each channel; then with ever more layers kept more precise.
 
     Args:
         subject: what to quantise.
@@ -152,17 +157,38 @@ def search(subject: Subject, max_tries: int, tensorflow: Engine | None = None) -
     return _Search(subject, tensorflow).run(max_tries)
 
 
+def dense_scales(subject: Subject, name: str, engine: Engine) -> Outcome:
+    """Tries one scale for each dense kernel, and if that does not hold a scale for each channel.
+
+    Args:
+        subject: what to write.
+        name: of the engine.
+        engine: writes it.
+
+    Raises:
+        ExportError: neither gave a file that runs.
+    """
+    made = _Search(subject)
+    return made.run_all(made.scalings(name, engine))
+
+
 class _Search:
-    def __init__(self, subject: Subject, tensorflow: Engine | None) -> None:
+    def __init__(self, subject: Subject, tensorflow: Engine | None = None) -> None:
         self._subject = subject
         self._tensorflow = tensorflow
         self._float_accuracy = subject.accuracy(subject.prepared)
         self._own_errors: Mapping[str, float] = {}
+        self._tries: list[Try] = []
+        kinds = {operator.kind for operator in operators(parse(subject.prepared))}
+        self._has_dense = subject.recipe.weights == "int8" and "FULLY_CONNECTED" in kinds
 
     def run(self, max_tries: int) -> Outcome:
-        tries, models = [], []
-        for engine, recipe, make in islice(self._ways(), max_tries):
-            attempt, model = self._attempt(engine, recipe, make)
+        return self.run_all(islice(self._ways(), max_tries))
+
+    def run_all(self, ways: Iterable[Way]) -> Outcome:
+        models, tries = [], self._tries
+        for name, recipe, engine in ways:
+            attempt, model = self._attempt(name, recipe, engine)
             tries.append(attempt)
             models.append(model)
             if self._holds(attempt):
@@ -192,24 +218,34 @@ class _Search:
         bound = self._subject.bound
         return bound is None or attempt.drop_points <= bound + 1e-9
 
-    def _attempt(self, engine: str, recipe: Recipe, make: Engine) -> tuple[Try, bytes]:
+    def _attempt(self, name: str, recipe: Recipe, engine: Engine) -> tuple[Try, bytes]:
+        scales = recipe.dense_scales if self._has_dense else ""
         try:
-            model = self._subject.complete(make())
+            model = self._subject.complete(engine(recipe))
             accuracy = self._subject.accuracy(model)
         except Exception as error:  # a converter may raise anything, and another try may do better
             first_line = next(iter(str(error).strip().splitlines()), "")
             kept = dict.fromkeys(recipe.kept, recipe.kept_in)
-            return Try(engine, kept, failure=f"{type(error).__name__}: {first_line}"), b""
+            return Try(name, scales, kept, failure=f"{type(error).__name__}: {first_line}"), b""
         drop = 100 * (self._float_accuracy - accuracy)
-        return Try(engine, _kept(recipe, model), len(model), accuracy, drop), model
+        return Try(name, scales, _kept(recipe, model), len(model), accuracy, drop), model
 
-    def _ways(self) -> Iterator[tuple[str, Recipe, Engine]]:
+    def _ways(self) -> Iterator[Way]:
         recipe = self._subject.recipe
         if self._tensorflow is not None and not self._is_whole(recipe):
-            yield TENSORFLOW, recipe, self._tensorflow
-        yield LITERT, recipe, partial(self._quantized, recipe)
+            yield from self.scalings(TENSORFLOW, self._tensorflow)
+        yield from self.scalings(LITERT, self._quantized)
         for careful in dict.fromkeys(self._more_precise()):
-            yield LITERT, careful, partial(self._quantized, careful)
+            yield LITERT, careful, self._quantized
+
+    def scalings(self, name: str, engine: Engine) -> Iterator[Way]:
+        """Every layer, until an engine fails: it would fail again."""
+        recipe = self._subject.recipe
+        if self._has_dense:
+            yield name, replace(recipe, dense_scales="one"), engine
+            if self._tries[-1].failure:
+                return
+        yield name, recipe, engine
 
     def _is_whole(self, recipe: Recipe) -> bool:
         try:

@@ -103,6 +103,8 @@ class Weighted(Activated):
             factor, offset = scale_and_offset(self.norm)
             kernel = kernel * tf.reshape(factor, kernel.shape[-channels:])
             bias = bias * factor + offset
+        if isinstance(self.layer, keras.layers.Dense):
+            channels = 0  # that share one scale
         return round_kernel(kernel, tuple(range(len(kernel.shape) - channels))), bias
 
     def _linear(self, numbers: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:

@@ -13,7 +13,7 @@ MOMENTUM = 0.99
 
 
 def round_kernel(kernel: tf.Tensor, axes: tuple[int, ...]) -> tf.Tensor:
-    """A kernel in -127..127 steps of a scale for each channel.
+    """A kernel in -127..127 steps of a scale for each channel, or of one for all.
 
     Args:
         kernel: float32.

@@ -1,9 +1,10 @@
 from export.quantizing import record
 
 
-def attempt(kept, drop, size, failure=""):
+def attempt(kept, drop, size, failure="", dense_scales=""):
     return {
         "engine": "litert-quantizer",
+        "dense_scales": dense_scales,
         "kept": kept,
         "drop_points": drop,
         "size_bytes": size,
@@ -24,6 +25,18 @@ def test_of_several_tries_the_first_and_the_one_taken_are_told():
     )
     assert record.in_words({"tflite_int8": {"tries": tries, "chosen": 0}}) == (
         f"tflite_int8 took 3 tries: none did better than the first, {first}"
+    )
+
+
+def test_it_is_told_how_the_kernels_of_dense_layers_are_scaled():
+    tries = [
+        attempt({}, 0.5, 89_000, dense_scales="one"),
+        attempt({}, 0.1, 89_100, dense_scales="channel"),
+    ]
+    assert record.in_words({"tflite_int8": {"tries": tries, "chosen": 1}}) == (
+        "tflite_int8 took 2 tries: every layer with one scale a dense kernel, by litert-quantizer, "
+        "loses 0.50 points on validation images at 89 kB; taken was every layer with a scale a "
+        "channel, by litert-quantizer, loses 0.10 points on validation images at 89 kB"
     )
 
 

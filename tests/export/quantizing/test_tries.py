@@ -6,7 +6,7 @@ import pytest
 from export.quantizing import layer_errors, ranges, tries
 from export.quantizing.recipes import Recipe, left_in_float
 from export.quantizing.tries import LITERT, TENSORFLOW, Subject, search
-from export.tflite_files.graph import dtype_of, operators, parse, tensors_by_name
+from export.tflite_files.graph import dtype_of, operators, parse, scales, tensors_by_name
 from export.tflite_files.running import Run
 from pipeline.errors import ExportError
 from tests.export import float_models
@@ -124,12 +124,12 @@ def with_elu(tmp_path_factory):
 
 
 def test_tensorflow_is_asked_where_an_operator_would_stay_in_float(with_elu):
-    found = search(with_elu, max_tries=4, tensorflow=lambda: with_elu.prepared)
+    found = search(with_elu, max_tries=4, tensorflow=lambda recipe: with_elu.prepared)
     assert [attempt.engine for attempt in found.tries] == [TENSORFLOW]
 
 
 def test_where_tensorflow_fails_the_operator_stays_in_float_and_is_declared(with_elu):
-    def fails():
+    def fails(recipe):
         raise RuntimeError("no such operator\nand more")
 
     found = search(with_elu, max_tries=4, tensorflow=fails)
@@ -140,7 +140,7 @@ def test_where_tensorflow_fails_the_operator_stays_in_float_and_is_declared(with
 
 
 def test_tensorflow_is_not_asked_without_need(unbalanced):
-    found = search(replace(unbalanced, bound=100.0), 4, tensorflow=lambda: b"")
+    found = search(replace(unbalanced, bound=100.0), 4, tensorflow=lambda recipe: b"")
     assert [attempt.engine for attempt in found.tries] == [LITERT]
 
 
@@ -160,10 +160,10 @@ def test_whatever_litert_quantizer_raises_costs_its_own_tries_alone(unbalanced, 
     for module in (tries, layer_errors):
         monkeypatch.setattr(module, "quantize", fails)
     asked = replace(unbalanced, bound=-1.0)
-    found = search(asked, max_tries=4, tensorflow=lambda: unbalanced.prepared)
-    assert [attempt.engine for attempt in found.tries] == [TENSORFLOW, LITERT]
+    found = search(asked, max_tries=4, tensorflow=lambda recipe: unbalanced.prepared)
+    assert [attempt.engine for attempt in found.tries] == [TENSORFLOW, TENSORFLOW, LITERT]
     assert found.model == unbalanced.prepared
-    assert found.tries[1].failure == f"{type(error).__name__}: {error}"
+    assert found.tries[2].failure == f"{type(error).__name__}: {error}"
 
 
 @pytest.mark.parametrize(("weights", "precisions"), [("int8", ["int16", "float32"]), ("int4", [])])
@@ -173,7 +173,7 @@ def test_the_layers_of_which_the_name_speaks_are_never_all_given_up(
     every = {operator.name: 1.0 for operator in operators(parse(unbalanced.prepared))}
     monkeypatch.setattr(layer_errors, "own_errors", lambda *_: every)
     subject = replace(unbalanced, recipe=Recipe(weights), bound=-1.0)
-    _, *later = search(subject, max_tries=6).tries
+    later = [attempt for attempt in search(subject, max_tries=6).tries if attempt.kept]
     assert [set(attempt.kept.values()) for attempt in later] == [{p} for p in precisions]
     kernels = {
         *float_models.names(unbalanced.prepared, "CONV_2D"),
@@ -190,7 +190,7 @@ def test_layers_with_most_of_the_numbers_are_not_given_up(unbalanced, monkeypatc
     assert 7 * 7 * 1 * 4 > 2 * 2 * 4 * 6 + 1 * 1 * 6 * 4  # their kernels
     monkeypatch.setattr(layer_errors, "own_errors", lambda *_: {small: 0.8, large: 1.0, last: 0.9})
     asked = replace(unbalanced, bound=-1.0)
-    _, *later = search(asked, max_tries=6).tries
+    _, _, *later = search(asked, max_tries=6).tries
     assert [attempt.kept for attempt in later] == [
         dict.fromkeys((small, last), "int16"),  # the first layer is next to uint8
         dict.fromkeys((small, last), "float32"),
@@ -200,7 +200,7 @@ def test_layers_with_most_of_the_numbers_are_not_given_up(unbalanced, monkeypatc
 def test_no_way_is_tried_twice(unbalanced, monkeypatch):
     large, small = float_models.names(unbalanced.prepared, "CONV_2D")
     monkeypatch.setattr(layer_errors, "own_errors", lambda *_: {small: 1.0, large: 0.2})
-    _, *later = search(replace(unbalanced, bound=-1.0), max_tries=6).tries
+    _, _, *later = search(replace(unbalanced, bound=-1.0), max_tries=6).tries
     # The share that adds the large layer adds nothing: it can have neither precision.
     assert [attempt.kept for attempt in later] == [{small: "int16"}, {small: "float32"}]
 
@@ -208,10 +208,58 @@ def test_no_way_is_tried_twice(unbalanced, monkeypatch):
 def test_layers_next_to_uint8_ends_are_not_kept_in_16_bits(unbalanced, monkeypatch):
     every = {operator.name: 1.0 for operator in operators(parse(unbalanced.prepared))}
     monkeypatch.setattr(layer_errors, "own_errors", lambda *_: every)
-    (_, at_uint8) = search(replace(unbalanced, bound=-1.0), max_tries=2).tries
+    (*_, at_uint8) = search(replace(unbalanced, bound=-1.0), max_tries=3).tries
     first, *_, last = every
     assert set(at_uint8.kept) == set(every) - {first, last}
     other_ends = replace(unbalanced, bound=-1.0, recipe=Recipe(io="int8"))
-    (_, at_int8) = search(other_ends, max_tries=2).tries
+    (*_, at_int8) = search(other_ends, max_tries=3).tries
     assert set(at_int8.kept) == set(every)
     assert (at_uint8.failure, at_int8.failure) == ("", "")
+
+
+def kernel_scales(model):
+    """How many scales the kernel of each layer has, by kind."""
+    parsed = parse(model)
+    tensors = parsed.subgraphs[0].tensors
+    return {
+        layer.kind: len(scales(tensors[layer.constant]))
+        for layer in operators(parsed)
+        if layer.constant is not None
+    }
+
+
+def test_a_dense_kernel_has_one_scale_where_that_holds(unbalanced):
+    found = search(replace(unbalanced, bound=100.0), max_tries=5)
+    assert kernel_scales(found.model) == {"CONV_2D": 6, "FULLY_CONNECTED": 1}
+    assert [attempt.dense_scales for attempt in found.tries] == ["one"]
+
+
+def test_a_dense_kernel_has_a_scale_a_channel_where_one_does_not_hold(tmp_path):
+    """One class would hear a pixel that is always black 3,000 times as loudly as any other."""
+    layers = keras.layers
+    keras.utils.set_random_seed(3)
+    last = layers.Dense(4)
+    model, _ = float_models.prepared(
+        tmp_path / "quiet", layers.Rescaling(1 / 255), layers.Flatten(), last, layers.Softmax()
+    )
+    weights, bias = last.get_weights()
+    weights[0, 0] = 3000 * abs(weights).max()
+    last.set_weights([weights, bias])
+    _, prepared = float_models.prepared(tmp_path / "loud", *model.layers)
+    images = float_models.images(200)
+    images[:, 0, 0] = 0
+    labels = model.predict(images, verbose=0).argmax(axis=1)
+    observed = ranges.observe(prepared, images)
+    subject = Subject(prepared, observed, Recipe(), images, labels, 0.3, lambda m: m)
+    found = search(subject, max_tries=2)
+    one, channel = found.tries
+    assert (one.dense_scales, channel.dense_scales) == ("one", "channel")
+    assert one.drop_points > 20
+    assert channel.drop_points < 5
+    assert kernel_scales(found.model)["FULLY_CONNECTED"] == 4
+
+
+def test_4_bit_kernels_keep_a_scale_a_channel(unbalanced):
+    found = search(replace(unbalanced, recipe=Recipe("int4"), bound=100.0), max_tries=5)
+    assert [attempt.dense_scales for attempt in found.tries] == [""]
+    assert kernel_scales(found.model)["FULLY_CONNECTED"] == 4
