@@ -7,6 +7,7 @@ INTERRUPTED = b"error  interrupted; the same command goes on from what is finish
 
 try:
     import signal
+    from contextlib import suppress
     from pathlib import Path
     from types import FrameType
 except KeyboardInterrupt:
@@ -44,4 +45,14 @@ except ImportError as error:
     )
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except SystemExit as ended:
+        # What ended early left its threads at work. Everything is closed and said by now, and the
+        # destructors that come at the end of a process would free what those threads still use.
+        if isinstance(ended.code, int) and ended.code:
+            with suppress(OSError):
+                sys.stdout.flush()
+                sys.stderr.flush()
+            os._exit(ended.code)
+        raise

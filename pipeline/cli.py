@@ -23,7 +23,7 @@ from pipeline.commands import (
 from pipeline.config_hints import suggest
 from pipeline.disk_trouble import disk_trouble
 from pipeline.errors import ConfigError, PipelineError, StageError
-from pipeline.interruption import Interrupted, interruptible
+from pipeline.interruption import GOES_ON, Interrupted, interruptible
 from pipeline.terminal import create_console
 
 LONGEST_LINE = 2000
@@ -76,10 +76,7 @@ def main() -> None:
         with interruptible():
             sys.exit(app(args=arguments, prog_name="run_pipeline.py", standalone_mode=False))
     except Interrupted as interrupted:
-        _fail(
-            "interrupted; the same command goes on from what is finished",
-            exit_code=interrupted.exit_code,
-        )
+        _fail(f"interrupted; {GOES_ON}", exit_code=interrupted.exit_code)
     except PipelineError as error:
         _fail(*map(str, error.args), exit_code=error.exit_code)
     except OSError as error:

@@ -140,6 +140,6 @@ def test_ctrl_c_ends_it_at_once_and_leaves_neither_files_nor_processes(tmp_path,
         assert process.stdout.readline() != "", process.stderr.read()
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=20)
-    assert (process.returncode, err) == (130, "")
+    assert (process.returncode, err) == (130, "stopping …\n")
     assert [*tmp_path.iterdir()] == []
     assert is_gone(str(tmp_path))
