@@ -57,6 +57,66 @@ def test_the_rows_of_a_table_are_answered_as_the_pictures_were(smoke_run, golden
     assert answers[1:] == [[str(number), label] for number, label in enumerate(expected, 1)]
 
 
+def test_a_folder_of_pictures_is_answered_on_the_screen_or_in_a_table(smoke_run, golden, tmp_path):
+    files = [golden / "images" / f"{n:02}.png" for n in range(3)]
+    (tmp_path / "in" / "deep").mkdir(parents=True)
+    copies = [tmp_path / "in" / name for name in ("a.png", "b.png", "deep/c.png")]
+    for file, copy in zip(files, copies, strict=True):
+        shutil.copy(file, copy)
+    asked = ["predict", tmp_path / "in", "--artifacts", smoke_run]
+    shown = call_here("predict", *files, "--json", "--artifacts", smoke_run)
+    expected = [(answer["label"], answer["probability"]) for answer in json.loads(shown.stdout)]
+    done = call_here(*asked, "--json")
+    assert [answer["file"] for answer in json.loads(done.stdout)] == list(map(str, copies))
+    output = tmp_path / "answers.csv"
+    done = call_here(*asked, "--output", output)
+    assert f"3 pictures answered in {output}\n" in done.stdout
+    rows = [
+        f"{copy},{label},{probability:.4f}"
+        for copy, (label, probability) in zip(copies, expected, strict=True)
+    ]
+    assert output.read_text().splitlines() == ["file,label,probability", *rows]
+    (tmp_path / "in" / "d.gif").write_bytes(b"GIF89a")
+    done = call_here(*asked, "--output", output, "--columns", "id,digit")
+    assert done.returncode == 2
+    assert "d.gif: is a GIF; convert it to PNG or JPEG" in done.stderr
+    short = [f"{copy},{label}" for copy, (label, _) in zip(copies, expected, strict=True)]
+    assert output.read_text().splitlines() == ["id,digit", *short]
+
+
+def test_a_table_of_paths_with_labels_gives_the_accuracy(smoke_run, golden, tmp_path):
+    names = [f"{n:02}.png" for n in range(4)]
+    shown = call_here(
+        "predict", *(golden / "images" / n for n in names), "--json", "--artifacts", smoke_run
+    )
+    labels = [answer["label"] for answer in json.loads(shown.stdout)]
+    wrong = [labels[0], str((int(labels[1]) + 1) % 10), *labels[2:]]
+    rows = "".join(f"{name},{label}.0\n" for name, label in zip(names, wrong, strict=True))
+    (tmp_path / "test.csv").write_text("picture,label\n" + rows)
+    done = call_here(
+        "predict", tmp_path / "test.csv", "--output", tmp_path / "out.csv",
+        "--image-folder", golden / "images", "--artifacts", smoke_run,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "accuracy 75.00%: 3 of 4 as its labels say\n" in done.stdout
+    told = [f"{name},{label}" for name, label in zip(names, labels, strict=True)]
+    assert (tmp_path / "out.csv").read_text().splitlines() == ["file,label", *told]
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (["a.png", "--columns", "a,b"], "--columns is for the table of --output"),
+        (["a.png", "--json", "--output", "b.csv"], "--json and --output are two places"),
+        (["a.png", "--image-folder", "b"], "--image-folder is for a table of paths"),
+    ],
+)
+def test_options_of_predict_that_do_not_go_together_are_refused(tmp_path, typed, said):
+    done = call_here("predict", *typed, "--artifacts", tmp_path)
+    assert done.returncode == 2
+    assert said in done.stderr
+
+
 def test_a_bad_file_among_others_ends_with_2_after_their_answers(smoke_run, golden, tmp_path):
     (tmp_path / "bad.png").write_bytes(b"")
     files = [golden / "images" / "00.png", tmp_path / "bad.png", tmp_path / "none.png"]
