@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, model_validator
 
 from pipeline import model_kinds
-from pipeline.config_base import OutsidePath, Section
+from pipeline.config_base import ClassNames, OutsidePath, Section
 from pipeline.errors import ConfigError
 
 
@@ -44,6 +44,8 @@ class ModelFile(Section):
         trust_model_file: allows the file to run code: Lambda layers, and classes of its own.
         pixel_range: what the model takes for a pixel of 0 and for one of 255.
         gives: what the model gives; logits get a softmax.
+        class_order: the names of the data's classes in the order of the model's outputs, where
+            that is another than the data's.
     """
 
     model_file: Annotated[OutsidePath, AfterValidator(_check_is_keras)] | None = None
@@ -51,9 +53,12 @@ class ModelFile(Section):
     trust_model_file: bool = False
     pixel_range: tuple[float, float] = (0.0, 255.0)
     gives: Literal["probabilities", "logits"] = "probabilities"
+    class_order: ClassNames | None = None
 
     @model_validator(mode="after")
     def _model_is_told_of(self) -> "ModelFile":
+        if self.model_file is None and self.class_order:
+            raise ValueError("class_order needs a model_file")
         if self.model_file is None and (self.trust_model_file or self.model_code):
             raise ValueError("trust_model_file and model_code need a model_file")
         if self.model_code and not self.trust_model_file:

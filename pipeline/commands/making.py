@@ -180,6 +180,6 @@ def watcher() -> Watcher:
 
 
 def _end_by_verdict(steps: tuple[Step, ...]) -> None:
-    for step in steps:
-        if step.artifact and step.artifact.manifest["metrics"].get("passed", 1) == 0:
-            raise GateError(step.artifact.manifest["summary"])
+    manifests = [step.artifact.manifest for step in steps if step.artifact]
+    if failed := [m["summary"] for m in manifests if m["metrics"].get("passed", 1) == 0]:
+        raise GateError(*failed)

@@ -60,7 +60,7 @@ def _probabilities(context: StageContext, model: Any, images: np.ndarray) -> np.
     """Those of the images as they are: float32 (count, classes)."""
     with context.progress.task("evaluating", len(images)) as task:
         found = answers(model, images, context.config.evaluate.batch_size, task)
-    return _finite(found, _model_path(context))
+    return _finite(found, context)
 
 
 def _averaged(
@@ -78,7 +78,7 @@ def _averaged(
     with context.progress.task(f"averaging over {count} views", (count - 1) * len(test)) as task:
         for number in range(1, count):
             total += answers(model, test.images, size, task, views.change(number))
-    mean = _finite((total / count).astype(np.float32), _model_path(context))
+    mean = _finite((total / count).astype(np.float32), context)
     return averaged_figures(Predictions(test.labels, mean), count)
 
 
@@ -88,12 +88,16 @@ def _trained_augmentation(context: StageContext) -> AugmentationSection:
     return AugmentationSection.model_validate_json(json.dumps(trained.get("augmentation", {})))
 
 
-def _finite(probabilities: np.ndarray, path: Path) -> np.ndarray:
+def _finite(probabilities: np.ndarray, context: StageContext) -> np.ndarray:
     broken = np.flatnonzero(~np.isfinite(probabilities).all(axis=1))
     if len(broken):
+        brought = context.config.train.model_file
+        remedy = (
+            "bring another model" if brought else "train again with a lower train.learning_rate"
+        )
         raise StageError(
-            f"{path}: gives no number for {len(broken):,} of {len(probabilities):,} test images, "
-            f"first for image {broken[0]}; train again with a lower train.learning_rate"
+            f"{brought or _model_path(context)}: gives no number for {len(broken):,} of "
+            f"{len(probabilities):,} test images, first for image {broken[0]}; {remedy}"
         )
     return probabilities
 

@@ -1,6 +1,10 @@
-"""Takes a trained model from a file: checks it, and makes it take and give what all models do."""
+"""Takes a trained model from a file: checks it, and says how it may have been meant."""
 
-from collections.abc import Container, Iterator
+import json
+import shlex
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +19,14 @@ from pipeline.data.records import Shards, open_split
 from pipeline.errors import ConfigError
 from pipeline.sources import LabelledImages
 from pipeline.stages import StageContext, StageResult
+from pipeline.training.class_order import places
+from pipeline.training.model_ends import PIXELS, SAME_TOLERANCE, as_logits, only, wrapped
 
-PIXELS = (0.0, 255.0)
 COMMON_RANGES = (PIXELS, (0.0, 1.0), (-1.0, 1.0))
-MOST_IMAGES = 500
+LEAST_IMAGES, IMAGES_A_CLASS, MOST_IMAGES = 500, 10, 5000
+MOST_BYTES = 1 << 28
+BATCH, SOME = 500, 32
 SUM_TOLERANCE = 1e-3
-SAME_TOLERANCE = 1e-5
 CLEARLY_BETTER = 0.02
 
 
@@ -33,29 +39,53 @@ def import_model(context: StageContext) -> StageResult:
     section, ingest = context.config.train, context.inputs["ingest"]
     path = section.model_file
     assert path is not None
-    dataset, images = description.read(ingest), _sample(open_split(ingest, "validation"))
+    dataset = description.read(ingest)
+    images = _sample(open_split(ingest, "validation"), dataset.num_classes)
     trust = Trust(section.model_code) if section.trust_model_file else None
+    _check_order(section.class_order, dataset.classes)
     core = model_file.load(path, trust)
     _check_input(path, core, dataset.image_shape)
-    model = wrapped(path, core, dataset.image_shape, section)
-    _check_output(path, model, dataset.num_classes)
+    some = _scaled(images.images[:SOME], section.pixel_range)
+    core, section = as_logits(core, section, some)
+    model = wrapped(path, core, dataset, section)
     answers = _answers(model, images.images)
-    _check_probabilities(path, core, images.images, section, answers)
+    _check_probabilities(path, answers)
+    if context.config.train.gives == "logits":
+        _check_logits(path, _raw(core, images.images[:BATCH], section.pixel_range))
     model_file.publish(model, context.output, trust)
     published = context.output / model_file.MODEL
     again = model_file.load_published(published, is_trusted=section.trust_model_file)
     _check_survives(path, _answers(again, images.images), answers)
-    accuracy = _accuracy(answers, images.labels)
-    hint = _hint(core, images, section, accuracy)
+    accuracy = _accuracy(answers.argmax(axis=1), images.labels)
+    better = _better(core, images, section, dataset.classes)
+    hint = _in_words(better, section)
     return StageResult(
         f"took {path.name}: {model.count_params():,} parameters, "
         f"validation accuracy {accuracy:.2%}{hint}",
-        {"val_accuracy": accuracy, "parameters": model.count_params(), "model_file": path.name},
+        {
+            "val_accuracy": accuracy,
+            "parameters": model.count_params(),
+            "model_file": path.name,
+            "passed": int(not better.order),
+        },
     )
 
 
-def _sample(split: Shards) -> LabelledImages:
-    count = min(len(split), MOST_IMAGES)
+def _check_order(order: Sequence[str] | None, classes: Sequence[str]) -> None:
+    if order and sorted(order) != sorted(classes):
+        wrong = sorted((Counter(order) - Counter(classes)) or (Counter(classes) - Counter(order)))
+        raise ConfigError(
+            f"train.class_order names {len(order)} classes and the data has {len(classes)}; "
+            f"{wrong[0]!r} is one too many or missing. Name each of them once, in the order of "
+            "the model's outputs"
+        )
+
+
+def _sample(split: Shards, num_classes: int) -> LabelledImages:
+    """Spread over the split: enough of each class to tell which it is, of large images fewer."""
+    wanted = min(max(LEAST_IMAGES, IMAGES_A_CLASS * num_classes), MOST_IMAGES)
+    image_bytes = split.read(np.zeros(1, np.int64)).images.nbytes
+    count = min(len(split), wanted, max(LEAST_IMAGES, MOST_BYTES // image_bytes))
     return split.read(np.linspace(0, len(split) - 1, count).astype(np.int64))
 
 
@@ -92,54 +122,16 @@ def _check_input(path: Path, model: Any, image_shape: tuple[int, ...]) -> None:
         )
 
 
-def wrapped(
-    path: Path, model: Any, image_shape: tuple[int, ...], section: TrainSection
-) -> keras.Model:
-    """The model behind an input `image` of pixels 0..255, in front of its probabilities.
-
-    Raises:
-        ConfigError: it cannot be called with such images.
-    """
-    image = keras.Input(image_shape, name="image")
-    low, high = section.pixel_range
-    scaled = image
-    if (low, high) != PIXELS:
-        scaled = keras.layers.Rescaling((high - low) / 255, offset=low, name="pixel_range")(image)
-    loaded = {id(weight) for weight in model.weights}
-    try:
-        output = model(scaled)
-    except Exception as error:  # a model's own code may raise anything
-        raise ConfigError(
-            f"{path}: cannot be called with images of shape {image_shape}. {model_file.gist(error)}"
-        ) from error
-    model_file.refuse_unbuilt(path, list(_layers_with_others(model, loaded)))
-    if section.gives == "logits":
-        output = keras.layers.Softmax(name="probabilities")(output)
-    return keras.Model(image, output, name="imported")
-
-
-def _layers_with_others(model: Any, loaded: Container[int]) -> Iterator[str]:
-    """Names of the layers that have weights of their own besides the loaded ones."""
-    for layer in model._flatten_layers():
-        own = (*layer._trainable_variables, *layer._non_trainable_variables)
-        if any(id(weight) not in loaded for weight in own):
-            yield layer.name
-
-
-def _check_output(path: Path, model: keras.Model, num_classes: int) -> None:
-    given = model.output
-    if not isinstance(given, keras.KerasTensor):
-        raise ConfigError(f"{path}: gives more than one output; expected the probabilities alone")
-    if given.shape != (None, num_classes):
-        raise ConfigError(
-            f"{path}: gives an output of shape {given.shape[1:]} for each image, but the data has "
-            f"{num_classes} classes; expected ({num_classes},), one probability a class"
-        )
-
-
 def _answers(model: Any, images: np.ndarray) -> np.ndarray:
     """float32 (count, classes)."""
-    return np.asarray(model(images.astype(np.float32), training=False), np.float32)
+    return np.concatenate(
+        [np.asarray(model(batch, training=False), np.float32) for batch in _batches(images)]
+    )
+
+
+def _batches(images: np.ndarray) -> Iterator[np.ndarray]:
+    for start in range(0, len(images), BATCH):
+        yield images[start : start + BATCH].astype(np.float32)
 
 
 def _are_probabilities(answers: np.ndarray) -> bool:
@@ -147,29 +139,45 @@ def _are_probabilities(answers: np.ndarray) -> bool:
     return bool(is_in_range and (np.abs(answers.sum(axis=1) - 1) <= SUM_TOLERANCE).all())
 
 
-def _check_probabilities(
-    path: Path, core: Any, images: np.ndarray, section: TrainSection, answers: np.ndarray
-) -> None:
+def _check_probabilities(path: Path, answers: np.ndarray) -> None:
     if not np.isfinite(answers).all():
         raise ConfigError(f"{path}: gives no number for some validation images")
     if not _are_probabilities(answers):
-        sums = answers.sum(axis=1)
+        sums, low, high = answers.sum(axis=1), answers.min(), answers.max()
+        remedy = "If they are logits, set train.gives=logits"
+        if low >= 0 and high <= 1:
+            remedy = "One sigmoid a class gives such; end the model in a softmax, or in its logits"
         raise ConfigError(
-            f"{path}: gives rows from {answers.min():.3g} to {answers.max():.3g} with sums from "
-            f"{sums.min():.3g} to {sums.max():.3g}; expected probabilities, with sums of 1. If "
-            "they are logits, set train.gives=logits"
+            f"{path}: gives rows from {low:.3g} to {high:.3g} with sums from {sums.min():.3g} to "
+            f"{sums.max():.3g}; expected probabilities, with sums of 1. {remedy}"
         )
-    if section.gives == "logits" and _are_probabilities(_raw(core, images, section.pixel_range)):
+
+
+def _check_logits(path: Path, raw: np.ndarray) -> None:
+    if _are_given(raw):
         raise ConfigError(
             f"{path}: gives probabilities already; a second softmax would flatten them. "
             "Set train.gives=probabilities"
         )
 
 
+def _are_given(raw: np.ndarray) -> bool:
+    """Whether a model's own answers are probabilities already; a single one is that of a class."""
+    return _are_probabilities(np.hstack([1 - raw, raw]) if raw.shape[1] == 1 else raw)
+
+
 def _raw(core: Any, images: np.ndarray, pixel_range: tuple[float, float]) -> np.ndarray:
-    """What the model in the file gives for pixels in a range of its own."""
+    """What the model in the file gives for pixels in a range of its own: (count, outputs)."""
+    parts = [
+        np.asarray(only(core(_scaled(batch, pixel_range), training=False)))
+        for batch in _batches(images)
+    ]
+    return np.concatenate(parts).reshape(len(images), -1)
+
+
+def _scaled(images: np.ndarray, pixel_range: tuple[float, float]) -> np.ndarray:
     low, high = pixel_range
-    return np.asarray(core(images.astype(np.float32) * ((high - low) / 255) + low, training=False))
+    return images.astype(np.float32) * ((high - low) / 255) + low
 
 
 def _check_survives(path: Path, again: np.ndarray, answers: np.ndarray) -> None:
@@ -182,20 +190,74 @@ def _check_survives(path: Path, again: np.ndarray, answers: np.ndarray) -> None:
         )
 
 
-def _accuracy(answers: np.ndarray, labels: np.ndarray) -> float:
-    return float((answers.argmax(axis=1) == labels).mean())
+def _accuracy(predicted: np.ndarray, labels: np.ndarray) -> float:
+    return float((predicted == labels).mean())
 
 
-def _hint(core: Any, images: LabelledImages, section: TrainSection, accuracy: float) -> str:
-    """Words on another range of pixels under which the model does clearly better."""
-    found = dict(_accuracies(core, images))
-    best = max(found, key=found.__getitem__)
-    if best == section.pixel_range or found[best] < accuracy + CLEARLY_BETTER:
+@dataclass(frozen=True)
+class Reading:
+    """How the model may be meant.
+
+    Attributes:
+        accuracy: on the validation images.
+        pixel_range: of the pixels that it takes.
+        order: the data's classes in the order of its outputs; empty if that is as the config says.
+    """
+
+    accuracy: float
+    pixel_range: tuple[float, float]
+    order: tuple[str, ...] = ()
+
+
+def _better(
+    core: Any, images: LabelledImages, section: TrainSection, classes: Sequence[str]
+) -> Reading:
+    """The reading under which the model does clearly better, or that of the config."""
+    ranges = dict.fromkeys((section.pixel_range, *COMMON_RANGES))
+    plain, moved = [], []
+    for pixel_range in ranges:
+        predicted = _predicted(core, images.images, section, pixel_range, classes)
+        plain.append(Reading(_accuracy(predicted, images.labels), pixel_range))
+        found = places(predicted, images.labels, len(classes))
+        if (found != np.arange(len(classes))).any():
+            accuracy = _accuracy(predicted, found[images.labels])
+            moved.append(Reading(accuracy, pixel_range, _order(found, section, classes)))
+    best = plain[0]
+    for other in (*plain[1:], *moved):
+        if other.accuracy >= best.accuracy + CLEARLY_BETTER:
+            best = other
+    return best
+
+
+def _predicted(
+    core: Any,
+    images: np.ndarray,
+    section: TrainSection,
+    pixel_range: tuple[float, float],
+    classes: Sequence[str],
+) -> np.ndarray:
+    """The label that the model in the file gives each image: int64 (count,)."""
+    raw = _raw(core, images, pixel_range)
+    if raw.shape[1] == 1:
+        raw = np.hstack([np.full_like(raw, 0.0 if section.gives == "logits" else 0.5), raw])
+    labels = [classes.index(name) for name in section.class_order or classes]
+    return np.array(labels)[raw.argmax(axis=1)]
+
+
+def _order(found: np.ndarray, section: TrainSection, classes: Sequence[str]) -> tuple[str, ...]:
+    """What the outputs stand for, where an image of class c is answered with class found[c]."""
+    meant = {classes[answered]: classes[label] for label, answered in enumerate(found)}
+    return tuple(meant[name] for name in section.class_order or classes)
+
+
+def _in_words(reading: Reading, section: TrainSection) -> str:
+    settings = []
+    if reading.pixel_range != section.pixel_range:
+        settings.append(f"train.pixel_range={list(reading.pixel_range)}")
+    if reading.order:
+        order = json.dumps(reading.order, ensure_ascii=False)
+        settings.append(shlex.quote(f"train.class_order={order}"))
+    if not settings:
         return ""
-    return f"; with train.pixel_range={list(best)} it would be {found[best]:.2%}"
-
-
-def _accuracies(core: Any, images: LabelledImages) -> Iterator[tuple[tuple[float, float], float]]:
-    for pixel_range in COMMON_RANGES:
-        answers = _raw(core, images.images, pixel_range)
-        yield pixel_range, _accuracy(answers, images.labels)
+    cause = "its classes stand in another order: " * bool(reading.order)
+    return f"; {cause}with {' '.join(settings)} it would be {reading.accuracy:.2%}"

@@ -73,25 +73,37 @@ class Silent:
         pass
 
 
-@pytest.fixture(scope="module")
-def ingest(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("ingest")
-    shares = {"validation": (14, 13, 13)}
+def ingested(folder, classes, data):
+    counts = tuple(np.bincount(data.labels).tolist())
     description.write(
         folder,
         Description(
-            brought_models.SHAPE, brought_models.CLASSES, shares, (0.0,), (1.0,), "made", {}, {}
+            brought_models.SHAPE, classes, {"validation": counts}, (0.0,), (1.0,), "made", {}, {}
         ),
     )
-    records.write_split(folder, "validation", brought_models.images())
+    records.write_split(folder, "validation", data)
     return folder
+
+
+@pytest.fixture(scope="module")
+def ingest(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("ingest")
+    return ingested(folder, brought_models.CLASSES, brought_models.images())
+
+
+@pytest.fixture(scope="module")
+def two_classes(tmp_path_factory):
+    """Of the first two classes alone."""
+    every = brought_models.images(60)
+    two = every.select(np.flatnonzero(every.labels < 2))
+    return ingested(tmp_path_factory.mktemp("two"), brought_models.CLASSES[:2], two)
 
 
 @pytest.fixture
 def bring(ingest, tmp_path):
     """Runs the train stage on a model, or on a file; gives its folder and what it says."""
 
-    def run(model, **options):
+    def run(model, ingest=ingest, **options):
         path = model
         if isinstance(model, keras.Model):
             path = tmp_path / "mine.keras"

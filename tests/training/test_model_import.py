@@ -34,12 +34,12 @@ def residual(policy="float32"):
         keras.config.set_dtype_policy("float32")
 
 
-def written(model_path, folder, *, is_trusted):
+def written(model_path, folder, *, is_trusted, classes=CLASSES):
     """What each format answers, from its file on disk."""
-    interfaces = {name: formats()[name].interface(SHAPE, len(CLASSES)) for name in FORMATS}
+    interfaces = {name: formats()[name].interface(SHAPE, len(classes)) for name in FORMATS}
     promised = contract.Contract(
         contract.image_input(SHAPE, "mixed"),
-        contract.output(CLASSES),
+        contract.output(classes),
         {name: contract.of_format(name, interface) for name, interface in interfaces.items()},
         model_key="0" * 16,
         data_key="1" * 16,
@@ -143,3 +143,118 @@ def test_a_range_with_which_it_would_do_better_is_named_but_not_taken(bring):
     _, result = bring(scaled)
     assert result.metrics["val_accuracy"] < 0.5
     assert result.summary.endswith("; with train.pixel_range=[0.0, 1.0] it would be 100.00%")
+    assert result.metrics["passed"] == 1
+
+
+def one_number(*head):
+    """Tells row 1 or 2 from row 3 or 4 by one number, above 0 for the second class."""
+    kernel = (BY_ROWS[0][:, 1:2] - BY_ROWS[0][:, :1]) / 400
+    model = keras.Sequential([keras.Input(SHAPE), L.Flatten(), *head])
+    model.set_weights([kernel, np.array([0.1], np.float32)])
+    return model
+
+
+ONE_NUMBER = {
+    "a sigmoid": lambda: one_number(L.Dense(1, activation="sigmoid")),
+    "a sigmoid of its own": lambda: one_number(L.Dense(1), L.Activation("sigmoid")),
+    "a sigmoid inside": lambda: keras.Sequential(
+        [keras.Input(SHAPE), one_number(L.Dense(1, activation="sigmoid"))]
+    ),
+    "a sigmoid that stays": lambda: one_number(
+        L.Dense(1, activation="sigmoid"), L.Rescaling(1.0), L.Identity()
+    ),
+    "without dimensions": lambda: one_number(L.Dense(1, activation="sigmoid"), L.Reshape(())),
+}
+
+
+def two_by_hand(pixels):
+    z = pixels.reshape(len(pixels), -1).astype(np.float64) @ one_number(L.Dense(1)).get_weights()[0]
+    second = 1 / (1 + np.exp(-(z + 0.1)))
+    return np.hstack([1 - second, second])
+
+
+def assert_two_probabilities(folder, tmp_path):
+    given = written(folder / "model.keras", tmp_path, is_trusted=False, classes=CLASSES[:2])
+    for name, probabilities in given.items():
+        np.testing.assert_allclose(
+            probabilities, two_by_hand(images().images), atol=1e-5, err_msg=name
+        )
+
+
+@pytest.mark.parametrize("name", ONE_NUMBER)
+def test_one_probability_becomes_those_of_two_classes(bring, two_classes, tmp_path, name):
+    folder, result = bring(ONE_NUMBER[name](), two_classes)
+    assert result.metrics["val_accuracy"] == 1
+    assert_two_probabilities(folder, tmp_path)
+
+
+def test_one_logit_becomes_the_probabilities_of_two_classes(bring, two_classes, tmp_path):
+    with pytest.raises(ConfigError, match=r"If they are logits, set train.gives=logits"):
+        bring(one_number(L.Dense(1)), two_classes)
+    shutil.rmtree(tmp_path / "train")
+    with pytest.raises(ConfigError, match=r"gives probabilities already"):
+        bring(ONE_NUMBER["a sigmoid"](), two_classes, gives="logits")
+    shutil.rmtree(tmp_path / "train")
+    folder, _ = bring(one_number(L.Dense(1)), two_classes, gives="logits")
+    assert_two_probabilities(folder, tmp_path)
+
+
+def test_two_classes_that_are_swapped_are_said_and_set_right(bring, two_classes, tmp_path):
+    model = ONE_NUMBER["a sigmoid"]()
+    model.set_weights([-weight for weight in model.get_weights()])
+    _, result = bring(model, two_classes)
+    assert result.summary.endswith(
+        "; its classes stand in another order: with "
+        """'train.class_order=["b", "a"]' it would be 100.00%"""
+    )
+    shutil.rmtree(tmp_path / "train")
+    folder, _ = bring(tmp_path / "mine.keras", two_classes, class_order=("b", "a"))
+    assert_two_probabilities(folder, tmp_path)
+
+
+def test_one_output_in_a_dict_is_taken(bring, tmp_path):
+    image, model = keras.Input(SHAPE), sequential()
+    folder, _ = bring(keras.Model(image, {"answer": model(image)}))
+    expected = model(images().images.astype(np.float32), training=False)
+    assert_files_answer(folder, tmp_path, expected)
+
+
+SHIFTED = [BY_ROWS[0][:, [2, 0, 1]], BY_ROWS[1]]
+
+
+def test_classes_in_another_order_are_said_and_fail_the_run(bring):
+    _, result = bring(dense(SHIFTED))
+    assert (result.metrics["val_accuracy"], result.metrics["passed"]) == (0, 0)
+    assert result.summary.endswith(
+        "; its classes stand in another order: with "
+        """'train.class_order=["c", "a", "b"]' it would be 100.00%"""
+    )
+
+
+@pytest.mark.parametrize("head", [L.Activation("softmax"), L.Softmax(), L.ReLU()])
+def test_with_their_order_they_are_brought_into_that_of_the_data(bring, tmp_path, head):
+    small = [weights / 400 for weights in SHIFTED]
+    soft = dense(small)
+    model = keras.Sequential([*soft.layers[:-1], L.Dense(3), head])
+    model.build((None, *SHAPE))
+    model.set_weights(small)
+    gives = "logits" if isinstance(head, L.ReLU) else "probabilities"
+    folder, result = bring(model, class_order=("c", "a", "b"), gives=gives)
+    assert (result.metrics["val_accuracy"], result.metrics["passed"]) == (1, 1)
+    expected = np.asarray(soft(images().images.astype(np.float32)))[:, [1, 2, 0]]
+    assert_files_answer(folder, tmp_path, expected)
+
+
+def test_a_wrong_order_in_the_config_is_said_too(bring):
+    _, result = bring(dense(SHIFTED), class_order=("a", "c", "b"))
+    assert """with 'train.class_order=["c", "a", "b"]' it would be 100.00%""" in result.summary
+
+
+def test_a_range_and_an_order_that_are_both_wrong_are_said_together(bring):
+    scaled = keras.Sequential([keras.Input(SHAPE), L.ReLU(max_value=1.0), dense(SHIFTED)])
+    _, result = bring(scaled)
+    assert result.summary.endswith(
+        "with train.pixel_range=[0.0, 1.0] "
+        """'train.class_order=["c", "a", "b"]' it would be 100.00%"""
+    )
+    assert result.metrics["passed"] == 0

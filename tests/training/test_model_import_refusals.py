@@ -47,6 +47,25 @@ def test_probabilities_get_no_second_softmax(bring):
         bring(sequential(), gives="logits")
 
 
+@pytest.mark.parametrize(
+    ("order", "said"),
+    [
+        (("a", "b"), "names 2 classes and the data has 3; 'c' is one too many or missing"),
+        (("a", "b", "x"), "names 3 classes and the data has 3; 'x' is one too many or missing"),
+        (("a", "b", "b"), "'b' is one too many or missing. Name each of them once, in the order"),
+    ],
+)
+def test_an_order_that_is_none_of_the_classes_is_refused(bring, order, said):
+    with pytest.raises(ConfigError, match=said):
+        bring(sequential(), class_order=order)
+
+
+def test_one_sigmoid_a_class_is_no_softmax_even_with_an_order(bring):
+    head = L.Dense(3, activation="sigmoid")
+    with pytest.raises(ConfigError, match=r"with sums of 1. One sigmoid a class gives such"):
+        bring(sequential(head), class_order=("c", "a", "b"))
+
+
 def two_inputs():
     first, second = keras.Input(SHAPE), keras.Input(SHAPE)
     return keras.Model([first, second], L.Dense(3)(L.Flatten()(first + second)))
@@ -128,7 +147,7 @@ def test_a_file_that_lacks_the_weights_of_a_layer_is_refused_by_its_name(bring, 
 
 MISFITS = {
     r"takes 2 inputs; expected one, the image": two_inputs,
-    r"gives more than one output; expected the probabilities alone": two_outputs,
+    r"gives 2 outputs; expected the probabilities alone": two_outputs,
     r"takes images of shape \(28, 28, 1\), but the data's are \(8, 6, 1\)": lambda: of_shape(
         28, 28, 1
     ),

@@ -1,0 +1,128 @@
+"""Makes a model that was brought take and give what all models do."""
+
+from collections.abc import Callable, Container, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from export.model_files import model_file
+from pipeline.config import TrainSection
+from pipeline.data.description import Description
+from pipeline.errors import ConfigError
+
+PIXELS = (0.0, 255.0)
+SAME_TOLERANCE = 1e-5
+
+
+def wrapped(path: Path, model: Any, dataset: Description, section: TrainSection) -> keras.Model:
+    """The model behind an input `image` of pixels 0..255, in front of its probabilities.
+
+    Raises:
+        ConfigError: it cannot be called with such images, or does not give one number a class.
+    """
+    image = keras.Input(dataset.image_shape, name="image")
+    low, high = section.pixel_range
+    scaled = image
+    if (low, high) != PIXELS:
+        scaled = keras.layers.Rescaling((high - low) / 255, offset=low, name="pixel_range")(image)
+    loaded = {id(weight) for weight in model.weights}
+    try:
+        output = model(scaled)
+    except Exception as error:  # a model's own code may raise anything
+        raise ConfigError(
+            f"{path}: cannot be called with images of shape {dataset.image_shape}. "
+            f"{model_file.gist(error)}"
+        ) from error
+    model_file.refuse_unbuilt(path, list(_layers_with_others(model, loaded)))
+    given = only(output, path)
+    _check_output(path, given, dataset.num_classes)
+    return keras.Model(image, _ending(given, dataset.classes, section), name="imported")
+
+
+def as_logits(core: Any, section: TrainSection, some: np.ndarray) -> tuple[Any, TrainSection]:
+    """The model without its last sigmoid or softmax, where others are to stand behind its logits.
+
+    Probabilities that were put together of others would not sum to 1 in 8 bits. A model that
+    does not end so, or answers otherwise then, stays as it is.
+
+    Args:
+        core: the model from the file.
+        section: what it is said to give.
+        some: a few images, float32, in the range that it takes.
+    """
+    if section.gives == "logits" or not getattr(core, "outputs", None):
+        return core, section
+    if not (is_single := core.outputs[0].shape[1:] == (1,)) and not section.class_order:
+        return core, section
+    normalise = keras.ops.sigmoid if is_single else keras.ops.softmax
+    before = only(core(some, training=False))
+    bare, undo = _without_activation(core, normalise)
+    after = normalise(only(bare(some, training=False)))
+    if np.allclose(before, after, atol=SAME_TOLERANCE):
+        return bare, section.model_copy(update={"gives": "logits"})
+    undo()
+    return core, section
+
+
+def _without_activation(core: Any, normalise: Any) -> tuple[Any, Callable[[], None]]:
+    """The model without the function that it ends in, and what undoes that."""
+    last = core.outputs[0]._keras_history.operation
+    if isinstance(last, keras.layers.Softmax):
+        return keras.Model(core.inputs[0], last.input), lambda: None
+    while getattr(last, "outputs", None):
+        last = last.outputs[0]._keras_history.operation
+    function = getattr(last, "activation", None)
+    if getattr(function, "__name__", "") != normalise.__name__:
+        return core, lambda: None
+    last.activation = keras.activations.linear
+    return core, lambda: setattr(last, "activation", function)
+
+
+def only(output: Any, path: Path | None = None) -> Any:
+    """The one output, which may stand in a dict or a list."""
+    given = keras.tree.flatten(output)
+    if len(given) != 1:
+        raise ConfigError(f"{path}: gives {len(given)} outputs; expected the probabilities alone")
+    return given[0]
+
+
+def _ending(given: Any, classes: Sequence[str], section: TrainSection) -> Any:
+    """One probability a class, in the data's order, of what the model gives.
+
+    A single probability p becomes 1 - p and p, a single logit z the logits 0 and z.
+    """
+    is_logits = section.gives == "logits"
+    kernel, bias = np.eye(len(classes)), np.zeros(len(classes))
+    if given.shape != (None, len(classes)):
+        given = keras.layers.Reshape((1,))(given)
+        kernel, bias = np.array([[-1.0, 1.0]]), np.array([1.0, 0.0])
+        if is_logits:
+            kernel, bias = np.array([[0.0, 1.0]]), np.zeros(2)
+    if section.class_order:
+        order = [section.class_order.index(name) for name in classes]
+        kernel, bias = kernel[:, order], bias[order]
+    if not np.array_equal(kernel, np.eye(len(classes))):
+        layer = keras.layers.Dense(len(classes), trainable=False, name="classes")
+        layer.build(given.shape)
+        layer.set_weights([kernel, bias])
+        given = layer(given)
+    return keras.layers.Softmax(name="probabilities")(given) if is_logits else given
+
+
+def _layers_with_others(model: Any, loaded: Container[int]) -> Iterator[str]:
+    """Names of the layers that have weights of their own besides the loaded ones."""
+    for layer in model._flatten_layers():
+        own = (*layer._trainable_variables, *layer._non_trainable_variables)
+        if any(id(weight) not in loaded for weight in own):
+            yield layer.name
+
+
+def _check_output(path: Path, given: Any, num_classes: int) -> None:
+    single = ((None,), (None, 1)) if num_classes == 2 else ()
+    if given.shape not in ((None, num_classes), *single):
+        raise ConfigError(
+            f"{path}: gives an output of shape {given.shape[1:]} for each image, but the data has "
+            f"{num_classes} classes; expected ({num_classes},), one probability a class"
+        )
