@@ -20,7 +20,7 @@ RUNS: Mapping[str, tuple[str, ...]] = {
     "python/classify_litert.py": TFLITE,
     "python/classify_onnx.py": ONNX,
     "python": (*TFLITE, *ONNX),
-    "web": ("model.onnx", "tflite_float32.tflite"),
+    "web": (*TFLITE, *ONNX),
 }
 
 

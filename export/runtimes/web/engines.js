@@ -1,20 +1,21 @@
-/** The two engines: each starts once and then turns one image into probabilities. */
+/** The engines: each runs the files of its kind, and turns one image into probabilities. */
 
 import { model } from "./model.js";
 
 const SHAPE = [1, model.height, model.width, model.channels];
 const INSTALL = "Run `npm ci --ignore-scripts` in runtimes/web, then reload the page.";
 
-/** By the format that they run. */
+/** By the ending of the files that they run. */
 const ENGINES = {
   onnx: { packageName: "onnxruntime-web", load: loadOnnxRuntime },
-  tflite_float32: { packageName: "@litertjs/core", load: loadLiteRt },
+  tflite: { packageName: "@litertjs/core", load: loadLiteRt },
 };
+const ARRAYS = { float32: Float32Array, uint8: Uint8Array, int8: Int8Array };
 
 const started = new Map();
 
 /**
- * Gives the engine of a format. It is started by the first call; one that failed stays so until the
+ * Gives what runs a format. It is started by the first call; one that failed stays so until the
  * page is loaded again, for a runtime that is half started cannot be started twice.
  *
  * @returns {Promise<(pixels: Float32Array) => Promise<Float32Array>>} one image at a time
@@ -25,14 +26,34 @@ export function engineFor(format) {
 }
 
 async function start(format) {
-  const { packageName, load } = ENGINES[format];
-  const bytes = await download(new URL(`../../${model.files[format]}`, import.meta.url));
-  const run = await load(bytes).catch((cause) => {
+  const { file, input, output } = model.formats[format];
+  const { packageName, load } = ENGINES[file.split(".").at(-1)];
+  const bytes = await download(new URL(`../../${file}`, import.meta.url));
+  const runStored = await load(bytes).catch((cause) => {
     const reason = `${packageName} did not start: ${cause.message ?? cause}.`;
     throw new Error(`${reason} If it is not installed: ${INSTALL}`, { cause });
   });
+  const run = async (pixels) => decoded(await runStored(encoded(pixels, input)), output);
   await run(new Float32Array(model.height * model.width * model.channels));
   return oneAtATime(run);
+}
+
+/** Numbers as a file stores them: those of `type.scale` are whole multiples of it. */
+function encoded(numbers, type) {
+  if (type.scale === null) return Float32Array.from(numbers);
+  const stored = (number) => Math.round(number / type.scale) + type.zero_point;
+  return ARRAYS[type.dtype].from(numbers, stored);
+}
+
+/** What stored numbers stand for. */
+export function decoded(stored, type) {
+  if (type.scale === null) return Float32Array.from(stored);
+  return Float32Array.from(stored, (number) => (number - type.zero_point) * type.scale);
+}
+
+/** The stored numbers that raw little-endian bytes hold. */
+export function storedIn(buffer, type) {
+  return new ARRAYS[type.dtype](buffer);
 }
 
 async function download(url) {
@@ -65,16 +86,23 @@ async function loadOnnxRuntime(bytes) {
   };
 }
 
+let liteRt = null; // one for all files
+
+function startLiteRt(loadRuntime) {
+  liteRt ??= loadRuntime(new URL("node_modules/@litertjs/core/wasm/", import.meta.url).href);
+  return liteRt;
+}
+
 async function loadLiteRt(bytes) {
   const { Tensor, loadAndCompile, loadLiteRt: loadRuntime } = await import("@litertjs/core");
-  await loadRuntime(new URL("node_modules/@litertjs/core/wasm/", import.meta.url).href);
+  await startLiteRt(loadRuntime);
   const compiled = await loadAndCompile(bytes, { accelerator: "wasm" });
   return async (pixels) => {
     const input = new Tensor(pixels, SHAPE);
     const [output] = await compiled.run([input]);
-    const probabilities = Float32Array.from(output.toTypedArray());
+    const answers = output.toTypedArray().slice();
     input.delete();
     output.delete();
-    return probabilities;
+    return answers;
   };
 }

@@ -1,5 +1,6 @@
 /** Replays the golden vectors: do the answers here agree with those of the training machine? */
 
+import { decoded, storedIn } from "./engines.js";
 import { model } from "./model.js";
 
 /**
@@ -17,8 +18,9 @@ export async function selfCheck(folder, format, run) {
     );
   }
   const { input, output, tolerance } = golden.formats[format] ?? missing(format);
-  const images = await floats(new URL(input.file, folder), input.shape);
-  const expected = await floats(new URL(output.file, folder), output.shape);
+  const types = model.formats[format];
+  const images = await rows(new URL(input.file, folder), input.shape, types.input);
+  const expected = await rows(new URL(output.file, folder), output.shape, types.output);
   const differences = [];
   for (let i = 0; i < images.length; i++) {
     differences.push(largestDifference(await run(images[i]), expected[i]));
@@ -43,9 +45,9 @@ async function get(url) {
   );
 }
 
-/** One array a row of a raw little-endian float32 file. */
-async function floats(url, shape) {
-  const values = new Float32Array(await (await get(url)).arrayBuffer());
+/** One array a row of a raw file, of what its numbers stand for. */
+async function rows(url, shape, type) {
+  const values = decoded(storedIn(await (await get(url)).arrayBuffer(), type), type);
   const size = shape.slice(1).reduce((product, dimension) => product * dimension, 1);
   return Array.from({ length: shape[0] }, (_, row) => values.slice(row * size, (row + 1) * size));
 }

@@ -14,13 +14,13 @@ import pytest
 
 from export import contract, golden
 from export.examples import demo, rendering
-from export.formats import exporter
+from export.formats import exporter, formats
 from pipeline.plugins import ROOT
 from pipeline.sources import LabelledImages
 
 CACHE = ROOT / "artifacts" / ".npm"
 BROWSER = ROOT / "tests" / "export" / "runtimes" / "browser"
-FORMATS = ("onnx", "onnx_int8", "tflite_float32")
+FORMATS = tuple(name for name, known in formats().items() if "browser" in known.targets)
 
 
 @pytest.fixture(scope="session")
@@ -73,7 +73,8 @@ def shipped(exported, tmp_path_factory):
     for name in FORMATS:
         predictor = exporter(name).load(name, exported.path(name), 1)
         given = predictor.run(promised.formats[name].input.encode(images))
-        answers[name] = golden.Answers(given, predictor.runtime)
+        decoded = promised.formats[name].output.decode(given)
+        answers[name] = golden.Answers(decoded, predictor.runtime)
     labels = np.arange(len(images)) % len(promised.output.labels)
     choices = golden.choose(answers["onnx"].probabilities, labels)
     test = LabelledImages(images, labels)

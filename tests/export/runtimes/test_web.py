@@ -13,8 +13,10 @@ from PIL import Image
 from export import contract
 from export.contract import ImageInput
 from export.examples import rendering
-from export.formats import exporter
+from export.formats import exporter, formats
+from export.interface import FLOAT32
 from pipeline.prediction import prepare
+from tests.export.runtimes.conftest import FORMATS
 
 ENGINES = ("onnx", "tflite_float32")
 LAPTOP, PHONE = (1200, 800), (390, 844)
@@ -39,17 +41,28 @@ def picture_of(size=(90, 150)):
 
 
 CHECK_BOTH = [step for engine in ENGINES for step in (("engine", engine), ("check", None))]
+# What kernels for WebAssembly make of 8 bits; a probability has 256 steps there.
+IN_8_BITS = 2.5 / 256
 
 
 @pytest.mark.parametrize("viewport", [LAPTOP, PHONE], ids=["laptop", "phone"])
-def test_golden_vectors_agree_with_python(drive, url, shipped, viewport):
+def test_the_golden_vectors_of_each_file_agree_with_python(drive, url, shipped, viewport):
     count = len(json.loads((shipped.golden / "golden.json").read_text("utf-8"))["images"])
-    _, _, onnx, _, tflite = drive(url, *CHECK_BOTH, viewport=viewport)
-    for state in (onnx, tflite):
+    checks = [step for name in FORMATS for step in (("engine", name), ("check", None))]
+    first, *states = drive(url, *checks, viewport=viewport)
+    assert sorted(first["engines"]) == sorted(FORMATS)
+    for name, state in zip(FORMATS, states[1::2], strict=True):
         pattern = rf"{count} of {count} agree, largest difference (\S+)"
         found = re.fullmatch(pattern, state["check"])
-        assert found, state["check"]
-        assert float(found[1]) <= 1e-5
+        assert found, (name, state["check"], state["error"])
+        assert float(found[1]) <= (1e-5 if name in ENGINES else IN_8_BITS), name
+        assert (state["width"], state["beyond"], state["small"]) == (viewport[0], [], [])
+
+
+def test_a_browser_is_recommended_nothing_that_the_page_does_not_run(shipped):
+    listed = (shipped.export / "runtimes" / "web" / "model.js").read_text("utf-8")
+    for name, known in formats().items():
+        assert ("browser" in known.targets) == (f"    {name}: {{" in listed), name
 
 
 def test_wrong_expectations_are_counted(drive, shipped, served, tmp_path):
@@ -216,7 +229,7 @@ def colour_model(tmp_path_factory):
     promised = contract.Contract(
         COLOUR,
         contract.output(labels),
-        {"onnx": contract.FormatContract("model.onnx", "N", None, None)},
+        {"onnx": contract.FormatContract("model.onnx", "N", FLOAT32, FLOAT32)},
         model_key="2" * 16,
         data_key="3" * 16,
         versions={},
