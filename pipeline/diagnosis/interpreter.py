@@ -11,6 +11,7 @@ from pipeline.diagnosis.finding import Finding, python
 from pipeline.plugins import ROOT
 
 EXPECTED = (3, 11)
+LATEST = (3, 13)
 BITS = 8 * struct.calcsize("P")
 # What each variable must say, if it is set at all, and why.
 VARIABLES = {
@@ -33,8 +34,9 @@ def examine_python(
         yield Finding("Python", "fail", f"{found}; TensorFlow needs 64-bit", new)
     elif version < EXPECTED:
         yield Finding("Python", "fail", f"{found}; {expected} is needed", new)
-    elif version > EXPECTED:
-        yield Finding("Python", "warn", f"{found}; the pins are tested on {expected}", new)
+    elif version > LATEST:
+        tried = f"{expected} to {_dotted(LATEST)}"
+        yield Finding("Python", "warn", f"{found}; the pins are tested on {tried}", new)
     elif not _is_apart():
         yield Finding("Python", "warn", f"{found}: other programs share these libraries", new)
     else:

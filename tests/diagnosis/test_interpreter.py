@@ -9,12 +9,14 @@ from pipeline.diagnosis.interpreter import examine_python, examine_variables
     ("version", "bits", "level", "words"),
     [
         ((3, 11), 64, "ok", ", 64-bit, in "),
-        ((3, 12), 64, "warn", "3.12, 64-bit, in "),
+        ((3, 12), 64, "ok", ", 64-bit, in "),
+        ((3, 13), 64, "ok", ", 64-bit, in "),
+        ((3, 14), 64, "warn", "; the pins are tested on 3.11 to 3.13"),
         ((3, 10), 64, "fail", "; 3.11 is needed"),
         ((3, 11), 32, "fail", "; TensorFlow needs 64-bit"),
     ],
 )
-def test_python_3_11_of_64_bits_is_expected(version, bits, level, words):
+def test_python_from_3_11_on_of_64_bits_is_expected(version, bits, level, words):
     (finding,) = examine_python(version, bits)
     assert finding.level == level
     assert words in finding.found

@@ -52,7 +52,7 @@ def _content(folder: str, name: str) -> bytes:
             "unreadable", f"cannot be read ({error.strerror}); check the file"
         ) from error
     except ValueError as error:  # of a NUL in the name
-        raise RefusedFileError("unreadable", f"cannot be read ({error}); rename it") from error
+        raise RefusedFileError("unreadable", "has a NUL byte in its name; rename it") from error
     if len(content) != size:
         raise RefusedFileError("unreadable", "changed while it was read; run again")
     return content

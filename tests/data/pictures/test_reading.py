@@ -77,7 +77,7 @@ def test_a_pipe_is_not_waited_for(folder):
         ("gone.png", "cannot be read (No such file or directory); check the file"),
         ("folder.png", "is a folder; put a picture in its place"),
         ("good.png/x.png", "cannot be read (Not a directory); check the file"),
-        ("a\0.png", "cannot be read (embedded null byte); rename it"),
+        ("a\0.png", "has a NUL byte in its name; rename it"),
         ("x" * 300 + ".png", "cannot be read (File name too long); check the file"),
         ("loop.png", "cannot be read (Too many levels of symbolic links); check the file"),
         ("caf\udce9.png", "has a name that is not UTF-8; rename it"),
