@@ -91,7 +91,7 @@ class LogProgress:
         yield _LogTask(self, description, total)
 
     def line(self, text: str) -> None:
-        self._console.print(f"  {text}", markup=False, highlight=False, soft_wrap=True)
+        self._console.print(f"  {text}", markup=False, highlight=False)
 
 
 def progress_on(console: Console) -> Progress:

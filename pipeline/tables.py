@@ -90,7 +90,7 @@ def show_run(console: Console, run: Run) -> None:
 def _show_places(console: Console, places: Mapping[str, Path | None]) -> None:
     for name, path in places.items():
         if path and path.exists():
-            console.print(f"{name:<8} {_shown(path)}", markup=False, soft_wrap=True)
+            console.print(f"{name:<8} {_shown(path)}", markup=False)
 
 
 def show_formats(console: Console, verdict: "Verdict") -> None:
@@ -102,14 +102,13 @@ def show_formats(console: Console, verdict: "Verdict") -> None:
     console.print(
         f"[dim]{verdict.test_images:,} test images; Keras {verdict.keras_accuracy:.2%}; p50 of "
         f"{_count(verdict.timed_runs, 'run')} on one image, {_count(verdict.threads, 'thread')}, "
-        f"after {verdict.warmup_runs} to warm up",
-        soft_wrap=True,
+        f"after {verdict.warmup_runs} to warm up"
     )
     for row in verdict.formats:
         if "microcontroller" in formats()[row.name].targets and row.size_bytes:
-            console.print(f"[dim]{row.name} {_in_micro(row.micro)}", soft_wrap=True)
+            console.print(f"[dim]{row.name} {_in_micro(row.micro)}")
     for row in verdict.failed:
-        console.print(f"[red]{row.name}[/]  {escape(row.reason)}", soft_wrap=True)
+        console.print(f"[red]{row.name}[/]  {escape(row.reason)}")
 
 
 def _in_micro(micro: "Micro | None") -> str:
@@ -161,8 +160,7 @@ def show_findings(console: Console, examination: "Examination") -> None:
     train, validation, test = (len(splits[name]) for name in ("train", "validation", "test"))
     found = "" if examination.findings else "Nothing found. "
     console.print(
-        f"{found}To work with: {train:,} training, {validation:,} validation, {test:,} test images",
-        soft_wrap=True,
+        f"{found}To work with: {train:,} training, {validation:,} validation, {test:,} test images"
     )
 
 
@@ -176,9 +174,9 @@ def show_recommendation(console: Console, result: "Recommendation", run: Run) ->
         note = "p50 of one image, timed on a busy machine: p95 is far above it"
     if any(c.is_unbeaten and c.row.name != result.pick for c in result.candidates):
         note += "; unbeaten: no other is as good in accuracy, size and time and better in one"
-    console.print(f"[dim]{note}", soft_wrap=True)
+    console.print(f"[dim]{note}")
     if result.pick:
-        console.print(f"\n{escape(result.reason)}\n", soft_wrap=True)
+        console.print(f"\n{escape(result.reason)}\n")
     _show_places(console, {"file": _file_of(run, result.pick), "run": run.path})
 
 
@@ -224,11 +222,10 @@ def show_replay(console: Console, replay: "Replay") -> None:
         f"allowed {replay.tolerance:g}"
     )
     console.print(
-        f"[dim]asked {escape(replay.runtime)}; recorded with {escape(replay.recorded_runtime)}",
-        soft_wrap=True,
+        f"[dim]asked {escape(replay.runtime)}; recorded with {escape(replay.recorded_runtime)}"
     )
     if replay.wrong:
-        console.print(f"[red]off[/]  {escape(', '.join(replay.wrong))}", soft_wrap=True)
+        console.print(f"[red]off[/]  {escape(', '.join(replay.wrong))}")
 
 
 def _shown_as(pattern: str, value: float | None) -> str:

@@ -42,4 +42,4 @@ def print_table(
             cell.align("right" if index in right else "left", width)
         whole = Text(" " * GAP).join(line)
         whole.rstrip()
-        console.print(whole, soft_wrap=True)
+        console.print(whole)

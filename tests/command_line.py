@@ -10,6 +10,14 @@ import pytest
 
 from pipeline import cli
 from pipeline.plugins import ROOT
+from pipeline.terminal import create_console
+
+
+def console_of(width=120):
+    """A console of the program's own, which writes to its `file`."""
+    console = create_console()
+    console.file, console.width = io.StringIO(), width
+    return console
 
 
 def call(*arguments):

@@ -5,17 +5,18 @@ import io
 from rich.console import Console
 
 from pipeline.progress import LogProgress, progress_on
+from tests.command_line import console_of
 
 
 def test_a_log_line_counts_in_thousands():
-    console = Console(file=io.StringIO(), width=40)
+    console = console_of(40)
     with LogProgress(console, interval_seconds=0).task("train files", 160_000) as task:
         task.advance(32_257, "accuracy 0.991")
     assert console.file.getvalue() == "  train files 32,257/160,000  accuracy 0.991\n"
 
 
 def test_a_log_says_nothing_before_its_interval_is_over():
-    console = Console(file=io.StringIO())
+    console = console_of()
     with LogProgress(console, interval_seconds=3600).task("train files", 2) as task:
         task.advance()
     assert console.file.getvalue() == ""

@@ -1,16 +1,15 @@
 """The table that ends every run, on formats that passed, failed and never ran."""
 
-import io
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from export.recommendation import Recommendation
 from export.verdict import Check, FormatVerdict, Micro, Verdict
 from pipeline import tables
 from pipeline.runs import Run
+from tests.command_line import console_of
 
 HELD = Check("ties apart", 0, 0, True, "")
 MISSED = Check("accuracy", 0.9, 0.3, False, "loses 0.90 points, at most 0.30 are allowed")
@@ -27,7 +26,7 @@ ROWS = (
 
 
 def shown(width):
-    console = Console(file=io.StringIO(), width=width)
+    console = console_of(width)
     tables.show_formats(console, Verdict(10_000, 0.995, 1, 20, 200, ROWS))
     return [line.rstrip() for line in console.file.getvalue().splitlines()]
 
@@ -60,7 +59,7 @@ def test_a_narrow_terminal_folds_nothing(width):
 
 def test_a_file_that_could_not_be_tried_for_microcontrollers_is_told_of():
     row = replace(ROWS[1], micro=Micro(absence="it is not [here]"))
-    console = Console(file=io.StringIO(), width=120)
+    console = console_of(120)
     tables.show_formats(console, Verdict(10_000, 0.995, 1, 20, 200, (row,)))
     said = "tflite_int8 was not run here in TensorFlow Lite Micro: it is not [here]"
     assert said in console.file.getvalue().splitlines()
@@ -71,6 +70,6 @@ RUN = Run(Path("artifacts/runs/none"), {})
 
 @pytest.mark.parametrize("was_busy", [True, False])
 def test_times_of_a_busy_machine_are_called_so(was_busy):
-    console = Console(file=io.StringIO(), width=120)
+    console = console_of(120)
     tables.show_recommendation(console, Recommendation((), None, "", was_busy), RUN)
     assert ("timed on a busy machine" in console.file.getvalue()) is was_busy

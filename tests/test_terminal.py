@@ -1,7 +1,6 @@
 """No line that the program prints is broken, at any width: it may hold a path or a command."""
 
 import ast
-import io
 import os
 import pty
 import subprocess
@@ -28,6 +27,7 @@ from pipeline.plugins import ROOT
 from pipeline.runs import Run
 from pipeline.sharing.copying import Outcome as Copied
 from pipeline.terminal import create_console, print_table
+from tests.command_line import console_of
 
 LONG = "/".join(["", *["a folder of Jörg's [dim] :one: it-is-long"] * 5, "file.png"])
 KEY = "0123456789abcdef"
@@ -83,9 +83,7 @@ SHOWN = {
 
 @pytest.fixture(params=WIDTHS)
 def console(request, monkeypatch):
-    console = create_console()
-    console.file = io.StringIO()
-    console.width = request.param or console.width
+    console = console_of(request.param or create_console().width)
     for module in (checking, diagnosing, keeping, looking, making, sharing, using):
         monkeypatch.setattr(module, "console", console)
     return console

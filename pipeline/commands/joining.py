@@ -49,12 +49,10 @@ def join_search(
     with quiet_libraries():
         joining = importlib.import_module("pipeline.tuning.joining")
     longest = f"up to {joining.WAIT_SECONDS / 60:g} minutes"
-    console.print(
-        f"[bold]tune     [/] [dim]waiting for the search at {address}, {longest}", soft_wrap=True
-    )
+    console.print(f"[bold]tune     [/] [dim]waiting for the search at {address}, {longest}")
     begun = joining.join(config, images.path, address, lambda: _say("joined the search"))
     _say(f"the search is over; {begun} of its trials ran here")
 
 
 def _say(text: str) -> None:
-    console.print(f"{'':<9} {text}", soft_wrap=True)
+    console.print(f"{'':<9} {text}")

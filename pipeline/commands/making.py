@@ -167,14 +167,14 @@ def watcher() -> Watcher:
     """Tells on the terminal what stages do."""
 
     def started(step: Step) -> None:
-        console.print(f"[bold]{step.stage.name:<9}[/] [dim]{escape(step.reason)}", soft_wrap=True)
+        console.print(f"[bold]{step.stage.name:<9}[/] [dim]{escape(step.reason)}")
 
     def finished(step: Step, artifact: Artifact, seconds: float) -> None:
         summary = escape(artifact.manifest["summary"])
-        console.print(f"{'':<9} {summary} [dim]({seconds:.1f} s)", soft_wrap=True)
+        console.print(f"{'':<9} {summary} [dim]({seconds:.1f} s)")
 
     def warned(text: str) -> None:
-        console.print(f"[yellow]warning[/]   {escape(text)}", soft_wrap=True)
+        console.print(f"[yellow]warning[/]   {escape(text)}")
 
     return Watcher(progress_on(console), started, finished, warned)
 

@@ -100,7 +100,7 @@ def _show(outcome: Outcome, done: str, way: str, url: str) -> None:
     there = outcome.passed_over, outcome.runs_passed_over
     passed_over = f"; {_counts(*there)} there already" if any(there) else ""
     copied = f"{_counts(outcome.artifacts, outcome.runs)}, {size(outcome.size_bytes)},"
-    console.print(f"{done} {copied} {way} {escape(url)}{passed_over}", soft_wrap=True)
+    console.print(f"{done} {copied} {way} {escape(url)}{passed_over}")
 
 
 def _counts(artifacts: int, runs: int) -> str:

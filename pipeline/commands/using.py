@@ -101,7 +101,7 @@ def predict(
         count = _write_answers(output, two_columns(columns), answers) if output else 0
         shown = list(answers)
     if output:
-        console.print(f"{count:,} pictures answered in {output}", markup=False, soft_wrap=True)
+        console.print(f"{count:,} pictures answered in {output}", markup=False)
         _say_who_answered(format_name, run)
     else:
         _show_answers(shown, format_name, None if as_json else run)
@@ -135,14 +135,14 @@ def _show_answers(answers: Sequence["Prediction"], format_name: str, run: runs.R
 
 
 def _say_who_answered(format_name: str, run: runs.Run) -> None:
-    console.print(f"answered by {format_name} of run {run.name}", markup=False, soft_wrap=True)
+    console.print(f"answered by {format_name} of run {run.name}", markup=False)
 
 
 def _predict_table(table: Tables, folder: Path, format_name: str, run: runs.Run) -> None:
     with quiet_libraries():
         done = predict_table(table, folder, format_name, progress_on(console))
     told = f"{done.images:,} images answered in {table.answers}"
-    console.print(told, markup=False, soft_wrap=True)
+    console.print(told, markup=False)
     if done.right is not None:
         console.print(
             f"accuracy {done.right / done.images:.2%}: {done.right:,} of {done.images:,} as its "

@@ -28,9 +28,9 @@ def show_garbage(console: Console, garbage: Garbage) -> None:
         names = ("goes", "stage", "key", "made", "config", "size")
         rows = [_cells(piece, console.width >= WIDE) for piece in garbage.pieces]
         print_table(console, names, rows, right=(5,))
-        console.print(_sum(garbage.pieces), soft_wrap=True)
+        console.print(_sum(garbage.pieces))
     for line in _spared(garbage):
-        console.print(f"[dim]stays[/]  {escape(line)}", soft_wrap=True)
+        console.print(f"[dim]stays[/]  {escape(line)}")
 
 
 def _cells(piece: Piece, is_wide: bool) -> tuple[str, ...]:
@@ -81,15 +81,14 @@ def show_findings(console: Console, findings: Findings) -> None:
     """One line for each problem and remark, then how much was read."""
     for problem in findings.problems:
         console.print(
-            f"[red]{problem.kind:<10}[/]  {escape(problem.place)}  {escape(problem.what)}",
-            soft_wrap=True,
+            f"[red]{problem.kind:<10}[/]  {escape(problem.place)}  {escape(problem.what)}"
         )
     for remark in findings.remarks:
-        console.print(f"[dim]{'remark':<10}[/]  {escape(remark)}", soft_wrap=True)
+        console.print(f"[dim]{'remark':<10}[/]  {escape(remark)}")
     for name, (number, size_bytes) in findings.unpublished.items():
         if number:
             what = f"{size(size_bytes)} {UNPUBLISHED[name]}"
-            console.print(f"[dim]{'remark':<10}[/]  {name}  {what}", soft_wrap=True)
+            console.print(f"[dim]{'remark':<10}[/]  {name}  {what}")
     wrong = count(len(findings.problems), "problem") if findings.problems else "all as published"
     console.print(
         f"{count(findings.artifacts, 'artifact')} and {count(findings.runs, 'run')}, "
@@ -100,9 +99,7 @@ def show_findings(console: Console, findings: Findings) -> None:
 def show_outcome(console: Console, outcome: Outcome) -> None:
     """One line: what became of a problem."""
     word = "[green]mended[/]  " if outcome.is_mended else "[red]not yet[/] "
-    console.print(
-        f"{word}  {escape(outcome.problem.place)}  {escape(outcome.what)}", soft_wrap=True
-    )
+    console.print(f"{word}  {escape(outcome.problem.place)}  {escape(outcome.what)}")
 
 
 def count(number: int, word: str) -> str:

@@ -1,6 +1,5 @@
 """check and gc as they are called: what they print, and their exit codes."""
 
-import io
 import os
 import shutil
 import sys
@@ -12,7 +11,7 @@ from rich.console import Console
 from pipeline.commands import keeping
 from pipeline.errors import ConfigError, DamagedArtifactError, StageError
 from pipeline.keeping import tables
-from tests.command_line import call, call_here
+from tests.command_line import call, call_here, console_of
 
 STAGES = ("ingest", "tune", "build", "train", "evaluate", "export", "verify")
 
@@ -27,9 +26,9 @@ def artifacts(smoke_run, tmp_path) -> Path:
 
 @pytest.fixture
 def shown(monkeypatch):
-    output = io.StringIO()
-    monkeypatch.setattr(keeping, "console", Console(file=output, width=80, highlight=False))
-    return lambda: output.getvalue().splitlines()
+    console = console_of(80)
+    monkeypatch.setattr(keeping, "console", console)
+    return lambda: console.file.getvalue().splitlines()
 
 
 def spoil(path, byte=b"X"):
@@ -148,7 +147,7 @@ def test_the_table_fits_a_terminal_of_80_columns(width, made, monkeypatch):
         "fashion_mnist",
         "2026-01-01T12:00:00+00:00",
     )
-    console = Console(file=io.StringIO(), width=width, highlight=False)
+    console = console_of(width)
     tables.show_garbage(console, Garbage((piece,), (piece,), {"00000000": 2}))
     _, row, *rest = console.file.getvalue().splitlines()
     assert row.split()[:3] == ["unfinished", "evaluate", "a" * 16]

@@ -1,6 +1,5 @@
 """No bytes in any file that the program reads make anything but a refusal of one line."""
 
-import io
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import wraps
@@ -8,7 +7,6 @@ from functools import wraps
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from rich.console import Console
 
 from pipeline import planning, tables
 from pipeline.artifacts.artifact import MANIFEST, open_artifact
@@ -18,6 +16,7 @@ from pipeline.artifacts.sealing import read_sealed, write_sealed
 from pipeline.errors import DamagedArtifactError, PipelineError
 from pipeline.runs import RECORD, find_run, list_runs, record_run
 from pipeline.selection import Selection
+from tests.command_line import console_of
 from tests.faults.fuzzing import KINDS, changed, images_in, json_values, paths_in, replaced
 
 EXAMPLES = [25, pytest.param(1000, marks=pytest.mark.long)]
@@ -131,7 +130,7 @@ def test_no_foreign_manifest_makes_a_plan_or_a_listing_fail(fuzz, project, examp
 def test_no_foreign_record_of_a_run_makes_a_command_fail(fuzz, project, examples):
     path = next(project.store.root.glob(f"runs/*/{RECORD}"))
     good = read_sealed(path)
-    shown, console = [], Console(file=io.StringIO(), width=200)
+    shown, console = [], console_of(200)
 
     @fuzz(examples, st.sampled_from(paths_in(good)), json_values)
     @example(("started",), "")
