@@ -99,7 +99,7 @@ def _listen(pipe: Connection, context: StageContext, job: Cluster) -> StageResul
             kind, *values = _received(pipe)
             if kind in ("lost", "ended"):
                 has_come = has_joined or kind == "ended"
-                raise StageError(_lost(job) if has_come else _not_come(job))
+                raise StageError(_lost(job, *values) if has_come else _not_come(job))
             has_joined = True
             if kind == "line":
                 context.progress.line(*values)
@@ -139,13 +139,17 @@ def _not_come(job: Cluster) -> str:
     )
 
 
-def _lost(job: Cluster) -> str:
+def _lost(job: Cluster, said: str = "") -> str:
+    """What a training ended of that needs all workers; where all answer, something else may be."""
     silent = _silent(job)
     found = f"no answer from {', '.join(silent)}" if silent else "all answer again"
-    return (
+    advice = (
         f"train: {job.name} lost another worker, or was ended itself ({found}); start the same "
         "command on all machines again, and training goes on from its last checkpoint"
     )
+    if silent or not said.strip():
+        return advice
+    return f"{advice}; if it comes to the same, see this: {said.strip().splitlines()[0]}"
 
 
 def _silent(job: Cluster) -> list[str]:

@@ -112,6 +112,16 @@ def test_a_lost_worker_is_told_in_one_line_with_what_to_do(function, tmp_path, o
         call()
 
 
+def test_where_all_workers_answer_the_error_itself_is_told_too(tmp_path, own):
+    with socket.create_server(("127.0.0.1", 0)) as there:
+        other = f"127.0.0.1:{there.getsockname()[1]}"
+        _, call = train(no_longer_with_others, tmp_path, own, other)
+        with pytest.raises(
+            StageError, match=r"\(all answer again\); .*; if it comes to the same, "
+        ):
+            call()
+
+
 DID_NOT_COME = (
     r"^train: worker with index 0 waited for {other}, which did not come \({found}.*\); start the "
     r"same command on all machines, each up to {minutes} minutes after the first, .*$"
