@@ -49,7 +49,7 @@ class ImageInput:
         shape: height, width, channels of one image.
         value_range: lowest and highest pixel; no other scaling is to be done.
         layout: order of the dimensions, the batch first.
-        colour: `grey` or `rgb`.
+        colour: `grey` or `rgb`; MediaPipe takes `rgb` alone, as `export.rgb_input` makes it.
         background: what surrounds the subject in the training images.
         resize: how a picture of another size is brought to this one.
         alpha: what lies behind transparent parts: white, black, or whichever of them the drawing

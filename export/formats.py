@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from export.interface import FLOAT32, Interface, Tensor, TensorType
+from export.interface import FLOAT32, Interface, Tensor, TensorType, fed
 from pipeline.config import ExportSection, Gate, Section, VerifySection
 from pipeline.errors import ExportError
 
@@ -246,7 +246,7 @@ def opened(
 
     Returns:
         A function from uint8 (count, height, width, channels) images to float32 (count, classes)
-        probabilities.
+        probabilities; grey ones are taken where the file takes three channels, too.
     """
     refuse_reaching(format_name, path)
     module = exporter(format_name)
@@ -254,7 +254,8 @@ def opened(
     predictor = module.load(format_name, path, threads)
 
     def answer(images: "np.ndarray") -> "np.ndarray":
-        return ends.output.type.decode(predictor.run(ends.input.type.encode(images)))
+        taken = fed(images, int(ends.input.shape[-1]))
+        return ends.output.type.decode(predictor.run(ends.input.type.encode(taken)))
 
     return answer
 

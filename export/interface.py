@@ -55,6 +55,16 @@ class Interface:
     output: Tensor
 
 
+def fed(images: "np.ndarray", channels: int) -> "np.ndarray":
+    """Grey images as three equal channels for a model that takes so many; others as they are.
+
+    Args:
+        images: uint8 (count, height, width, channels).
+        channels: that the model takes.
+    """
+    return images.repeat(channels, axis=-1) if images.shape[-1] < channels else images
+
+
 def contradiction(found: Interface, promised: Interface) -> str:
     """The first thing in which a file is not what its format promises; empty if there is none."""
     for end in ("input", "output"):

@@ -217,9 +217,15 @@ class CalibrationSection(Section):
 
 
 class ExportSection(Section):
-    """Which formats. The options of each format stand beside this under the format's name."""
+    """Which formats. The options of each format stand beside this under the format's name.
+
+    Attributes:
+        rgb_input: files of a grey model take three channels and average them, for readers that
+            know RGB alone, such as MediaPipe.
+    """
 
     formats: tuple[str, ...]
+    rgb_input: bool = False
     calibration: CalibrationSection = CalibrationSection()
     timeout_seconds: Annotated[float, Field(gt=0)] = 300.0
 
@@ -283,3 +289,12 @@ class PipelineConfig(Section):
     evaluate: EvaluateSection = EvaluateSection()
     export: ExportSection
     verify: VerifySection = VerifySection()
+
+    @model_validator(mode="after")
+    def _learnt_ranges_are_of_the_model(self) -> "PipelineConfig":
+        if self.export.rgb_input and self.train.quantization_aware.enabled:
+            raise ValueError(
+                "export.rgb_input and train.quantization_aware exclude each other: the ranges that "
+                "training learns are those of the grey model; change one"
+            )
+        return self

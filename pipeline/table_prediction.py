@@ -134,13 +134,15 @@ def predict_table(
         raise DataError(f"{tables.rows}: no such file. Name a table of pixels or of paths.")
     lines = count_lines(tables.rows)
     check_target(tables.answers, tables.rows)
-    reading = _Reading(tables, _options(export_folder, tables), promised)
+    reading = _Reading(
+        tables, _options(export_folder, tables), _as_trained(promised, export_folder)
+    )
     answer = opened(format_name, path)
     done, right = 0, 0
     with replacing(tables.answers) as stream, progress.task("predict", lines - 1) as task:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(tables.columns or reading.usual_columns)
-        for names, images, labels in _batches(reading.rows(), promised.input.shape):
+        for names, images, labels in _batches(reading.rows(), reading.shape):
             found = answer(images).argmax(axis=1).tolist()
             answers = zip(names, (promised.output.labels[index] for index in found), strict=True)
             writer.writerows(answers)
@@ -151,6 +153,15 @@ def predict_table(
             raise no_row(tables.rows)
         reading.refuse_other_scale()
     return Answered(done, right if reading.labels else None)
+
+
+def _as_trained(promised: Contract, export_folder: Path) -> Contract:
+    """The contract with images as the training images were: grey where files take RGB in spite."""
+    config = open_artifact(export_folder).manifest["config"]
+    if not config.get("export", {}).get("rgb_input"):
+        return promised
+    grey = replace(promised.input, shape=(*promised.input.shape[:2], 1), colour="grey")
+    return replace(promised, input=grey)
 
 
 def _options(export_folder: Path, tables: Tables) -> table_source.Options:
@@ -183,6 +194,11 @@ class _Reading:
             self._refuse_others(options, names)
             self._pixels = PixelRows(table, names, options, promised.input.shape)
         self._is_checked = options.pixel_range is None and self._pixels is not None
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of an image as the training images' were."""
+        return self._promised.input.shape
 
     @property
     def usual_columns(self) -> tuple[str, str]:

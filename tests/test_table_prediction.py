@@ -31,10 +31,11 @@ class Artifact:
         self.folder = folder
         failures.write({}, folder)
         self.batches, self.shape, self.data = [], (2, 2, 1), {"source": "idx"}
+        self.export = {}
         monkeypatch.setattr(table_prediction, "opened", lambda *_: self.answer)
         monkeypatch.setattr(contract, "read", lambda _: self.promise())
         monkeypatch.setattr(table_prediction, "open_artifact", lambda f: store.Artifact(
-            f, {"config": {"data": self.data}}
+            f, {"config": {"data": self.data, "export": self.export}}
         ))  # fmt: skip
 
     def promise(self):
@@ -62,6 +63,21 @@ def artifact(tmp_path_factory, monkeypatch):
 def tables(tmp_path):
     (tmp_path / "test.csv").write_text(HEADER + ROWS)
     return Tables(tmp_path / "test.csv", tmp_path / "answers.csv", ("ImageId", "Label"))
+
+
+def test_a_table_of_grey_pixels_is_answered_by_files_that_take_three_channels(
+    artifact, tables, monkeypatch
+):
+    artifact.shape, artifact.export = (2, 2, 3), {"rgb_input": True}
+    taken = []
+
+    def answer(images):  # `opened` repeats the channel
+        taken.append(images)
+        return np.eye(4)[[0] * len(images)]
+
+    monkeypatch.setattr(table_prediction, "opened", lambda *_: answer)
+    assert artifact.answer_rows(tables) == Answered(3)
+    assert taken[0].shape == (3, 2, 2, 1)
 
 
 def names_in(folder):

@@ -222,10 +222,10 @@ def load_published(path: Path, *, is_trusted: bool) -> "keras.Model":
         ConfigError: as for `load`, or the artifact says that it is trusted and the caller does not.
     """
     refuse_unasked_trust(path.parent, is_trusted=is_trusted)
-    return load(path, _published_trust(path.parent))
+    return load(path, published_trust(path.parent))
 
 
-def _published_trust(folder: Path) -> Trust | None:
+def published_trust(folder: Path) -> Trust | None:
     record = folder / TRUSTED
     if not record.is_file():
         return None

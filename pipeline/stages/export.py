@@ -22,15 +22,15 @@ from export.formats import (
     size_bytes,
     with_needed,
 )
-from export.interface import Interface
-from export.model_files import model_file
+from export.interface import Interface, fed
+from export.model_files import model_file, rgb_input
 from export.quantizing import record
 from pipeline import environment
 from pipeline.data import description
 from pipeline.data.description import Description
 from pipeline.data.records import open_split
 from pipeline.data.splits import stratified_sample
-from pipeline.errors import ExportError
+from pipeline.errors import ConfigError, ExportError
 from pipeline.stages import StageContext, StageResult
 
 DARK_BELOW, LIGHT_ABOVE = 64, 191
@@ -51,7 +51,8 @@ def run(context: StageContext) -> StageResult:
     shutil.rmtree(context.scratch)  # what a killed run left there may be half written
     context.scratch.mkdir()
     dataset = description.read(context.inputs["ingest"])
-    images = _calibration_images(context, dataset)
+    channels = _shape(context, dataset)[2]
+    images = fed(_calibration_images(context, dataset), channels)
     promised = _contract(context, dataset, background(images))
     contract.write(promised, context.output)
     conversions = _convert(context, dataset, _materials(context, promised, images))
@@ -113,10 +114,9 @@ def _materials(context: StageContext, promised: Contract, images: np.ndarray) ->
     workspace = context.scratch.resolve()
     calibration = workspace / "calibration.npy"
     np.save(calibration, images)
-    model = (context.inputs["train"] / "model.keras").resolve()
     section = context.config.export.calibration
     return Materials(
-        model,
+        _model(context, workspace),
         calibration,
         contract.to_json(promised),
         workspace,
@@ -126,13 +126,36 @@ def _materials(context: StageContext, promised: Contract, images: np.ndarray) ->
     )
 
 
+def _model(context: StageContext, workspace: Path) -> Path:
+    """The file that formats are written from."""
+    model = (context.inputs["train"] / model_file.MODEL).resolve()
+    if not context.config.export.rgb_input:
+        return model
+    is_trusted = context.config.train.trust_model_file
+    return rgb_input.publish(model, workspace / "rgb_input", is_trusted=is_trusted)
+
+
+def _shape(context: StageContext, dataset: Description) -> tuple[int, int, int]:
+    """Height, width and channels that each file takes."""
+    height, width, channels = dataset.image_shape
+    if not context.config.export.rgb_input:
+        return height, width, channels
+    if channels != 1:
+        raise ConfigError(
+            f"export.rgb_input: is for grey images, and those of the data have {channels} "
+            "channels; leave it out"
+        )
+    return height, width, rgb_input.CHANNELS
+
+
 def _validation(context: StageContext, workspace: Path) -> Path:
     """Writes validation images, enough to tell a few tenths of a point of accuracy apart."""
     split = open_split(context.inputs["ingest"], "validation")
     seed = context.config.seed
     chosen = split.read(stratified_sample(split.labels(), VALIDATION_IMAGES, seed, "quantization"))
     path = workspace / "validation.npz"
-    np.savez(path, images=chosen.images, labels=chosen.labels)
+    channels = _shape(context, description.read(context.inputs["ingest"]))[2]
+    np.savez(path, images=fed(chosen.images, channels), labels=chosen.labels)
     return path
 
 
@@ -170,7 +193,7 @@ def _request(
 
 def _interface(context: StageContext, dataset: Description, name: str) -> Interface:
     return formats()[name].interface(
-        dataset.image_shape, dataset.num_classes, chosen_options(context.config.export, name)
+        _shape(context, dataset), dataset.num_classes, chosen_options(context.config.export, name)
     )
 
 
@@ -181,7 +204,7 @@ def _contract(
         training_background = "mixed"
     return Contract(
         input=contract.image_input(
-            dataset.image_shape, training_background, dataset.fit, dataset.alpha
+            _shape(context, dataset), training_background, dataset.fit, dataset.alpha
         ),
         output=contract.output(dataset.classes),
         formats={

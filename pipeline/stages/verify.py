@@ -11,6 +11,7 @@ from export import audit, comparison, contract, failures, golden, micro_checking
 from export.checking import Speed, check
 from export.comparison import Comparison
 from export.formats import chosen_gate, chosen_options, formats, size_bytes
+from export.interface import fed
 from export.quantizing import record
 from export.verdict import Check, FormatVerdict, Micro, Verdict
 from pipeline.data import file_names
@@ -31,7 +32,7 @@ def run(context: StageContext) -> StageResult:
     Raises:
         StageError: Keras' answers are not those to the test split.
     """
-    test = read_split(context.inputs["ingest"], "test")
+    test = _as_taken(read_split(context.inputs["ingest"], "test"), context.inputs["export"])
     keras = _keras_answers(context.inputs["evaluate"] / "probabilities.npy", len(test))
     names = context.config.export.formats
     rows = []
@@ -50,6 +51,11 @@ def run(context: StageContext) -> StageResult:
         golden.write(context.output / golden.FOLDER, test, judge.answers, promised, choices)
     _write_page(context, result, test, choices)
     return _stage_result(result)
+
+
+def _as_taken(test: LabelledImages, export: Path) -> LabelledImages:
+    channels = contract.read(export).input.shape[2]
+    return LabelledImages(fed(test.images, channels), test.labels)
 
 
 def _with_files(choices: Sequence[golden.Choice], ingest: Path) -> list[golden.Choice]:
