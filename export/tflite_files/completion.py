@@ -18,10 +18,11 @@ def complete(model: bytes, contract_text: str) -> bytes:
             and as `labels.txt`.
     """
     from export import contract
-    from export.tflite_files import metadata, operator_codes, packing
+    from export.tflite_files import batching, metadata, operator_codes, packing
 
     parsed, promised = parse(model), contract.from_json(contract_text)
     _name_ends(parsed)
+    batching.free(parsed)
     operator_codes.settle(parsed)
     attach(parsed, CONTRACT, contract_text.encode())
     attach(parsed, metadata.ENTRY, metadata.model_metadata(promised))
