@@ -99,7 +99,7 @@ def _content(facts: Facts) -> Content:
         weights[weight.dtype] += weight.elements
     for operator in facts.operators:
         operators.update(set(operator.dtypes))
-    return Content(dict(weights.most_common()), dict(operators.most_common()))
+    return Content(dict(weights.most_common()), dict(operators.most_common()), facts.runs_from)
 
 
 def sums(answers: "np.ndarray", step: float | None) -> Check:

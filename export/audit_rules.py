@@ -89,9 +89,10 @@ class Auditor:
         return _verdict("contract", self._other_contracts(), expected, AGAIN)
 
     def _other_contracts(self) -> Iterator[str]:
-        name = self.known.name
-        if self.promised.formats.get(name) != contract.of_format(name, self._interface):
+        name, promised = self.known.name, contract.as_carried(self.promised)
+        if promised.formats.get(name) != contract.of_format(name, self._interface):
             yield f"{contract.FILE_NAME} promises another input or output of {name}"
+        yield from self._other_release()
         yield from (f"it {what}" for what in self.facts.inconsistencies)
         try:
             carried = contract.from_json(exporter(name).read_contract(self.path))
@@ -99,8 +100,14 @@ class Auditor:
             yield f"the contract inside it cannot be read: {error}"
             return
         for field in fields(Contract):
-            if getattr(carried, field.name) != getattr(self.promised, field.name):
+            if getattr(carried, field.name) != getattr(promised, field.name):
                 yield f"the contract inside it has another {field.name}"
+
+    def _other_release(self) -> Iterator[str]:
+        promised = self.promised.formats.get(self.known.name)
+        stated, found = promised and promised.runs_from, self.facts.runs_from
+        if stated is not None and stated != found:
+            yield f"{contract.FILE_NAME} says that it runs from {stated} on, the file {found}"
 
     def _labels(self) -> Check:
         beside, labels = self.path.parent / LABELS_FILE_NAME, self.promised.output.labels

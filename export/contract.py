@@ -5,7 +5,7 @@ Every format carries the same text inside it; its exporter's `read_contract` giv
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -89,12 +89,16 @@ class FormatContract:
         batch: number of images that it takes at once; `N` is any.
         input: how pixels are stored.
         output: how probabilities are stored.
+        runs_from: the first release of a runtime that runs it, such as `TFLite 2.4.0`; none where
+            the file does not say. It is known once the file is written, so the contract that a
+            file carries says it of no format.
     """
 
     file: str
     batch: int | str
     input: TensorType
     output: TensorType
+    runs_from: str | None = None
 
 
 @dataclass(frozen=True)
@@ -152,6 +156,20 @@ def of_format(name: str, interface: Interface) -> FormatContract:
         input=interface.input.type,
         output=interface.output.type,
     )
+
+
+def running_from(contract: Contract, releases: Mapping[str, str | None]) -> Contract:
+    """The contract with what is known of some formats once they are written, by name."""
+    known = {
+        name: replace(contract.formats[name], runs_from=release)
+        for name, release in releases.items()
+    }
+    return replace(contract, formats={**contract.formats, **known})
+
+
+def as_carried(contract: Contract) -> Contract:
+    """The contract as the files themselves carry it."""
+    return running_from(contract, dict.fromkeys(contract.formats))
 
 
 def to_json(contract: Contract) -> str:

@@ -175,6 +175,8 @@ def _pick(fit: "Sequence[FormatVerdict]", target: str) -> tuple[str, str]:
     as_good = [row for row in fit if best - _accuracy(row) <= margin]
     pick, what = _cheapest(as_good, TARGETS[target])
     figures = f"{_accuracy(pick):.2%}, {readable_size(int(_size(pick)))}, {_latency(pick):.3f} ms"
+    if pick.content and pick.content.runs_from:
+        figures += f"; it runs from {pick.content.runs_from} on"
     if len(fit) == 1:
         return pick.name, f"{pick.name} is the only one that fits: {figures}"
     return pick.name, (

@@ -153,6 +153,13 @@ def reach(format_name: str, path: Path) -> Iterator[str]:
     return reach.reach(path)
 
 
+def runs_from(path: Path) -> str | None:
+    from export.tflite_files.graph import parse
+    from export.tflite_files.operator_codes import runs_from
+
+    return runs_from(parse(path.read_bytes()))
+
+
 def inspect(format_name: str, path: Path) -> Interface:
     return facts(format_name, path).interface
 

@@ -20,6 +20,7 @@ from export.tflite import (
     optimizing_converter,
     reach,
     read_contract,
+    runs_from,
     validation_images,
 )
 from export.tflite_files import compacting, completion
@@ -27,7 +28,7 @@ from export.tflite_files import compacting, completion
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["FORMATS", "facts", "inspect", "load", "reach", "read_contract", "write"]
+__all__ = ["FORMATS", "facts", "inspect", "load", "reach", "read_contract", "runs_from", "write"]
 
 # Other kernels round otherwise: up to 5 of 256 steps lie between what XNNPACK's and TensorFlow Lite
 # Micro's make of MNIST's 10,000 test images. This is more than twice that; a wrong input is off by

@@ -39,10 +39,12 @@ class Content:
     Attributes:
         weights: how many numbers it stores, by dtype.
         operators: how many operators compute, by dtype.
+        runs_from: the first release of a runtime that runs it, such as `TFLite 2.4.0`, if it says.
     """
 
     weights: Mapping[str, int]
     operators: Mapping[str, int]
+    runs_from: str | None = None
 
 
 @dataclass(frozen=True)

@@ -168,7 +168,8 @@ def show_recommendation(console: Console, result: "Recommendation", run: Run) ->
     """One line a format of the run, those that fit first; then the pick, why, and its file."""
     ordered = sorted(result.candidates, key=lambda candidate: bool(candidate.obstacle))
     rows = [_candidate_cells(candidate, result.pick) for candidate in ordered]
-    print_table(console, ("format", "size", "accuracy", "p50", ""), rows, right=(1, 2, 3))
+    names = ("format", "size", "accuracy", "p50", "runs from", "")
+    print_table(console, names, rows, right=(1, 2, 3))
     note = "p50 of one image on the machine that verified"
     if result.was_busy:
         note = "p50 of one image, timed on a busy machine: p95 is far above it"
@@ -193,6 +194,7 @@ def _candidate_cells(candidate: "Candidate", pick: str | None) -> tuple[str, ...
         DASH if row.size_bytes is None else readable_size(row.size_bytes),
         _shown_as("{:.2%}", row.accuracy),
         _shown_as("{:.3f} ms", row.latency_p50_ms),
+        (row.content and row.content.runs_from) or DASH,
         "[green]ship this[/]" if row.name == pick else f"[dim]{escape(remark)}[/]",
     )
 

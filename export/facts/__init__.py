@@ -80,6 +80,7 @@ class Facts:
         opsets: versions of the operator sets that it asks for, by domain.
         labels: what each place inside the file that lists the labels holds, as `labels.txt`.
         inconsistencies: where the file contradicts itself; each ends a sentence on it.
+        runs_from: the first release of a runtime that runs the file, as it says itself.
         miscoded: what its list of operators says otherwise than its format's schema wants, each
             the end of a sentence; none in a format that has no such list.
     """
@@ -92,6 +93,7 @@ class Facts:
     opsets: Mapping[str, int] = field(default_factory=dict)
     labels: Mapping[str, bytes] = field(default_factory=dict)
     inconsistencies: tuple[str, ...] = ()
+    runs_from: str | None = None
     miscoded: tuple[str, ...] | None = None
 
 

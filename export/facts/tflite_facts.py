@@ -40,6 +40,7 @@ def read(path: Path) -> Facts:
         unused=(*(n for graph in graphs for n in graph.unused()), *_unused_buffers(model)),
         labels=_labels(model, content),
         inconsistencies=tuple(_inconsistencies(model)),
+        runs_from=operator_codes.runs_from(model),
         miscoded=tuple(operator_codes.wrong(model)),
     )
 

@@ -28,26 +28,23 @@ def settle(model: "ModelT") -> None:
     replace_attached(model, LEAST_RUNTIME, least.ljust(PADDED_BYTES, b"\0"))
 
 
-def stated_release(model: "ModelT") -> str:
-    """The least release that a file says it needs.
-
-    Raises:
-        ValueError: it says none.
-    """
-    return attached(model, LEAST_RUNTIME).rstrip(b"\0").decode()
+def runs_from(model: "ModelT") -> str | None:
+    """The first release that runs a file, as it says itself, such as `TFLite 2.4.0`."""
+    try:
+        return f"TFLite {attached(model, LEAST_RUNTIME).rstrip(bytes(1)).decode()}"
+    except ValueError:
+        return None
 
 
 def wrong(model: "ModelT") -> Iterator[str]:
     """What an entry, or the release, should be otherwise; each ends a sentence on the file."""
     for code, version in zip(model.operatorCodes, versions.expected(model), strict=True):
         yield from _wrong_entry(code, version)
-    try:
-        stated = stated_release(model)
-    except ValueError:
+    stated, least = runs_from(model), releases.least(model)
+    if stated is None:
         yield f"carries no {LEAST_RUNTIME}"
-        return
-    if stated != (least := releases.least(model)):
-        yield f"says that it runs from TFLite {stated} on, its operators do from {least}"
+    elif stated != f"TFLite {least}":
+        yield f"says that it runs from {stated} on, its operators do from {least}"
 
 
 def _wrong_entry(code: Any, version: int) -> Iterator[str]:

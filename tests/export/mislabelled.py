@@ -60,6 +60,12 @@ def with_another_promise_beside(exported, path):
     contract.write(other, path.parent)
 
 
+def with_another_release_beside(exported, path):
+    shutil.copy(exported.path("tflite_int8"), path)
+    other = contract.running_from(exported.contract, {"tflite_int8": "TFLite 1.5.0"})
+    contract.write(other, path.parent)
+
+
 def saved(function):
     def make(exported, path):
         shape = exported.contract.input.shape
@@ -292,6 +298,12 @@ KINDS = {
     ),
     "constants beyond the end of the file": Kind(
         "tflite_int8", tflite.constants_beyond_the_end, "can be read", "a constant is to stand at"
+    ),
+    "contract.json with another least release": Kind(
+        "tflite_int8",
+        with_another_release_beside,
+        "contract",
+        "says that it runs from TFLite 1.5.0 on",
     ),
     "half a file": Kind("tflite_int8", tflite.half_a_file, "can be read", "reading it raised"),
     "float32 called int8, in ONNX": Kind("onnx_int8", copy_of("onnx"), "weights", "is float32"),

@@ -49,8 +49,16 @@ def test_the_file_says_what_a_program_in_any_language_needs(tmp_path):
         "batch": 1,
         "input": {"dtype": "uint8", "scale": 1.0, "zero_point": 0},
         "output": {"dtype": "uint8", "scale": 1 / 256, "zero_point": 0},
+        "runs_from": None,
     }
     assert plain["versions"] == {"keras": "3.15.1", "tf2onnx": None}
+
+
+def test_it_says_which_release_runs_a_format_and_the_files_carry_it_without():
+    known = contract.running_from(a_contract(), {"tflite_int8": "TFLite 2.4.0"})
+    assert known.formats["tflite_int8"].runs_from == "TFLite 2.4.0"
+    assert contract.from_json(contract.to_json(known)) == known
+    assert contract.as_carried(known) == a_contract()
 
 
 def test_labels_are_held_to_the_hash_of_their_file(tmp_path):

@@ -4,7 +4,7 @@ import pytest
 
 from export.formats import formats
 from export.recommendation import TARGETS, Limits, recommend
-from export.verdict import Check, FormatVerdict, Micro
+from export.verdict import Check, Content, FormatVerdict, Micro
 
 
 def row(name, accuracy, size_kb, latency_ms, passed=True):
@@ -45,6 +45,13 @@ def test_a_microcontroller_takes_int8_alone():
     assert result.pick == "tflite_int8"
     assert result.reason == "tflite_int8 is the only one that fits: 99.49%, 86 kB, 0.050 ms"
     assert obstacles(result)["onnx"] == "no runtime for microcontroller"
+
+
+def test_the_reason_names_the_first_release_that_runs_the_pick():
+    (int8,) = (row for row in ROWS if row.name == "tflite_int8")
+    known = replace(int8, content=Content({}, {}, "TFLite 2.4.0"))
+    reason = recommend([known], "android", Limits()).reason
+    assert reason.endswith("86 kB, 0.050 ms; it runs from TFLite 2.4.0 on")
 
 
 @pytest.mark.parametrize(
