@@ -4,7 +4,7 @@ import csv
 import json
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -133,7 +133,7 @@ def predict_table(
     if not tables.rows.is_file():
         raise DataError(f"{tables.rows}: no such file. Name a table of pixels or of paths.")
     lines = count_lines(tables.rows)
-    check_target(tables.answers, tables.rows)
+    check_target(tables.answers, [tables.rows])
     reading = _Reading(
         tables, _options(export_folder, tables), _as_trained(promised, export_folder)
     )
@@ -183,7 +183,7 @@ class _Reading:
         table = open_table(tables.rows, options.delimiter, remedy, has_header=options.header)
         first = next(table.rows, None)
         self._table = replace(table, rows=chain([first] if first else [], table.rows))
-        self._promised, self._highest = promised, bytearray()
+        self._promised, self._highest, self._target = promised, bytearray(), tables.answers
         self.labels = self._find_labels(options)
         self._names = names = self.labels.others if self.labels else table.names
         options = self._with_column(options, names, first[1] if first else [], tables)
@@ -232,6 +232,7 @@ class _Reading:
         check_length(where, row, self._names)
         if self._paths:
             file = Path(self._paths.folder, self._paths.path(where, row))
+            refuse_itself(self._target, file)
             try:
                 return self._paths.text(row), read_picture(file, self._promised.input)[0]
             except DataError as error:
@@ -311,8 +312,8 @@ def _batches(
         yield names, images[: len(names)], labels
 
 
-def check_target(target: Path, rows: Path | None = None) -> None:
-    """Refuses a place where no answers can be written.
+def check_target(target: Path, files: Iterable[Path]) -> None:
+    """Refuses a place where no answers can be written, or where one of the read `files` is.
 
     Raises:
         ConfigError: there is no such folder, or something else than a file of answers.
@@ -322,8 +323,18 @@ def check_target(target: Path, rows: Path | None = None) -> None:
     if target.exists():
         if not target.is_file():
             raise ConfigError(f"--output {target}: is no file; name one for the answers")
-        if rows and target.samefile(rows):
-            raise ConfigError(f"--output {target}: is the table itself; name another file")
+        for file in files:
+            refuse_itself(target, file)
+
+
+def refuse_itself(target: Path, file: Path) -> None:
+    """Refuses to put the answers in the place of a file that is read for them."""
+    try:
+        is_same = target.samefile(file)
+    except (OSError, ValueError):  # whoever reads the file tells what is wrong with it
+        return
+    if is_same:
+        raise ConfigError(f"--output {target}: is {file} itself, which is read; name another file")
 
 
 @contextmanager

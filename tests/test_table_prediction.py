@@ -171,6 +171,10 @@ def test_rows_may_name_pictures_which_are_prepared_as_for_training(artifact, tab
     asked_for = replace(tables, image_folder=folder, columns=None)
     assert artifact.answer_rows(asked_for) == Answered(2, 1)
     assert tables.answers.read_text() == "file,label\na.png,second\n./b.png,fourth\n"
+    drawn = (folder / "b.png").read_bytes()
+    with pytest.raises(ConfigError, match=r"b\.png: is .*b\.png itself, which is read"):
+        artifact.answer_rows(replace(asked_for, answers=folder / "b.png"))
+    assert (folder / "b.png").read_bytes() == drawn
     (folder / "b.png").write_bytes(b"GIF89a")
     with pytest.raises(DataError, match=r"line 3: .*photos/b\.png: is a GIF; convert it to PNG"):
         artifact.answer_rows(asked_for)
@@ -259,7 +263,7 @@ def test_answers_go_to_where_a_link_points(artifact, tables):
 
 def test_answers_have_a_place_of_their_own(artifact, tables):
     for place, message in {
-        tables.rows: r"test\.csv: is the table itself; name another file",
+        tables.rows: r"test\.csv: is .*test\.csv itself, which is read; name another file",
         tables.rows.parent: "is no file; name one",
         tables.rows.parent / "none" / "a.csv": "there is no folder .*none; make it first",
         Path("/dev/null"): "is no file; name one",

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from enum import StrEnum
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -98,12 +99,14 @@ def predict(
 
         found = pictures_in(files)
         answers = each_prediction(found, folder, format_name, polarity.value, refused.append)
+        if output:
+            check_target(output, found)
         count = _write_answers(output, two_columns(columns), answers) if output else 0
         shown = list(answers)
-    if output:
+    if count:
         console.print(f"{count:,} pictures answered in {output}", markup=False)
         _say_who_answered(format_name, run)
-    else:
+    elif not output:
         _show_answers(shown, format_name, None if as_json else run)
     if refused:
         raise DataError(*map(str, refused))
@@ -112,13 +115,19 @@ def predict(
 def _write_answers(
     output: Path, columns: tuple[str, str] | None, answers: Iterable["Prediction"]
 ) -> int:
-    """A row a picture: with its probability, unless two columns were asked for."""
-    check_target(output)
-    count = 0
+    """A row a picture: with its probability, unless two columns were asked for.
+
+    Returns:
+        How many; of none, no file is written.
+    """
+    answers = iter(answers)
+    first, count = next(answers, None), 0
+    if first is None:
+        return 0
     with replacing(output) as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(columns or ("file", "label", "probability"))
-        for answer in answers:
+        for answer in chain([first], answers):
             row = (answer.file, answer.label, f"{answer.probability:.4f}")
             writer.writerow(row[:2] if columns else row)
             count += 1

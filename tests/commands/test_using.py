@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 from urllib.request import urlopen
 
 import numpy as np
@@ -14,6 +15,9 @@ import pytest
 from PIL import Image
 
 from export.formats import formats
+from pipeline import prediction
+from pipeline.commands import using
+from pipeline.errors import DataError
 from pipeline.plugins import ROOT
 from tests.command_line import call, call_here
 
@@ -115,6 +119,40 @@ def test_options_of_predict_that_do_not_go_together_are_refused(tmp_path, typed,
     done = call_here("predict", *typed, "--artifacts", tmp_path)
     assert done.returncode == 2
     assert said in done.stderr
+
+
+@pytest.fixture
+def some_run(monkeypatch, tmp_path):
+    """Stands for a run: no file of it is read before the place for answers is looked at."""
+    run = SimpleNamespace(intact_artifact=lambda stage: tmp_path, name="some")
+    monkeypatch.setattr(using.runs, "find_run", lambda *_: run)
+
+
+@pytest.mark.parametrize("place", ["photos/a.png", "photos/../photos/a.png", "link.png"])
+@pytest.mark.parametrize("asked", ["photos", "photos/a.png"])
+def test_no_picture_is_replaced_by_its_answer(some_run, tmp_path, asked, place):
+    (tmp_path / "photos").mkdir()
+    Image.new("L", (2, 2)).save(tmp_path / "photos" / "a.png")
+    (tmp_path / "link.png").symlink_to(tmp_path / "photos" / "a.png")
+    before = (tmp_path / "photos" / "a.png").read_bytes()
+    done = call_here("predict", tmp_path / asked, "--output", tmp_path / place)
+    assert done.returncode == 2
+    assert "a.png itself, which is read; name another file" in done.stderr
+    assert (tmp_path / "photos" / "a.png").read_bytes() == before
+
+
+def test_where_nothing_was_answered_older_answers_stay(some_run, monkeypatch, tmp_path):
+    def none(files, folder, format_name, polarity, refuse):
+        refuse(DataError("bad.png: is no picture"))
+        return iter(())
+
+    monkeypatch.setattr(prediction, "each_prediction", none)
+    output = tmp_path / "answers.csv"
+    output.write_text("older answers\n")
+    done = call_here("predict", tmp_path / "bad.png", "--output", output)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "bad.png: is no picture" in done.stderr
+    assert output.read_text() == "older answers\n"
 
 
 def test_a_bad_file_among_others_ends_with_2_after_their_answers(smoke_run, golden, tmp_path):
