@@ -282,6 +282,13 @@ def test_a_gate_that_says_no_ends_the_run_with_3_each_time(call, stages, argumen
     assert (ended.code, ended.err) == (3, "error  onnx failed\n")
 
 
+def test_each_gate_that_says_no_is_told_and_all_stages_have_run(call, stages):
+    stages["train"] = lambda context: StageResult("another order", {"passed": 0})
+    stages["verify"] = lambda context: StageResult("onnx failed", {"passed": 0})
+    ended = call("run")
+    assert (ended.code, ended.err) == (3, "error  another order\nerror  onnx failed\n")
+
+
 def test_an_interrupt_ends_with_130_and_no_traceback(call, stages):
     def interrupt(context):
         raise KeyboardInterrupt

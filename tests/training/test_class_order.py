@@ -76,6 +76,19 @@ def test_a_model_that_cannot_tell_two_classes_apart_stands_in_its_order():
         np.testing.assert_array_equal(places(given, labels, 10), range(10))
 
 
+def test_two_classes_of_a_model_that_is_bad_at_all_others_stand_in_their_order():
+    given, labels = answered([1, 0, *range(2, 10)], 500, seed=1)
+    is_other = labels > 1
+    given[is_other] = np.random.default_rng(2).integers(2, 10, is_other.sum())
+    np.testing.assert_array_equal(places(given, labels, 10), range(10))
+
+
+def test_a_weak_model_of_many_classes_in_another_order_is_found():
+    order = [(c + 1) % 20 for c in range(20)]
+    given, labels = answered(order, 500, accuracy=0.62)
+    np.testing.assert_array_equal(places(given, labels, 20), order)
+
+
 def test_untrained_networks_stand_in_their_order():
     random = np.random.default_rng(0)
     labels = np.arange(500) % 10

@@ -7,6 +7,7 @@ from unittest.mock import patch
 import keras
 import pytest
 
+from pipeline.artifact_names import with_folders
 from pipeline.artifacts.digest import sha256
 from pipeline.config import TrainSection
 from pipeline.config_loading import load_config
@@ -22,6 +23,7 @@ from tests.training import begun_models as models
 from tests.training.begun_models import CLASSES, make, weights, with_other_weights
 
 WHERE = "train.initial_weights"
+MNIST = ROOT / "configs" / "mnist.yaml"
 
 
 def ancestor(model, classes=CLASSES):
@@ -212,3 +214,17 @@ def test_without_initial_weights_nothing_is_read_or_said():
     with patch("pipeline.training.fine_tuning.read_trained") as read:
         assert begin(None, TrainSection(), CLASSES, read) == {}
     assert not read.called
+
+
+def test_a_file_that_was_saved_before_it_was_built_is_refused(tmp_path):
+    model = keras.Sequential([keras.layers.Conv2D(2, 3, name="a"), keras.layers.Dense(3, name="b")])
+    with pytest.warns(UserWarning, match="not yet been built"):
+        model.save(tmp_path / "m.keras")
+    with pytest.raises(ConfigError, match=r"m.keras: holds no weights for a, b, for it was saved"):
+        read_trained(tmp_path / "m.keras", WHERE)
+
+
+def test_what_is_no_keras_file_is_named_with_the_way_to_one(tmp_path):
+    (tmp_path / "m.onnx").write_bytes(b"")
+    with pytest.raises(ConfigError, match=r"m.onnx is no model of Keras; bring the Keras model"):
+        with_folders(load_config(MNIST, [f"train.initial_weights={tmp_path / 'm.onnx'}"]), tmp_path)
