@@ -5,7 +5,9 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Annotated, Literal, Protocol
+
+from pydantic import Field
 
 from pipeline.errors import DataError
 from pipeline.sources import LabelledImages
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 Shape = tuple[int, int, int]
+Size = Annotated[int, Field(ge=1)]
+ImageShape = tuple[Size, Size, Literal[1, 3]]
 MOST_SHOWN = 3
 MOST_LEVELS = 2**16
 

@@ -19,7 +19,7 @@ HEADER = re.compile(
     rb"'shape': \(((?:[0-9]{1,18}, ?){0,7}(?:[0-9]{1,18})?)\),? ?\}\s*"
 )
 LONGEST_HEADER = 2**16
-NUMBERS = re.compile(r"[<>|=](?:[ui][1248]|f[248])")
+NUMBERS = re.compile(r"[<>|=](?:[ui][1248]|f[248]|b1)")
 TEXTS = re.compile(r"[<>|=][US][1-9][0-9]{0,3}")
 PIECE_BYTES = 1 << 24
 
@@ -27,7 +27,7 @@ PIECE_BYTES = 1 << 24
 def read_array(
     where: str, archive: zipfile.ZipFile, member: zipfile.ZipInfo, *, may_be_text: bool = False
 ) -> "np.ndarray":
-    """The array of a member, in the shape and type that its header declares.
+    """The array of a member, in the shape and type that its header declares; truths as 0 and 1.
 
     Raises:
         DataError: it holds no plain numbers (or texts), or not as many as declared.
@@ -37,7 +37,7 @@ def read_array(
     with archive.open(member) as stream:
         kind, is_fortran, shape, header_bytes = _read_header(where, stream)
         _check_kind(where, kind, may_be_text=may_be_text)
-        dtype = np.dtype(kind)
+        dtype = np.dtype("u1" if kind[1:] == "b1" else kind)
         size = math.prod(shape) * dtype.itemsize
         if size != member.file_size - header_bytes:
             raise DataError(

@@ -56,13 +56,14 @@ def as_bytes(where: str, values: "np.ndarray", pixel_range: Range | None) -> "np
         if pixel_range is None:
             is_right &= image == np.floor(image)
         if not is_right.all():
-            raise _wrong(where, image[~is_right][0], index, pixel_range)
+            raise wrong_pixel(where, image[~is_right][0], index, pixel_range)
         scaled = image if pixel_range is None else (image - np.float64(low)) * (255 / (high - low))
         pixels[index] = np.rint(scaled)
     return pixels
 
 
-def _wrong(where: str, value: object, index: int, pixel_range: Range | None) -> DataError:
+def wrong_pixel(where: str, value: object, index: int, pixel_range: Range | None) -> DataError:
+    """Tells of a value that is out of the range, or no whole number where none is given."""
     found = f"{where} has the value {value} in image {index:,}, expected"
     if pixel_range is None:
         return DataError(

@@ -13,7 +13,7 @@ from pipeline.errors import DataError
 from pipeline.sources import DrawnTest, ImageFiles, LabelledImages, SourceData
 from pipeline.sources._class_names import classes_of, find_twins, twins_error
 from pipeline.sources._csv_labels import find_labels
-from pipeline.sources._csv_pixels import PixelRows
+from pipeline.sources._csv_pixels import ImageShape, PixelRows
 from pipeline.sources._csv_rows import no_row, open_table, shown
 from pipeline.sources._path_table import PathRows, sound_files
 from pipeline.sources._picture_files import PictureFiles, PictureOptions
@@ -31,7 +31,6 @@ def _name(value: Any) -> Any:
 
 
 Column = Annotated[str, BeforeValidator(_name)]
-Size = Annotated[int, Field(ge=1)]
 
 
 class Options(PictureOptions):
@@ -70,7 +69,7 @@ class Options(PictureOptions):
     image_folder: OutsidePath | None = None
     delimiter: Literal[",", ";", "\t", "|"] = ","
     pixels_column: Column | None = None
-    image_shape: tuple[Size, Size, Literal[1, 3]] | None = None
+    image_shape: ImageShape | None = None
     classes: ClassNames | None = None
     size_limit_bytes: Annotated[int, Field(ge=1)] = 2**32
 

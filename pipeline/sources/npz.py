@@ -5,9 +5,10 @@ import struct
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -18,7 +19,7 @@ from pipeline.errors import DataError
 from pipeline.file_kinds import kind_of
 from pipeline.sources import DrawnTest, LabelledImages, SourceData
 from pipeline.sources._class_names import classes_of
-from pipeline.sources._csv_pixels import Shape, square_of
+from pipeline.sources._csv_pixels import ImageShape, square_of
 from pipeline.sources._npy import read_array
 from pipeline.sources._pixel_range import as_bytes
 
@@ -35,6 +36,7 @@ UNSPLIT_NAMES = (
     ("X", "y"), ("x", "y"), ("X", "Y"), ("images", "labels"), ("data", "target"),
     ("data", "labels"), ("images", "target"), ("image", "label"), ("arr_0", "arr_1"),
 )  # fmt: skip
+OTHER_SPLITS = {"test": ("test",), "validation": ("val", "valid", "validation")}
 PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 # What zipfile raises, by its source, where an archive is damaged or made to harm.
 ARCHIVE_ERRORS = (
@@ -72,16 +74,22 @@ class Arrays(Section):
                 yield split, images, labels
 
 
-def _layouts() -> Iterator[Arrays]:
-    """Usual names, those of most splits first."""
-    for test, validation in (("test", "val"), ("test", "valid"), ("test", ""), ("", "")):
-        for images, labels in SPLIT_NAMES:
-            splits = {"train": "train", "test": test, "validation": validation}
-            parts = [(part, split) for part, split in splits.items() if split]
-            named = {f"{part}_images": images.format(split) for part, split in parts}
-            yield Arrays(**named, **{f"{p}_labels": labels.format(split) for p, split in parts})
-    for images, labels in UNSPLIT_NAMES:
-        yield Arrays(train_images=images, train_labels=labels)
+def _layouts(names: Set[str]) -> Iterator[Arrays]:
+    """Usual names of training arrays that are there, with each other split that is named so too."""
+    split = [((x.format("train"), y.format("train")), [(x, y)]) for x, y in SPLIT_NAMES]
+    for train, usual in [*split, *((pair, SPLIT_NAMES) for pair in UNSPLIT_NAMES)]:
+        if not names >= set(train):
+            continue
+        found = {"train": train}
+        for other, spellings in OTHER_SPLITS.items():
+            for spelling, (images, labels) in product(spellings, usual):
+                pair = images.format(spelling), labels.format(spelling)
+                if names >= set(pair):
+                    found.setdefault(other, pair)
+        yield Arrays(
+            **{f"{name}_images": pair[0] for name, pair in found.items()},
+            **{f"{name}_labels": pair[1] for name, pair in found.items()},
+        )
 
 
 class Options(DataSection):
@@ -106,7 +114,7 @@ class Options(DataSection):
     arrays: Arrays | None = None
     test_fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
     split_seed: Annotated[int, Field(ge=0)] = 0
-    image_shape: Shape | None = None
+    image_shape: ImageShape | None = None
     classes: ClassNames | None = None
     size_limit_bytes: Annotated[int, Field(ge=1)] = 2**32
 
@@ -125,12 +133,14 @@ class _Split:
         images: uint8 (count, height, width, channels).
         labels: int64 (count,), the numbers there, or places in `texts`.
         texts: each label once, where these are texts.
+        num_classes: how many the labels tell apart: the columns of a row of marks.
     """
 
     where: str
     images: "np.ndarray"
     labels: "np.ndarray"
     texts: tuple[str, ...] | None = None
+    num_classes: int = 0
 
 
 def load(options: Options) -> SourceData:
@@ -141,7 +151,9 @@ def load(options: Options) -> SourceData:
             no images or labels; images and labels do not fit each other.
     """
     (path,) = options.outside_files().values()
-    with _reading(path), zipfile.ZipFile(path) as archive:
+    with _reading(path):
+        archive = zipfile.ZipFile(path)
+    with archive:
         members = _members(path, archive)
         arrays = options.arrays or _find_layout(path, members)
         _check_test(path, arrays, options)
@@ -191,7 +203,7 @@ def _with_classes(
     texts = {text for part in found.values() for text in part.texts or ()}
     if not texts:
         splits = {split: LabelledImages(part.images, part.labels) for split, part in found.items()}
-        return splits, given or _label_texts(list(splits.values()))
+        return splits, given or tuple(map(str, range(max(p.num_classes for p in found.values()))))
     names, indices = classes_of(texts, given)
     splits = {}
     for split, part in found.items():
@@ -233,9 +245,12 @@ def _members(path: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]
 
 
 def _find_layout(path: Path, members: dict[str, zipfile.ZipInfo]) -> Arrays:
-    for layout in _layouts():
-        if layout.names() <= members.keys():
-            return layout
+    """That of most splits; of two, the one with test arrays, then the first."""
+    layouts = list(_layouts(members.keys()))
+    if layouts:
+        return max(
+            layouts, key=lambda arrays: (arrays.test_images is not None, len(arrays.names()))
+        )
     raise DataError(
         f"{path}: has the arrays {_listed(members)}, expected x_train, y_train, x_test, y_test or "
         "train_images, train_labels, test_images, test_labels, or X, y with data.test_fraction. "
@@ -277,20 +292,21 @@ def _read_split(
     options: Options,
 ) -> _Split:
     images_at, labels_at = (f"{path}: array {info.filename[:-4]!r}" for info in members)
-    images = _as_images(images_at, read_array(images_at, archive, members[0]), options)
-    values = read_array(labels_at, archive, members[1], may_be_text=True)
-    texts = None
+    with _reading(path):
+        pixels = read_array(images_at, archive, members[0])
+        values = read_array(labels_at, archive, members[1], may_be_text=True)
+    images = _as_images(images_at, pixels, options)
+    texts, num_classes = None, 0
     if values.dtype.kind in "US":
         texts, labels = _as_texts(labels_at, values)
     else:
-        num_classes = len(options.classes) if options.classes else MOST_CLASSES
-        labels = _as_labels(labels_at, values, num_classes)
+        labels, num_classes = _as_labels(labels_at, values, options.classes)
     if len(images) != len(labels):
         raise DataError(
             f"{labels_at} has {len(labels):,} labels for the {len(images):,} images of "
             f"{members[0].filename[:-4]!r}. Name the arrays of one split in data.arrays."
         )
-    return _Split(labels_at, images, labels, texts)
+    return _Split(labels_at, images, labels, texts, num_classes)
 
 
 def _as_images(where: str, values: "np.ndarray", options: Options) -> "np.ndarray":
@@ -301,6 +317,11 @@ def _as_images(where: str, values: "np.ndarray", options: Options) -> "np.ndarra
         shape = options.image_shape or square_of(values.shape[1])
         if shape is not None and math.prod(shape) == values.shape[1]:
             values = values.reshape(-1, *shape)
+    elif options.image_shape not in (None, values.shape[1:], (*values.shape[1:], 1)):
+        raise DataError(
+            f"{where} is {_times(values.shape)}, and data.image_shape says "
+            f"{_times(options.image_shape)}. That is for rows of pixels; leave it out."
+        )
     if values.ndim == 4 and values.shape[1] in (1, 3) and values.shape[3] not in (1, 3):
         raise DataError(
             f"{where} is {_times(values.shape)}: channels stand first. "
@@ -323,12 +344,28 @@ def _as_texts(where: str, values: "np.ndarray") -> tuple[tuple[str, ...], "np.nd
     if values.shape not in ((values.size,), (values.size, 1)):
         raise DataError(f"{where} is {_times(values.shape)}, expected one text an image.")
     found, places = np.unique(values.reshape(-1), return_inverse=True)
-    texts = [text.decode() if isinstance(text, bytes) else text for text in found.tolist()]
+    try:
+        texts = [text.decode() if isinstance(text, bytes) else text for text in found.tolist()]
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{where} holds the bytes {error.object[:40]!r}, expected texts in UTF-8. Save "
+            "them as str, such as numpy.char.decode(labels, 'latin-1')."
+        ) from error
     return tuple(texts), places.astype(np.int64)
 
 
-def _as_labels(where: str, values: "np.ndarray", num_classes: int) -> "np.ndarray":
+def _as_labels(
+    where: str, values: "np.ndarray", classes: tuple[str, ...] | None
+) -> tuple["np.ndarray", int]:
+    """Labels as int64 (count,), and how many classes they tell apart."""
+    num_classes, width = len(classes) if classes else MOST_CLASSES, 0
     if values.ndim == 2 and values.shape[1] > 1 and _is_one_hot(values):
+        width = values.shape[1]
+        if classes and width != len(classes):
+            raise DataError(
+                f"{where} has {width} columns, one a class, and data.classes names "
+                f"{len(classes)}. Name as many classes."
+            )
         values = values.argmax(axis=1)
     is_whole = values.dtype.kind in "ui" or bool((values == values.round()).all())
     if not is_whole or values.shape not in ((values.size,), (values.size, 1)):
@@ -344,16 +381,12 @@ def _as_labels(where: str, values: "np.ndarray", num_classes: int) -> "np.ndarra
             f"{where} has label {values[wrong[0]]} at position {wrong[0]:,}, expected "
             f"0..{num_classes - 1}. Correct the label, or name its class in data.classes."
         )
-    return values.astype("int64")
+    return values.astype("int64"), width or int(values.max()) + 1
 
 
 def _is_one_hot(values: "np.ndarray") -> bool:
     is_mark = (values == 0) | (values == 1)
     return bool(is_mark.all() and (values.sum(axis=1) == 1).all())
-
-
-def _label_texts(splits: list[LabelledImages]) -> tuple[str, ...]:
-    return tuple(str(label) for label in range(max(int(s.labels.max()) for s in splits) + 1))
 
 
 def _times(shape: tuple[int, ...]) -> str:

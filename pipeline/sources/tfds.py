@@ -5,14 +5,14 @@ import difflib
 import io
 import logging
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 from pipeline.config import ClassNames, DataSection, OutsidePath
 from pipeline.errors import DataError
 from pipeline.sources import LabelledImages, SourceData
-from pipeline.sources._pixel_range import as_bytes
+from pipeline.sources._pixel_range import Range, as_bytes, wrong_pixel
 
 DOWNLOAD_RETRIES = 4
 BATCH_SIZE = 1000
@@ -163,17 +163,9 @@ def _prepare(builder: Any, options: Options) -> None:
 
 def _read(builder: Any, split: str, keys: tuple[str, str], options: Options) -> LabelledImages:
     import numpy as np
-    import tensorflow as tf
     import tensorflow_datasets as tfds
 
-    def image_and_label(record: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-        image, label = (record[key] for key in keys)
-        if options.image_size:
-            resized = tf.image.resize(image, options.image_size, antialias=True)
-            highest = options.pixel_range[1] if options.pixel_range else 255
-            image = tf.cast(tf.clip_by_value(tf.round(resized), 0, highest), image.dtype)
-        return image, label
-
+    where = f"data.dataset: split '{split}'"
     try:
         records = builder.as_dataset(split=split)
     except ValueError as error:
@@ -181,10 +173,39 @@ def _read(builder: Any, split: str, keys: tuple[str, str], options: Options) -> 
             f"data: {options.dataset} has no split '{split}'. It has "
             f"{', '.join(builder.info.splits)}; a slice is written train[:80%]."
         ) from error
-    batches = list(tfds.as_numpy(records.map(image_and_label).batch(BATCH_SIZE)))
-    images, labels = (np.concatenate(parts) for parts in zip(*batches, strict=True))
-    pixels = as_bytes(f"data.dataset: split '{split}'", images, options.pixel_range)
-    return LabelledImages(pixels, labels.astype(np.int64))
+    pairs = records.map(lambda record: tuple(record[key] for key in keys))
+    if options.image_size:
+        pairs = pairs.map(_resizing(options.image_size, options.pixel_range))
+    batches = list(tfds.as_numpy(pairs.batch(BATCH_SIZE)))
+    images, labels, *wrong = (np.concatenate(parts) for parts in zip(*batches, strict=True))
+    if not wrong:
+        images = as_bytes(where, images, options.pixel_range)
+    elif wrong[0].any():
+        index = int(wrong[0].argmax())
+        raise wrong_pixel(where, wrong[1][index], index, options.pixel_range)
+    return LabelledImages(images, labels.astype(np.int64))
+
+
+def _resizing(size: tuple[int, int], pixel_range: Range | None) -> Callable[..., tuple[Any, ...]]:
+    """Brings an image to 0..255, then to a size: uint8; a mean of two pixels may be any level.
+
+    Beside image and label, the function gives whether a value was wrong, and the first one.
+    """
+    import tensorflow as tf
+
+    low, high = pixel_range or (0, 255)
+
+    def resized(image: "tf.Tensor", label: "tf.Tensor") -> "tuple[tf.Tensor, ...]":
+        image = tf.cast(image, tf.float64)
+        is_right = (image >= low) & (image <= high)
+        if pixel_range is None:
+            is_right &= image == tf.floor(image)
+        wrong = tf.concat([tf.boolean_mask(image, ~is_right), tf.constant([0], tf.float64)], 0)
+        scaled = tf.cast((image - low) * (255 / (high - low)), tf.float32)
+        pixels = tf.clip_by_value(tf.image.resize(scaled, size, antialias=True), 0, 255)
+        return tf.cast(tf.round(pixels), tf.uint8), label, tf.size(wrong) > 1, wrong[0]
+
+    return resized
 
 
 def _one_line(error: Exception) -> str:

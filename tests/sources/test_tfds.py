@@ -1,9 +1,11 @@
 import functools
 import socket
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tensorflow_datasets
 
 from pipeline.errors import DataError
@@ -69,6 +71,46 @@ def test_images_are_resized_where_a_size_is_given(prepared):
     whole = tfds.load(options(prepared)).train.images
     assert small.shape == (EXAMPLES, 14, 7, 1)
     assert small.mean() == pytest.approx(whole.mean(), rel=0.03)
+
+
+def builder_of(images):
+    """Stands for a builder: one split of these images, all of class 0."""
+    records = {"image": np.asarray(images), "label": np.zeros(len(images), np.int64)}
+    return SimpleNamespace(
+        as_dataset=lambda split: tf.data.Dataset.from_tensor_slices(records), info=None
+    )
+
+
+def resized(images, pixel_range):
+    """Each image of 2×2 pixels as the mean of its four."""
+    chosen = options(None, image_size=(1, 1), pixel_range=pixel_range)
+    return tfds._read(builder_of(images), "train", ("image", "label"), chosen).images
+
+
+@pytest.mark.parametrize(
+    ("pixels", "pixel_range", "level"),
+    [
+        ([0.0, 0.5, 0.5, 0.0], (0, 1), 64),  # 255 / 4 = 63.75
+        ([-1.0, -1.0, 0.0, 0.0], (-1, 1), 64),
+        ([-1.0, -1.0, -1.0, -1.0], (-1, 1), 0),
+        ([16, 16, 15, 15], (0, 16), 247),  # 15.5 * 255 / 16 = 247.03
+        ([0.0, 255.0, 0.0, 1.0], None, 64),
+    ],
+)
+def test_resized_pixels_keep_their_levels(pixels, pixel_range, level):
+    image = np.array(pixels, np.float32 if isinstance(pixels[0], float) else np.uint8)
+    found = resized(image.reshape(1, 2, 2, 1), pixel_range)
+    assert (found.dtype, found.ravel().tolist()) == (np.uint8, [level])
+
+
+@pytest.mark.parametrize(
+    ("pixels", "pixel_range", "value"),
+    [([0, 0, 1, 5], (0, 1), "5.0"), ([0, 0.25, 1, 0], None, "0.25"), ([0, np.nan], (0, 1), "nan")],
+)
+def test_a_pixel_out_of_range_is_told_before_it_is_resized(pixels, pixel_range, value):
+    good, bad = np.zeros((2, 2, 1), np.float32), np.resize(pixels, (2, 2, 1)).astype(np.float32)
+    with pytest.raises(DataError, match=f"split 'train' has the value {value} in image 1, exp"):
+        resized([good, bad], pixel_range)
 
 
 def test_a_slice_of_a_split_is_read(prepared):
