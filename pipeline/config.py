@@ -220,8 +220,8 @@ class ExportSection(Section):
     """Which formats. The options of each format stand beside this under the format's name.
 
     Attributes:
-        rgb_input: files of a grey model take three channels and average them, for readers that
-            know RGB alone, such as MediaPipe.
+        rgb_input: files of a grey model take three channels and make grey of them, for readers
+            that know RGB alone, such as MediaPipe.
     """
 
     formats: tuple[str, ...]
@@ -291,10 +291,14 @@ class PipelineConfig(Section):
     verify: VerifySection = VerifySection()
 
     @model_validator(mode="after")
-    def _learnt_ranges_are_of_the_model(self) -> "PipelineConfig":
+    def _three_channels_fit(self) -> "PipelineConfig":
         if self.export.rgb_input and self.train.quantization_aware.enabled:
             raise ValueError(
                 "export.rgb_input and train.quantization_aware exclude each other: the ranges that "
                 "training learns are those of the grey model; change one"
+            )
+        if self.export.rgb_input and getattr(self.data, "color_mode", "grayscale") == "rgb":
+            raise ValueError(
+                "export.rgb_input is for grey images, and data.color_mode is rgb; change one"
             )
         return self

@@ -85,6 +85,10 @@ def _saved_model(path: Path) -> str:
     return f"{path} is a SavedModel for serving, without layers; bring what it was exported from"
 
 
+def _graph(path: Path) -> str:
+    return told(path.parent) if path.name == "saved_model.pb" else _foreign(path)
+
+
 def _checkpoint(path: Path) -> str:
     return (
         f"{path} is a checkpoint of TensorFlow, without layers; restore it by the code that wrote "
@@ -99,5 +103,6 @@ def _foreign(path: Path) -> str:
 _BY_SUFFIX: dict[str, Callable[[Path], str]] = {
     **dict.fromkeys((".h5", ".hdf5"), _hdf5),
     **dict.fromkeys((".ckpt", ".index", ".data-00000-of-00001"), _checkpoint),
-    **dict.fromkeys((".pt", ".pth", ".safetensors", ".onnx", ".tflite", ".pb"), _foreign),
+    **dict.fromkeys((".pt", ".pth", ".safetensors", ".onnx", ".tflite"), _foreign),
+    ".pb": _graph,
 }
