@@ -4,11 +4,11 @@ import csv
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain
-from operator import eq
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 from uuid import uuid4
@@ -20,13 +20,13 @@ from pipeline.artifacts.artifact import open_artifact
 from pipeline.errors import ConfigError, DataError
 from pipeline.progress import Progress
 from pipeline.sources import csv as table_source
-from pipeline.sources._class_names import INTEGER, WRITTEN_AS_FRACTION
+from pipeline.sources._class_names import classes_of
 from pipeline.sources._csv_labels import Labels, find_labels, label_names
 from pipeline.sources._csv_pixels import PixelRows, no_pixels
-from pipeline.sources._csv_rows import check_length, count_lines, no_row, open_table
+from pipeline.sources._csv_rows import Remedies, check_length, count_lines, no_row, open_table
 from pipeline.sources._folder_listing import LISTED
 from pipeline.sources._path_table import PathRows
-from pipeline.sources._pixel_range import white_of_scale
+from pipeline.sources._pixel_range import REACHING_IMAGES, white_of_counts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,6 +38,20 @@ OF_TABLES = (
     "pixels_column", "pixel_range",
 )  # fmt: skip
 """What the training images' table says of others like it."""
+OF_PREDICT = Remedies(
+    delimiter="Write it as the training images' table was.",
+    header="Write one above the rows.",
+    column="Name it as in the training images' table.",
+    pixels="Keep the pixel columns alone.",
+    pixels_column="Keep the pixel columns alone, or all pixels of an image in one column.",
+    path_column="Keep the pixel columns alone, or name files in one column of every row.",
+    number="Correct the value, or scale all values to 0..255, as the model was trained on.",
+    pixel_range="as in the training images. Correct the value.",
+    folder="Put it there, or name another with --image-folder.",
+    outside="Correct it, or name a folder that holds all pictures with --image-folder.",
+    suffix="Write the names with {} at their end.",
+)
+"""Whoever asks can give no settings, but write the table as that of the training images."""
 
 
 @dataclass(frozen=True)
@@ -63,20 +77,24 @@ class Answered:
 
     Attributes:
         images: how many.
-        right: how many of them as the table's own labels say; None where it has none.
+        right: how many of them as the table's own labels say.
+        labelled: how many of them have one.
+        doubt: why the answers may be wrong.
     """
 
     images: int
-    right: int | None = None
+    right: int = 0
+    labelled: int = 0
+    doubt: str | None = None
 
 
 @dataclass(frozen=True)
 class _Row:
-    """An image with what stands for it in the answers, and its class where the table tells it."""
+    """An image with what stands for it in the answers, and its label where the table tells it."""
 
     name: str | int
     pixels: "np.ndarray"
-    label: int | None
+    label: str | None
 
 
 def two_columns(text: str | None) -> tuple[str, str] | None:
@@ -134,25 +152,27 @@ def predict_table(
         raise DataError(f"{tables.rows}: no such file. Name a table of pixels or of paths.")
     lines = count_lines(tables.rows)
     check_target(tables.answers, [tables.rows])
-    reading = _Reading(
+    images_of = _RowImages(
         tables, _options(export_folder, tables), _as_trained(promised, export_folder)
     )
     answer = opened(format_name, path)
-    done, right = 0, 0
+    done, said = 0, Counter[tuple[str, int]]()
     with replacing(tables.answers) as stream, progress.task("predict", lines - 1) as task:
         writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(tables.columns or reading.usual_columns)
-        for names, images, labels in _batches(reading.rows(), reading.shape):
+        writer.writerow(tables.columns or images_of.usual_columns)
+        for names, images, labels in _batches(images_of.rows(), images_of.shape):
             found = answer(images).argmax(axis=1).tolist()
             answers = zip(names, (promised.output.labels[index] for index in found), strict=True)
             writer.writerows(answers)
-            right += sum(map(eq, labels, found))
+            said.update((label, at) for label, at in zip(labels, found, strict=True) if label)
             done += len(names)
             task.advance(len(names))
         if not done:
             raise no_row(tables.rows)
-        reading.refuse_other_scale()
-    return Answered(done, right if reading.labels else None)
+        doubt = images_of.check_scale()
+        classes = images_of.classes()
+    right = sum(count for (label, at), count in said.items() if classes[label] == at)
+    return Answered(done, right, said.total(), doubt)
 
 
 def _as_trained(promised: Contract, export_folder: Path) -> Contract:
@@ -175,21 +195,22 @@ def _options(export_folder: Path, tables: Tables) -> table_source.Options:
     return table_source.Options.model_validate_json(json.dumps(values))
 
 
-class _Reading:
-    """The rows of a table as images."""
+class _RowImages:
+    """The images of a table's rows, with their labels where it has some."""
 
     def __init__(self, tables: Tables, options: table_source.Options, promised: Contract) -> None:
-        remedy = "Write it as the training images' table was."
-        table = open_table(tables.rows, options.delimiter, remedy, has_header=options.header)
+        table = open_table(tables.rows, options.delimiter, OF_PREDICT, has_header=options.header)
         first = next(table.rows, None)
         self._table = replace(table, rows=chain([first] if first else [], table.rows))
-        self._promised, self._highest, self._target = promised, bytearray(), tables.answers
-        self.labels = self._find_labels(options)
-        self._names = names = self.labels.others if self.labels else table.names
+        self._promised, self._target = promised, tables.answers
+        self._highest = [0] * 256
+        self._labels = self._find_labels(options)
+        self._first_lines: dict[str, str] = {}
+        self._names = names = self._labels.others if self._labels else table.names
         options = self._with_column(options, names, first[1] if first else [], tables)
         self._pixels, self._paths = None, None
         if options.path_column is not None:
-            self._paths = PathRows(tables.rows, names, options)
+            self._paths = PathRows(table, names, options)
         else:
             self._refuse_others(options, names)
             self._pixels = PixelRows(table, names, options, promised.input.shape)
@@ -207,22 +228,37 @@ class _Reading:
     def rows(self) -> Iterator[_Row]:
         for number, (line, row) in enumerate(self._table.rows, 1):
             where = f"{self._table.path}: line {line}"
-            label = None
-            if self.labels:
-                text = self.labels.taken_from(where, row)
-                label = self._class_of(where, text)
+            label = self._labels.taken_if_told(where, row) if self._labels else None
+            if label is not None and label not in self._first_lines:
+                self._classes_of({label: where})  # which refuses what cannot be a class
+                self._first_lines[label] = where
             name, pixels = self._image(where, number, row)
             yield _Row(name, pixels, label)
 
-    def refuse_other_scale(self) -> None:
-        """By the same rule as for training images."""
-        import numpy as np
+    def classes(self) -> Mapping[str, int]:
+        """The class of each label so far, by the same rule as for training images."""
+        return self._classes_of(self._first_lines)
 
-        if self._is_checked and (white := white_of_scale(np.frombuffer(self._highest, np.uint8))):
-            raise DataError(
-                f"{self._table.path}: has pixels from 0 to {white}, expected 0..255, as the model "
-                f"was trained on. Multiply them by {255 / white:g}."
-            )
+    def _classes_of(self, first_lines: Mapping[str, str]) -> Mapping[str, int]:
+        _, indices = classes_of(first_lines.keys(), tuple(self._promised.output.labels))
+        for label, where in first_lines.items():
+            if label not in indices:
+                raise DataError(
+                    f"{where}: label {label!r}, expected a class of the model. Correct the label, "
+                    "or drop the column of labels for answers alone."
+                )
+        return indices
+
+    def check_scale(self) -> str | None:
+        """By the same rule as for training images; of a few, that are soon dark, a doubt alone."""
+        white = white_of_counts(self._highest) if self._is_checked else None
+        if white is None:
+            return None
+        found = f"{self._table.path}: has pixels from 0 to {white}, expected 0..255, as the model "
+        remedy = f"Multiply them by {255 / white:g}"
+        if sum(self._highest) < REACHING_IMAGES:
+            return f"{found}was trained on. {remedy}, unless they are meant to be so dark."
+        raise DataError(f"{found}was trained on. {remedy}.")
 
     def _image(self, where: str, number: int, row: list[str]) -> tuple[str | int, "np.ndarray"]:
         import numpy as np
@@ -239,7 +275,7 @@ class _Reading:
                 raise DataError(f"{where}: {error}") from error
         assert self._pixels is not None
         pixels = self._pixels.parse(where, row)
-        self._highest.append(max(pixels))
+        self._highest[max(pixels)] += 1
         return number, np.frombuffer(pixels, np.uint8).reshape(self._promised.input.shape)
 
     def _find_labels(self, options: table_source.Options) -> Labels | None:
@@ -276,31 +312,16 @@ class _Reading:
                 "endings in one."
             )
 
-    def _class_of(self, where: str, text: str) -> int:
-        """Of a label: the name of a class, or its place where no name is a number."""
-        labels = self._promised.output.labels
-        plain = WRITTEN_AS_FRACTION.sub(r"\1", text)
-        for name in (text, plain):
-            if name in labels:
-                return labels.index(name)
-        is_place = INTEGER.fullmatch(plain) and not any(map(INTEGER.fullmatch, labels))
-        if is_place and 0 <= int(plain) < len(labels):
-            return int(plain)
-        raise DataError(
-            f"{where}: label {text!r}, expected a class of the model. Correct the label, or drop "
-            "the column of labels for answers alone."
-        )
-
 
 def _batches(
     rows: Iterator[_Row], shape: tuple[int, int, int]
-) -> Iterator[tuple[list[str | int], "np.ndarray", list[int | None]]]:
+) -> Iterator[tuple[list[str | int], "np.ndarray", list[str | None]]]:
     """Names, images and labels of as many rows as fit a batch."""
     import numpy as np
 
     count = max(1, PIXELS_A_BATCH // math.prod(shape))
     images = np.empty((count, *shape), np.uint8)
-    names, labels = list[str | int](), list[int | None]()
+    names, labels = list[str | int](), list[str | None]()
     for row in rows:
         images[len(names)] = row.pixels
         names.append(row.name)

@@ -17,6 +17,7 @@ from pipeline.artifacts import store
 from pipeline.errors import ConfigError, DataError
 from pipeline.progress import LogProgress
 from pipeline.sources import _csv_rows
+from pipeline.sources._path_table import PathRows
 from pipeline.table_prediction import Answered, Tables, asked, predict_table
 
 PROGRESS = LogProgress(Console(quiet=True))
@@ -128,9 +129,28 @@ def test_a_table_is_never_in_memory_as_a_whole(artifact, tables, monkeypatch):
 
 
 def test_labels_in_the_table_are_left_out_and_give_the_accuracy(artifact, tables):
-    tables.rows.write_text("p0,p1,label,p2,p3\n0,0,first,255,0\n255,0,first,0,0\n9,9,3.0,9,250\n")
-    assert artifact.answer_rows(tables) == Answered(3, 2)  # the place 3 is the fourth class
+    tables.rows.write_text(
+        "p0,p1,label,p2,p3\n0,0,first,255,0\n255,0,first,0,0\n9,9,fourth,9,250\n"
+    )
+    assert artifact.answer_rows(tables) == Answered(3, 2, 3)
     assert tables.answers.read_text() == 'ImageId,Label\n1,"the, third"\n2,first\n3,fourth\n'
+
+
+def test_labels_mean_classes_by_the_rule_of_training_tables(artifact, tables):
+    tables.rows.write_text("label,p0,p1,p2,p3\n2.0,0,0,255,0\n0,0,0,255,0\n3,9,9,9,250\n")
+    assert artifact.answer_rows(tables) == Answered(3, 2, 3)  # places, as pandas writes them
+    tables.rows.write_text("label,p0,p1,p2,p3\nfirst,255,0,0,0\n3,9,9,9,250\n")
+    with pytest.raises(DataError, match=r"line 3: label '3', expected a class of the model"):
+        artifact.answer_rows(tables)  # names and places
+
+
+@pytest.mark.parametrize("blank", ["", " "])
+def test_an_empty_label_does_not_count(artifact, tables, blank):
+    rows = f"{blank},0,0,255,0\nfirst,255,0,0,0\nfirst,9,9,9,250\n{blank},9,9,9,250\n"
+    tables.rows.write_text("label,p0,p1,p2,p3\n" + rows)
+    assert artifact.answer_rows(tables) == Answered(4, 1, 2)
+    tables.rows.write_text(f"label,p0,p1,p2,p3\n{blank},0,0,255,0\n")
+    assert artifact.answer_rows(tables) == Answered(1)
 
 
 def test_a_label_that_is_no_class_is_refused_with_its_line(artifact, tables):
@@ -148,14 +168,14 @@ def test_a_table_is_read_as_the_training_images_table_was(artifact, tables):
     tables.rows.write_text("0;0;0.5;0\n1;0;0;0.2\n")
     assert artifact.answer_rows(tables) == Answered(2)
     tables.rows.write_text("second;0;0;0.5;0\nfirst;1;0;0;0.2\n")
-    assert artifact.answer_rows(tables) == Answered(2, 1)
+    assert artifact.answer_rows(tables) == Answered(2, 1, 2)
 
 
 def test_all_pixels_may_stand_in_one_column_of_a_packed_table(artifact, tables):
     content = 'label,pixels,Usage\nfirst,0 0 255 0,Test\nfirst,255 0 0 0,"a\nb"\n'
     packed = tables.rows.with_name("t.csv.gz")
     packed.write_bytes(gzip.compress(content.encode()))
-    assert artifact.answer_rows(replace(tables, rows=packed)) == Answered(2, 1)
+    assert artifact.answer_rows(replace(tables, rows=packed)) == Answered(2, 1, 2)
 
 
 @pytest.mark.parametrize("source", ["csv", "image_folder"])
@@ -169,7 +189,7 @@ def test_rows_may_name_pictures_which_are_prepared_as_for_training(artifact, tab
         Image.fromarray(pixels).save(folder / f"{name}.png")
     tables.rows.write_text("n,file,label\n1,a.png,second\n2,./b.png,first\n")
     asked_for = replace(tables, image_folder=folder, columns=None)
-    assert artifact.answer_rows(asked_for) == Answered(2, 1)
+    assert artifact.answer_rows(asked_for) == Answered(2, 1, 2)
     assert tables.answers.read_text() == "file,label\na.png,second\n./b.png,fourth\n"
     drawn = (folder / "b.png").read_bytes()
     with pytest.raises(ConfigError, match=r"b\.png: is .*b\.png itself, which is read"):
@@ -191,6 +211,57 @@ def test_pixels_of_another_scale_than_training_are_refused(artifact, tables, whi
     assert not tables.answers.exists()
     artifact.data = {"source": "idx", "pixel_range": [0, 255]}
     assert artifact.answer_rows(tables) == Answered(20)
+
+
+@pytest.mark.parametrize(("white", "factor"), [(5, "51"), (1, "255")])
+def test_a_few_dark_images_are_answered_with_a_doubt(artifact, tables, white, factor):
+    tables.rows.write_text(HEADER + f"0,0,{white},0\n" * 9)
+    done = artifact.answer_rows(tables)
+    assert done.images == 9
+    assert done.doubt.endswith(
+        f"test.csv: has pixels from 0 to {white}, expected 0..255, as the model was trained on. "
+        f"Multiply them by {factor}, unless they are meant to be so dark."
+    )
+
+
+REMEDIES = {
+    "no column of paths": ({"path_column": "file"}, "n,other\n1,a.png\n", "Name it as in the tr"),
+    "no column of pixels": ({"pixels_column": "px"}, "n,o\n1,0 0 1 2\n", "Name it as in the tra"),
+    "no ending": ({"path_column": "file"}, "n,file\n1,a\n", "Write the names with .png at their"),
+    "a path that leads out": ({"path_column": "file"}, "n,file\n1,../a.png\n", "with --image-fold"),
+    "no folder": ({"path_column": "file"}, "n,file\n1,a.png\n", "name another with --image-folder"),
+    "a number": ({}, HEADER + "1,2,3,256\n", "scale all values to 0..255, as the model was tra"),
+    "out of range": ({"pixel_range": [0, 1]}, HEADER + "1,2,0,1\n", "as in the training images."),
+    "texts": ({}, HEADER + "1,2,3,a.png\n", "or name files in one column of every row"),
+    "many pixels": ({}, HEADER + "1,2,3,4 5\n", "or all pixels of an image in one column"),
+    "no header": ({}, "1,2,2,3\n", "Write one above the rows."),
+    "too few pixels": ({"pixels_column": "px"}, "n,px\n1,0 0 1\n", "3 pixels in column 'px', ex"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", REMEDIES)
+def test_remedies_are_such_as_predict_can_follow(artifact, tables, kind):
+    said, content, remedy = REMEDIES[kind]
+    artifact.data = {"source": "csv"} | said
+    tables.rows.write_text(content)
+    tables.rows.with_name("a.png").touch()
+    folder = tables.rows.parent / "none" if kind == "no folder" else None
+    with pytest.raises(DataError) as caught:
+        artifact.answer_rows(replace(tables, image_folder=folder))
+    assert remedy in str(caught.value)
+    assert "data." not in str(caught.value)
+
+
+def test_a_cut_name_is_looked_for_once(artifact, tables, monkeypatch):
+    artifact.data, looked_for = {"source": "csv", "path_column": "file"}, []
+    monkeypatch.setattr(
+        PathRows, "_refuse_cut_name", lambda self, where, name: looked_for.append(name)
+    )
+    for name in ("a", "b"):
+        Image.new("L", (2, 2)).save(tables.rows.with_name(name), "PNG")
+    tables.rows.write_text("n,file\n1,a\n2,b\n")
+    assert artifact.answer_rows(tables) == Answered(2)
+    assert looked_for == ["a"]
 
 
 BAD_TABLES = {

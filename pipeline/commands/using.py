@@ -152,12 +152,14 @@ def _predict_table(table: Tables, folder: Path, format_name: str, run: runs.Run)
         done = predict_table(table, folder, format_name, progress_on(console))
     told = f"{done.images:,} images answered in {table.answers}"
     console.print(told, markup=False)
-    if done.right is not None:
+    if done.labelled:
         console.print(
-            f"accuracy {done.right / done.images:.2%}: {done.right:,} of {done.images:,} as its "
-            "labels say",
+            f"accuracy {done.right / done.labelled:.2%}: {done.right:,} of {done.labelled:,} as "
+            "its labels say",
             highlight=False,
         )
+    if done.doubt:
+        console.print(f"warning  {done.doubt}", markup=False, highlight=False)
     _say_who_answered(format_name, run)
 
 

@@ -43,11 +43,20 @@ class Labels:
 
     def taken_from(self, where: str, row: list[str]) -> str:
         """Takes the label out of a row, which then holds the other columns alone."""
+        label = self.taken_if_told(where, row)
+        if label is None:
+            raise DataError(f"{where}: has no label. Write its class, or drop the row.")
+        return label
+
+    def taken_if_told(self, where: str, row: list[str]) -> str | None:
+        """The same, of a row that may have none."""
         check_length(where, row, self.names)
         texts = [row[index] for index in self.at]
         for index in sorted(self.at, reverse=True):
             del row[index]
-        return self._one(where, texts) if len(texts) > 1 else _checked(where, texts[0])
+        if not any(text.strip() for text in texts):
+            return None
+        return self._one(where, texts) if len(texts) > 1 else texts[0]
 
     def _one(self, where: str, texts: Sequence[str]) -> str:
         """The name of the column that is marked."""
@@ -64,12 +73,6 @@ class Labels:
                 "class. Correct the row, or drop it."
             )
         return self.names[self.at[marked[0]]]
-
-
-def _checked(where: str, label: str) -> str:
-    if not label.strip():
-        raise DataError(f"{where}: has no label. Write its class, or drop the row.")
-    return label
 
 
 def label_names(options: LabelOptions) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 
@@ -12,7 +12,7 @@ from pydantic import Field
 from pipeline.errors import DataError
 from pipeline.sources import LabelledImages
 from pipeline.sources._class_names import NUMBER
-from pipeline.sources._csv_rows import PIXELS, Table, shown
+from pipeline.sources._csv_rows import PIXELS, Remedies, Table, shown
 from pipeline.sources._folder_listing import LISTED
 from pipeline.sources._pixel_range import Range
 from pipeline.sources._pixel_range import shown as range_shown
@@ -53,10 +53,10 @@ class PixelRows:
     def __init__(
         self, table: Table, names: list[str], options: PixelOptions, shape: Shape | None = None
     ) -> None:
-        self._path, self._names, self._options = table.path, names, options
-        self._column = _find_column(table.path, names, options.pixels_column)
+        self._names, self._options = names, options
+        self._column = _find_column(table, names, options.pixels_column)
         self._shape = shape or options.image_shape
-        self._levels = _Levels(options.pixel_range)
+        self._levels = _Levels(options.pixel_range, table.remedies)
         self._pixels = bytearray()
         if self._column is None:
             self._shape = _fitting(f"{table.path}: line 1", names, self._shape, table)
@@ -74,12 +74,11 @@ class PixelRows:
     def parse(self, where: str, row: list[str]) -> bytes:
         """The pixels of a row."""
         if self._column is None:
-            return self._levels.parse(where, row, self._names)
-        values = row[self._column].split()
-        names = [f"{self._names[self._column]}[{index}]" for index in range(len(values))]
-        shape = _fitting(where, names, self._shape)
-        self._shape = self._shape or shape
-        return self._levels.parse(where, values, names)
+            return self._levels.parse(where, row, self._names.__getitem__)
+        values, column = row[self._column].split(), self._names[self._column]
+        if self._shape is None or len(values) != math.prod(self._shape):
+            self._shape = _fitting_one(where, column, len(values), self._shape)
+        return self._levels.parse(where, values, lambda index: f"{column}[{index}]")
 
     def labelled(self, labels: "np.ndarray") -> LabelledImages:
         import numpy as np
@@ -92,9 +91,9 @@ class PixelRows:
 class _Levels(dict[str, int]):
     """The byte that a text stands for; those of a range are found when they are met."""
 
-    def __init__(self, pixel_range: Range | None) -> None:
+    def __init__(self, pixel_range: Range | None, remedies: Remedies) -> None:
         super().__init__(PIXELS if pixel_range is None else {})
-        self._range = pixel_range
+        self._range, self._remedies = pixel_range, remedies
 
     def __missing__(self, text: str) -> int:
         low, high = self._range or (0, -1)
@@ -109,46 +108,44 @@ class _Levels(dict[str, int]):
             self[text] = byte
         return byte
 
-    def parse(self, where: str, row: Sequence[str], names: Sequence[str]) -> bytes:
+    def parse(self, where: str, row: Sequence[str], name_of: Callable[[int], str]) -> bytes:
         try:
             return bytes(map(self.__getitem__, row))
         except KeyError as error:
             text = error.args[0]
-            raise self._wrong(where, text, names[row.index(text)]) from error
+            raise self._wrong(where, text, name_of(row.index(text))) from error
 
     def _wrong(self, where: str, text: str, name: str) -> DataError:
         found = f"{where}: {shown(text)} in column {shown(name)}"
         if self._range is not None:
             return DataError(
-                f"{found}, expected a number {range_shown(self._range)} as data.pixel_range says. "
-                "Correct one of them."
+                f"{found}, expected a number {range_shown(self._range)} "
+                f"{self._remedies.pixel_range}"
             )
-        remedy = _meant(name, text) or "Correct the value."
+        remedy = _meant(name, text, self._remedies) or "Correct the value."
         if NUMBER.fullmatch(text):
-            remedy = (
-                "Correct the value, or say what all values run from and to, such as "
-                "data.pixel_range=[0, 1]."
-            )
+            remedy = self._remedies.number
         return DataError(f"{found}, expected a whole number 0..255. {remedy}")
 
 
-def _meant(name: str, text: str) -> str:
+def _meant(name: str, text: str, remedies: Remedies) -> str:
     """The setting for a column that is no pixel, by one of its values; empty if there is none."""
     values = text.split()
     if len(values) > 1 and all(map(NUMBER.fullmatch, values)):
-        return f"Set data.pixels_column={name} if it holds all pixels of an image."
+        return remedies.pixels_column.format(name)
     if text.lower().endswith(LISTED):
-        return f"Set data.path_column={name} if it names the images' files."
+        return remedies.path_column.format(name)
     return ""
 
 
-def _find_column(path: Path, names: list[str], asked: str | None) -> int | None:
+def _find_column(table: Table, names: list[str], asked: str | None) -> int | None:
     if asked is None:
         return None
     if asked not in names:
         raise DataError(
-            f"{path}: line 1: no column {asked!r} beside the labels; there are "
-            f"{', '.join(map(shown, names[:MOST_SHOWN]))}. Correct data.pixels_column."
+            f"{table.path}: line 1: no column {asked!r} beside the labels; there are "
+            f"{', '.join(map(shown, names[:MOST_SHOWN]))}. "
+            f"{table.remedies.column.format('pixels_column')}"
         )
     return names.index(asked)
 
@@ -164,22 +161,36 @@ def _check_order(path: Path, names: list[str]) -> None:
             )
 
 
-def _fitting(
-    where: str, names: list[str], given: Shape | None, table: Table | None = None
-) -> Shape:
+def _fitting(where: str, names: list[str], given: Shape | None, table: Table) -> Shape:
     """The shape that the pixels `names` fill, in their order."""
     count = len(names)
-    shape = given or square_of(count)
-    if shape is not None and math.prod(shape) == count:
+    if shape := _filled(count, given):
         return shape
-    expected = "×".join(map(str, given)) if given else "a square of 1 or 3 channels"
-    _, first = next(table.rows, (0, [])) if table else (0, [])
-    cells = zip(table.names, first, strict=False) if table else []
-    meant = next((said for name, text in cells if (said := _meant(name, text))), "")
+    _, first = next(table.rows, (0, []))
+    said = (_meant(*cell, table.remedies) for cell in zip(table.names, first, strict=False))
     raise DataError(
-        f"{where}: {count:,} pixel columns, expected {expected}{no_pixels(names)}. "
-        f"{meant or 'Drop the columns that are none, or set data.image_shape.'}"
+        f"{where}: {count:,} pixel columns, expected {_expected(given)}{no_pixels(names)}. "
+        f"{next(filter(None, said), table.remedies.pixels)}"
     )
+
+
+def _fitting_one(where: str, column: str, count: int, given: Shape | None) -> Shape:
+    """The shape that so many pixels in one column fill."""
+    if shape := _filled(count, given):
+        return shape
+    raise DataError(
+        f"{where}: {count:,} pixels in column {shown(column)}, expected {_expected(given)}. "
+        "Correct the row."
+    )
+
+
+def _filled(count: int, given: Shape | None) -> Shape | None:
+    shape = given or square_of(count)
+    return shape if shape and math.prod(shape) == count else None
+
+
+def _expected(given: Shape | None) -> str:
+    return "×".join(map(str, given)) if given else "a square of 1 or 3 channels"
 
 
 def square_of(count: int) -> Shape | None:

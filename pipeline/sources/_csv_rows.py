@@ -27,6 +27,43 @@ Lines = Iterator[tuple[int, bytes]]
 
 
 @dataclass(frozen=True)
+class Remedies:
+    """What to do about a table, in words for whoever gives settings; `predict` takes none.
+
+    Attributes:
+        delimiter: about a line that is not split.
+        header: about a table without one.
+        column: about one that is missing; `{}` is the option that names it.
+        pixels: about columns that are not as many as the pixels of an image.
+        pixels_column: about a value that holds all pixels; `{}` is its column.
+        path_column: about a value that names a file; `{}` is its column.
+        number: about a number that is none of 0..255.
+        pixel_range: about a number that is out of the range.
+        folder: about paths without the folder that they start from.
+        outside: about a path that leads out of it.
+        suffix: about paths without their ending; `{}` is that.
+    """
+
+    delimiter: str = "Set data.delimiter to what stands between the columns."
+    header: str = "Write one above the rows, or set data.header=false."
+    column: str = "Correct data.{}."
+    pixels: str = "Drop the columns that are none, or set data.image_shape."
+    pixels_column: str = "Set data.pixels_column={} if it holds all pixels of an image."
+    path_column: str = "Set data.path_column={} if it names the images' files."
+    number: str = (
+        "Correct the value, or say what all values run from and to, such as "
+        "data.pixel_range=[0, 1]."
+    )
+    pixel_range: str = "as data.pixel_range says. Correct one of them."
+    folder: str = "Put it there, or set data.image_folder."
+    outside: str = "Correct it, or set data.image_folder to a folder that holds all pictures."
+    suffix: str = "Set data.path_suffix={}."
+
+
+SETTINGS = Remedies()
+
+
+@dataclass(frozen=True)
 class Table:
     """A table that is being read.
 
@@ -34,15 +71,19 @@ class Table:
         path: the file.
         names: of its columns; `1`, `2` and so on where it has no header.
         rows: each row's line and values.
+        remedies: what errors say is to be done.
     """
 
     path: Path
     names: list[str]
     rows: Rows
+    remedies: Remedies = SETTINGS
 
 
-def open_table(path: Path, delimiter: str, remedy: str, *, has_header: bool = True) -> Table:
-    """Reads the header; `remedy` is for a line that holds no delimiter."""
+def open_table(
+    path: Path, delimiter: str, remedies: Remedies = SETTINGS, *, has_header: bool = True
+) -> Table:
+    """Reads the header."""
     rows = read_rows(path, delimiter)
     first = next(rows, None)
     if first is None:
@@ -50,12 +91,15 @@ def open_table(path: Path, delimiter: str, remedy: str, *, has_header: bool = Tr
     names = first[1]
     if len(names) == 1:
         raise DataError(
-            f"{path}: line 1: one column, {shown(names[0])}, when split at {delimiter!r}. {remedy}"
+            f"{path}: line 1: one column, {shown(names[0])}, when split at {delimiter!r}. "
+            f"{remedies.delimiter}"
         )
     if not has_header:
-        return Table(path, [str(n) for n in range(1, len(names) + 1)], chain([first], rows))
-    _check_header(path, names)
-    return Table(path, names, rows)
+        return Table(
+            path, [str(n) for n in range(1, len(names) + 1)], chain([first], rows), remedies
+        )
+    _check_header(path, names, remedies)
+    return Table(path, names, rows, remedies)
 
 
 def read_rows(path: Path, delimiter: str) -> Rows:
@@ -63,6 +107,7 @@ def read_rows(path: Path, delimiter: str) -> Rows:
 
     No row may be longer than `LONGEST_ROW_BYTES`, so that none can grow without bound.
     """
+    csv.field_size_limit(max(csv.field_size_limit(), LONGEST_ROW_BYTES))
     with _opened(path) as file:
         lines: Lines = enumerate(iter(lambda: file.readline(LONGEST_ROW_BYTES + 1), b""), 1)
         for number, content in lines:
@@ -134,7 +179,7 @@ def _to_next_quote(where: str, lines: Lines, length: int) -> str:
     return "\n".join(found)
 
 
-def _check_header(path: Path, names: list[str]) -> None:
+def _check_header(path: Path, names: list[str], remedies: Remedies) -> None:
     if "" in names:
         raise DataError(
             f"{path}: line 1: column {names.index('') + 1} has no name. Name it, or write the "
@@ -144,7 +189,7 @@ def _check_header(path: Path, names: list[str]) -> None:
     if twice is not None and holds_values(names):
         raise DataError(
             f"{path}: line 1: holds values, expected a header: the names of the columns. "
-            "Write one above the rows, or set data.header=false."
+            f"{remedies.header}"
         )
     if twice is not None:
         raise DataError(f"{path}: line 1: two columns named {shown(twice)}. Rename or drop one.")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from pipeline.data.pictures.decoding import SUFFIXES, Decoding
 from pipeline.errors import DataError
 from pipeline.sources import ImageFiles
-from pipeline.sources._csv_rows import check_length, open_table, shown
+from pipeline.sources._csv_rows import Table, check_length, open_table, shown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,18 +39,18 @@ class PathRows:
             out of it.
     """
 
-    def __init__(self, table: Path, names: list[str], options: PathOptions) -> None:
+    def __init__(self, table: Table, names: list[str], options: PathOptions) -> None:
         if options.path_column not in names:
             raise DataError(
-                f"{table}: line 1: no column {options.path_column!r} beside the labels; there are "
-                f"{', '.join(map(shown, names[:3]))}. Correct data.path_column."
+                f"{table.path}: line 1: no column {options.path_column!r} beside the labels; there "
+                f"are {', '.join(map(shown, names[:3]))}. "
+                f"{table.remedies.column.format('path_column')}"
             )
-        self.folder = options.image_folder or table.parent
+        self.folder = options.image_folder or table.path.parent
         if not self.folder.is_dir():
-            raise DataError(
-                f"{self.folder}: no such folder. Put it there, or set data.image_folder."
-            )
+            raise DataError(f"{self.folder}: no such folder. {table.remedies.folder}")
         self.names: list[str] = []
+        self._remedies, self._is_first = table.remedies, True
         self._column = names.index(options.path_column)
         self._suffix = options.path_suffix or ""
         self._decoding = options.decoding()
@@ -60,9 +60,10 @@ class PathRows:
 
     def path(self, where: str, row: list[str]) -> str:
         """The file of a row, by its path from the folder on."""
-        name = _checked(where, row[self._column], self.folder) + self._suffix
-        if not self._suffix and not self.names and not Path(name).suffix:
-            _refuse_cut_name(where, self.folder, name)
+        name = self._checked(where, row[self._column]) + self._suffix
+        if self._is_first and not self._suffix and not Path(name).suffix:
+            self._refuse_cut_name(where, name)
+        self._is_first = False
         return name
 
     def text(self, row: list[str]) -> str:
@@ -72,35 +73,34 @@ class PathRows:
     def labelled(self, labels: "np.ndarray") -> ImageFiles:
         return ImageFiles(str(self.folder), tuple(self.names), labels, self._decoding)
 
+    def _checked(self, where: str, text: str) -> str:
+        """The path from the folder on."""
+        if not text.strip():
+            raise DataError(f"{where}: names no file. Write its path, or drop the row.")
+        is_absolute = Path(text).is_absolute()
+        path = os.path.relpath(text, self.folder) if is_absolute else os.path.normpath(text)
+        path = path.replace(os.sep, "/")
+        if path == "." or path.split("/", 1)[0] == "..":
+            raise DataError(
+                f"{where}: the path {shown(text)} leads to no file in {self.folder}. "
+                f"{self._remedies.outside}"
+            )
+        return path
 
-def _checked(where: str, text: str, folder: Path) -> str:
-    """The path from the folder on."""
-    if not text.strip():
-        raise DataError(f"{where}: names no file. Write its path, or drop the row.")
-    path = os.path.relpath(text, folder) if Path(text).is_absolute() else os.path.normpath(text)
-    path = path.replace(os.sep, "/")
-    if path == "." or path.split("/", 1)[0] == "..":
-        raise DataError(
-            f"{where}: the path {shown(text)} leads to no file in {folder}. Correct it, or set "
-            "data.image_folder to a folder that holds all pictures."
-        )
-    return path
-
-
-def _refuse_cut_name(where: str, folder: Path, name: str) -> None:
-    """Names without their ending lead to nothing; the files beside tell what it is."""
-    ending = next((s for s in SUFFIXES if (folder / f"{name}{s}").is_file()), None)
-    if ending and not (folder / name).exists():
-        raise DataError(
-            f"{where}: {shown(name)} is no file in {folder}, but {shown(name + ending)} is. "
-            f"Set data.path_suffix={ending}."
-        )
+    def _refuse_cut_name(self, where: str, name: str) -> None:
+        """Names without their ending lead to nothing; the files beside tell what it is."""
+        ending = next((s for s in SUFFIXES if (self.folder / f"{name}{s}").is_file()), None)
+        if ending and not (self.folder / name).exists():
+            raise DataError(
+                f"{where}: {shown(name)} is no file in {self.folder}, but {shown(name + ending)} "
+                f"is. {self._remedies.suffix.format(ending)}"
+            )
 
 
 def sound_files(table: Path, options: PathOptions) -> Iterator[tuple[str, str]]:
     """Path in the table, and full path, of each readable regular file within the folder."""
-    found = open_table(table, options.delimiter, "Set data.delimiter.", has_header=options.header)
-    paths = PathRows(table, found.names, options)
+    found = open_table(table, options.delimiter, has_header=options.header)
+    paths = PathRows(found, found.names, options)
     for line, row in found.rows:
         check_length(where := f"{table}: line {line}", row, found.names)
         paths.add(where, row)

@@ -1,5 +1,6 @@
 """Pixels by one rule for all sources: what they run from and to, and how they become 0..255."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pipeline.errors import DataError
@@ -27,9 +28,15 @@ def white_of_scale(highest: "np.ndarray") -> int | None:
     Returns:
         The highest pixel of all images where it is another scale's white; else None.
     """
-    white = int(highest.max(initial=0))
-    reaching = int((highest == white).sum())
-    is_shared = reaching >= max(REACHING_IMAGES, REACHING_SHARE * len(highest))
+    import numpy as np
+
+    return white_of_counts(np.bincount(highest, minlength=256).tolist())
+
+
+def white_of_counts(counts: Sequence[int]) -> int | None:
+    """The same by how many images have each of 0..255 for their highest pixel."""
+    white = max((level for level, count in enumerate(counts) if count), default=0)
+    is_shared = counts[white] >= max(REACHING_IMAGES, REACHING_SHARE * sum(counts))
     is_other = white <= SIXTEEN_LEVELS or (white in WHITES and is_shared)
     return white if white and is_other else None
 

@@ -200,13 +200,12 @@ def _classes(
 def _read_table(path: Path, options: Options) -> _Table:
     import numpy as np
 
-    remedy = "Set data.delimiter to what stands between the columns."
-    table = open_table(path, options.delimiter, remedy, has_header=options.header)
+    table = open_table(path, options.delimiter, has_header=options.header)
     labels = find_labels(table, options)
     images = (
         PixelRows(table, labels.others, options)
         if options.path_column is None
-        else PathRows(path, labels.others, options)
+        else PathRows(table, labels.others, options)
     )
     codes, known = array("q"), dict[str, tuple[int, int]]()
     for line, row in table.rows:
