@@ -33,7 +33,9 @@ def may_pass(reason: str) -> bool:
 
 
 def advised(reason: str) -> str:
-    """The reason why a format could not be written, and what to do about it."""
+    """The reason why a format could not be written, and what to do unless it says so itself."""
+    if "export.formats" in reason:
+        return reason
     if TOO_LONG.search(reason):
         return f"{reason}; raise export.timeout_seconds, or run the same command again"
     if may_pass(reason):

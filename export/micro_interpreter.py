@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from export import child
 from export.tflite_files import running
 from export.tflite_files.running import tensor_type
+from pipeline import environment
 from pipeline.errors import AbsentRuntimeError, ExportError
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ ALIGNMENT = 16
 ROOMY_ARENA = 1 << 28
 RECORDED_TOTAL = re.compile(r"Arena allocation total (\d+) bytes")
 STDERR = 2
+PACKAGE = "tflite-micro"
 NOT_IMPORTED = re.compile(r"(ModuleNotFound|Import)Error: ")
 
 
@@ -118,10 +120,10 @@ def _call(
     outcome = child.call(function, argument, timeout_seconds=timeout_seconds)
     if outcome.failure or not outcome.values:
         why = outcome.failure.removeprefix("pipeline.errors.ExportError: ") or "gave no answer"
-        if NOT_IMPORTED.match(why):
+        if NOT_IMPORTED.match(why) and environment.version(PACKAGE) is None:
             raise AbsentRuntimeError(
-                f"{runtime} is not on this machine ({why}); "
-                "its package tflite-micro exists for Linux on x86-64 alone"
+                f"{runtime} is not on this machine ({why}); its package {PACKAGE} exists for Linux "
+                "on x86-64 alone, where requirements.txt installs it"
             )
         raise ExportError(f"{path.name} in {runtime}: {why}")
     values: dict[str, Any] = outcome.values[-1]

@@ -245,8 +245,8 @@ def _result(
     if failed:
         summary += f"; {len(failed)} failed. {_sentence(failed)}"
     metrics = {f"{name}.size_bytes": size for name, size in sizes.items()}
-    # Counts those that may come out otherwise: for these the stage runs once more.
-    return StageResult(summary, {**metrics, "failed": sum(map(failures.may_pass, failed.values()))})
+    may_pass = sum(map(failures.may_pass, failed.values()))
+    return StageResult(summary, {**metrics, "failed": len(failed), "may_pass": may_pass})
 
 
 def _size(item: tuple[str, int]) -> int:

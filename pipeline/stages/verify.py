@@ -187,8 +187,8 @@ class _Judge:
 
 
 def _stage_result(result: Verdict) -> StageResult:
-    """Counts as `failed` the formats whose check may come out otherwise another time."""
-    unchecked = [row for row in result.failed if row.may_pass]
+    """Counts as `may_pass` those of `failed` whose check may come out otherwise another time."""
+    may_pass = sum(row.may_pass for row in result.failed)
     count = len(result.formats)
     held = "1 format holds its gate" if count == 1 else f"{count} formats hold their gates"
     summary = f"{held} on {result.test_images:,} test images"
@@ -198,5 +198,5 @@ def _stage_result(result: Verdict) -> StageResult:
     accuracies = {
         f"{row.name}.accuracy": row.accuracy for row in result.formats if row.accuracy is not None
     }
-    counts = {"passed": int(result.passed), "failed": len(unchecked)}
-    return StageResult(summary, {**accuracies, **counts})
+    failed = {"failed": len(result.failed), "may_pass": may_pass}
+    return StageResult(summary, {**accuracies, "passed": int(result.passed), **failed})

@@ -7,6 +7,7 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from export import micro_checking, micro_interpreter, tflite_quantized
 from export.examples import microcontroller
 from export.formats import formats
+from pipeline import environment
 from pipeline.errors import AbsentRuntimeError, ExportError
 
 SECONDS = 60
@@ -109,6 +110,7 @@ def test_a_refusal_says_what_the_interpreter_said(exported):
 def test_where_the_library_is_not_nothing_is_said_of_the_file(
     exported, tmp_path, monkeypatch, trouble
 ):
+    monkeypatch.setattr(environment, "version", lambda name: None)
     (tmp_path / "tflite_micro.py").write_text(f"raise {trouble}", encoding="utf-8")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     path, images = exported.path("tflite_int8"), tmp_path / "images.npy"
@@ -117,6 +119,14 @@ def test_where_the_library_is_not_nothing_is_said_of_the_file(
     assert micro.refusal == ""
     assert micro.absence.startswith("TensorFlow Lite Micro is not on this machine (")
     assert trouble.partition("'")[2].rstrip("')") in micro.absence
-    with pytest.raises(AbsentRuntimeError):
+    with pytest.raises(AbsentRuntimeError, match="where requirements.txt installs it"):
         microcontroller.write(path, exported.contract, tmp_path / "example", SECONDS)
     assert not (tmp_path / "example").exists()
+
+
+def test_a_library_that_is_there_and_broken_is_no_absent_one(exported, tmp_path, monkeypatch):
+    (tmp_path / "tflite_micro.py").write_text("raise ImportError('of ours')", encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(ExportError, match="ImportError: of ours") as caught:
+        micro_interpreter.smallest_arena(exported.path("tflite_int8"), SECONDS)
+    assert not isinstance(caught.value, AbsentRuntimeError)
