@@ -119,7 +119,7 @@ def test_where_the_library_is_not_nothing_is_said_of_the_file(
     assert micro.refusal == ""
     assert micro.absence.startswith("TensorFlow Lite Micro is not on this machine (")
     assert trouble.partition("'")[2].rstrip("')") in micro.absence
-    with pytest.raises(AbsentRuntimeError, match="where requirements.txt installs it"):
+    with pytest.raises(AbsentRuntimeError, match=r"where requirements\.txt installs it"):
         microcontroller.write(path, exported.contract, tmp_path / "example", SECONDS)
     assert not (tmp_path / "example").exists()
 
