@@ -54,6 +54,7 @@ class ImageInput:
         resize: how a picture of another size is brought to this one.
         alpha: what lies behind transparent parts: white, black, or whichever of them the drawing
             stands out from; `refuse` where no training image had any.
+        trained_colour: that of the training images, where the files take another.
     """
 
     shape: tuple[int, int, int]
@@ -64,6 +65,15 @@ class ImageInput:
     layout: str = "NHWC"
     resize: Resize = Resize()
     alpha: Alpha = "contrast"
+    trained_colour: Literal["grey"] | None = None
+
+    @property
+    def as_trained(self) -> "ImageInput":
+        """The same of images as the training images were."""
+        if self.trained_colour is None:
+            return self
+        shape = (*self.shape[:2], 1)
+        return replace(self, shape=shape, colour=self.trained_colour, trained_colour=None)
 
 
 @dataclass(frozen=True)

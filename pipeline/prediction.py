@@ -98,8 +98,9 @@ def each_prediction(
             f"--polarity {polarity}: the training images have no common background to turn "
             "the picture to; leave --polarity out"
         )
-    pictures = _readable(files, promised.input, polarity, refuse)
-    count = max(1, PIXELS_A_BATCH // math.prod(promised.input.shape))
+    wanted = promised.input.as_trained
+    pictures = _readable(files, wanted, polarity, refuse)
+    count = max(1, PIXELS_A_BATCH // math.prod(wanted.shape))
     answer = None
     while batch := list(islice(pictures, count)):
         answer = answer or opened(format_name, path)

@@ -152,9 +152,7 @@ def predict_table(
         raise DataError(f"{tables.rows}: no such file. Name a table of pixels or of paths.")
     lines = count_lines(tables.rows)
     check_target(tables.answers, [tables.rows])
-    images_of = _RowImages(
-        tables, _options(export_folder, tables), _as_trained(promised, export_folder)
-    )
+    images_of = _RowImages(tables, _options(export_folder, tables), promised)
     answer = opened(format_name, path)
     done, said = 0, Counter[tuple[str, int]]()
     with replacing(tables.answers) as stream, progress.task("predict", lines - 1) as task:
@@ -175,15 +173,6 @@ def predict_table(
     return Answered(done, right, said.total(), doubt)
 
 
-def _as_trained(promised: Contract, export_folder: Path) -> Contract:
-    """The contract with images as the training images were: grey where files take RGB in spite."""
-    config = open_artifact(export_folder).manifest["config"]
-    if not config.get("export", {}).get("rgb_input"):
-        return promised
-    grey = replace(promised.input, shape=(*promised.input.shape[:2], 1), colour="grey")
-    return replace(promised, input=grey)
-
-
 def _options(export_folder: Path, tables: Tables) -> table_source.Options:
     """What the training images' table says of columns, if they came from one."""
     data: dict[str, Any] = open_artifact(export_folder).manifest["config"]["data"]
@@ -202,7 +191,8 @@ class _RowImages:
         table = open_table(tables.rows, options.delimiter, OF_PREDICT, has_header=options.header)
         first = next(table.rows, None)
         self._table = replace(table, rows=chain([first] if first else [], table.rows))
-        self._promised, self._target = promised, tables.answers
+        self._input, self._classes = promised.input.as_trained, promised.output.labels
+        self._target = tables.answers
         self._highest = [0] * 256
         self._labels = self._find_labels(options)
         self._first_lines: dict[str, str] = {}
@@ -213,13 +203,13 @@ class _RowImages:
             self._paths = PathRows(table, names, options)
         else:
             self._refuse_others(options, names)
-            self._pixels = PixelRows(table, names, options, promised.input.shape)
+            self._pixels = PixelRows(table, names, options, self.shape)
         self._is_checked = options.pixel_range is None and self._pixels is not None
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """Of an image as the training images' were."""
-        return self._promised.input.shape
+        return self._input.shape
 
     @property
     def usual_columns(self) -> tuple[str, str]:
@@ -240,7 +230,7 @@ class _RowImages:
         return self._classes_of(self._first_lines)
 
     def _classes_of(self, first_lines: Mapping[str, str]) -> Mapping[str, int]:
-        _, indices = classes_of(first_lines.keys(), tuple(self._promised.output.labels))
+        _, indices = classes_of(first_lines.keys(), self._classes)
         for label, where in first_lines.items():
             if label not in indices:
                 raise DataError(
@@ -270,27 +260,27 @@ class _RowImages:
             file = Path(self._paths.folder, self._paths.path(where, row))
             refuse_itself(self._target, file)
             try:
-                return self._paths.text(row), read_picture(file, self._promised.input)[0]
+                return self._paths.text(row), read_picture(file, self._input)[0]
             except DataError as error:
                 raise DataError(f"{where}: {error}") from error
         assert self._pixels is not None
         pixels = self._pixels.parse(where, row)
         self._highest[max(pixels)] += 1
-        return number, np.frombuffer(pixels, np.uint8).reshape(self._promised.input.shape)
+        return number, np.frombuffer(pixels, np.uint8).reshape(self.shape)
 
     def _find_labels(self, options: table_source.Options) -> Labels | None:
         """The columns of labels, if the table has them beside those of images."""
         names, asked = self._table.names, label_names(options)
         if not set(asked) < set(names):
             return None
-        is_full = len(names) == math.prod(self._promised.input.shape)
+        is_full = len(names) == math.prod(self.shape)
         return None if is_full and not options.header else find_labels(self._table, options)
 
     def _with_column(
         self, options: table_source.Options, names: list[str], first: list[str], tables: Tables
     ) -> table_source.Options:
         """Names the column of paths or of all pixels, where the first row tells it."""
-        count = math.prod(self._promised.input.shape)
+        count = math.prod(self.shape)
         if options.path_column or options.pixels_column or len(names) == count:
             return options
         for name, text in zip(self._table.names, first, strict=False):
@@ -303,7 +293,7 @@ class _RowImages:
         return options
 
     def _refuse_others(self, options: table_source.Options, names: list[str]) -> None:
-        shape = self._promised.input.shape
+        shape = self.shape
         if options.pixels_column is None and len(names) != math.prod(shape):
             raise DataError(
                 f"{self._table.path}: line 1: {len(names):,} columns, expected the "

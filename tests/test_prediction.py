@@ -56,6 +56,15 @@ def save(path, pixels, **options):
     return path
 
 
+def test_pictures_are_read_in_grey_where_training_images_were(export_folder, tmp_path, monkeypatch):
+    known = contract.read(export_folder)
+    taken = replace(COLOUR, trained_colour="grey")
+    monkeypatch.setattr(contract, "read", lambda _: replace(known, input=taken))
+    pixels = np.repeat(drawing()[..., None], 3, axis=2)
+    (answer,) = predict([save(tmp_path / "a.png", pixels)], export_folder, "onnx")
+    assert answer.label == "top right"  # by what takes one channel, as `opened` also does
+
+
 def test_a_picture_gets_its_label_and_the_three_likeliest(export_folder, tmp_path):
     file = save(tmp_path / "a.png", drawing())
     (answer,) = predict([file], export_folder, "onnx")

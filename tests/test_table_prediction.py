@@ -32,17 +32,17 @@ class Artifact:
         self.folder = folder
         failures.write({}, folder)
         self.batches, self.shape, self.data = [], (2, 2, 1), {"source": "idx"}
-        self.export = {}
+        self.trained_colour = None
         monkeypatch.setattr(table_prediction, "opened", lambda *_: self.answer)
         monkeypatch.setattr(contract, "read", lambda _: self.promise())
         monkeypatch.setattr(table_prediction, "open_artifact", lambda f: store.Artifact(
-            f, {"config": {"data": self.data, "export": self.export}}
+            f, {"config": {"data": self.data}}
         ))  # fmt: skip
 
     def promise(self):
         names = ["first", "second", "the, third", "fourth"]
         one = contract.FormatContract("model.onnx", "N", None, None)
-        shape = ImageInput(self.shape, "grey", "dark")
+        shape = ImageInput(self.shape, "grey", "dark", trained_colour=self.trained_colour)
         return Contract(shape, contract.output(names), {"onnx": one}, "m", "d", {})
 
     def answer_rows(self, tables):
@@ -69,7 +69,7 @@ def tables(tmp_path):
 def test_a_table_of_grey_pixels_is_answered_by_files_that_take_three_channels(
     artifact, tables, monkeypatch
 ):
-    artifact.shape, artifact.export = (2, 2, 3), {"rgb_input": True}
+    artifact.shape, artifact.trained_colour = (2, 2, 3), "grey"
     taken = []
 
     def answer(images):  # `opened` repeats the channel

@@ -215,10 +215,13 @@ def _contract(
 ) -> Contract:
     if dataset.fit is not None:  # photos: no picture is to be inverted to look like them
         training_background = "mixed"
+    taken = contract.image_input(
+        _shape(context, dataset), training_background, dataset.fit, dataset.alpha
+    )
+    if context.config.export.rgb_input:
+        taken = replace(taken, trained_colour="grey")
     return Contract(
-        input=contract.image_input(
-            _shape(context, dataset), training_background, dataset.fit, dataset.alpha
-        ),
+        input=taken,
         output=contract.output(dataset.classes),
         formats={
             name: contract.of_format(name, _interface(context, dataset, name))

@@ -43,6 +43,7 @@ def test_the_file_says_what_a_program_in_any_language_needs(tmp_path):
         "layout": "NHWC",
         "resize": {"method": "bilinear", "antialias": True, "fit": "pad"},
         "alpha": "contrast",
+        "trained_colour": None,
     }
     assert plain["formats"]["tflite_int8"] == {
         "file": "tflite_int8.tflite",

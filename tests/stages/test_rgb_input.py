@@ -48,6 +48,8 @@ def test_the_contract_says_three_channels_of_colour(exported):
     promised = contract.read(context.output)
     assert promised.input.shape == (8, 8, 3)
     assert promised.input.colour == "rgb"
+    assert promised.input.as_trained.shape == (8, 8, 1)
+    assert promised.input.as_trained.colour == "grey"
 
 
 @pytest.mark.parametrize("name", NAMES)
