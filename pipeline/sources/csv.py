@@ -1,7 +1,7 @@
 """Reads CSV tables with a row an image: a column for its class, and its pixels or its file."""
 
 from array import array
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -14,7 +14,7 @@ from pipeline.sources import DrawnTest, ImageFiles, LabelledImages, SourceData
 from pipeline.sources._class_names import classes_of, find_twins, twins_error
 from pipeline.sources._csv_labels import find_labels
 from pipeline.sources._csv_pixels import ImageShape, PixelRows
-from pipeline.sources._csv_rows import no_row, open_table, shown
+from pipeline.sources._csv_rows import Table, no_row, open_table, shown
 from pipeline.sources._path_table import PathRows, sound_files
 from pipeline.sources._picture_files import PictureFiles, PictureOptions
 
@@ -23,6 +23,13 @@ if TYPE_CHECKING:
 
 OF_PATHS = (*PictureOptions.__annotations__, "image_folder", "path_suffix")
 OF_PIXELS = ("image_shape", "pixels_column")
+SPLITS = {
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "val", "publictest"),
+    "test": ("test", "testing", "privatetest"),
+}
+"""What a table calls its splits, in any case; the last of each is that of FER2013."""
+SPLIT_OF = {name: split for split, names in SPLITS.items() for name in names}
 
 
 def _name(value: Any) -> Any:
@@ -39,6 +46,8 @@ class Options(PictureOptions):
     Attributes:
         test_file: a table with labels of its own; without it `test_fraction` is drawn.
         test_fraction: share of each class in `train_file` that becomes the test split.
+        split_column: name of the column that tells the split of each row instead: train, validation
+            (or val) or test; Training, PublicTest or PrivateTest.
         split_seed: draws that share; apart from `seed`, so that all seeds have one test split.
         header: whether the first line names the columns; without it they are called 1, 2 and so
             on, and the first is that of the labels unless `label_column` says otherwise.
@@ -60,6 +69,7 @@ class Options(PictureOptions):
     train_file: OutsidePath
     test_file: OutsidePath | None = None
     test_fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
+    split_column: Column | None = None
     split_seed: Annotated[int, Field(ge=0)] = 0
     header: bool = True
     label_column: Column = "label"
@@ -75,8 +85,8 @@ class Options(PictureOptions):
 
     @model_validator(mode="after")
     def _test_images_come_from_one_place(self) -> "Options":
-        if (self.test_file is None) == (self.test_fraction is None):
-            raise ValueError("give test_file or test_fraction, one of the two")
+        if [self.test_file, self.test_fraction, self.split_column].count(None) != 2:
+            raise ValueError("give one of test_file, test_fraction and split_column")
         return self
 
     @model_validator(mode="after")
@@ -125,11 +135,15 @@ class Options(PictureOptions):
 
 @dataclass(frozen=True)
 class _Table:
-    """A file's images, each with a code for its label, and each label's first line, by code."""
+    """A file's images, each with a code for its label, and each label's first line, by code.
+
+    Of images that are in several splits, `splits` gives the places in each.
+    """
 
     path: Path
     coded: LabelledImages | ImageFiles
     first_lines: dict[str, int]
+    splits: Mapping[str, Sequence[int]]
 
     def labelled(self, indices: Mapping[str, int]) -> LabelledImages | ImageFiles:
         """The images with the class that `indices` gives to each text."""
@@ -152,10 +166,31 @@ def load(options: Options) -> SourceData:
         _refuse_twins(tables)
     train, *rest = (table.labelled(indices) for table in tables)
     origin = "CSV table " + " and ".join(table.path.name for table in tables)
+    if options.split_column is not None:
+        return _as_told(train, tables[0], options.split_column, classes, origin)
     if options.test_fraction is None:
         return SourceData(train, rest[0], classes, origin)
     _refuse_lonely(tables[0], train.labels)
     return SourceData(train, DrawnTest(options.test_fraction, options.split_seed), classes, origin)
+
+
+def _as_told(
+    images: LabelledImages | ImageFiles,
+    table: _Table,
+    column: str,
+    classes: tuple[str, ...],
+    origin: str,
+) -> SourceData:
+    """The splits that the table's own column tells."""
+    import numpy as np
+
+    if missing := next((split for split in ("train", "test") if split not in table.splits), None):
+        raise DataError(
+            f"{table.path}: no row is of split {missing!r} by column {shown(column)}. Add some, or "
+            "set data.test_fraction in place of data.split_column."
+        )
+    parts = {name: images.select(np.array(at, np.int64)) for name, at in table.splits.items()}
+    return SourceData(parts["train"], parts["test"], classes, origin, parts.get("validation"))
 
 
 def _refuse_lonely(table: _Table, labels: "np.ndarray") -> None:
@@ -202,18 +237,46 @@ def _read_table(path: Path, options: Options) -> _Table:
 
     table = open_table(path, options.delimiter, has_header=options.header)
     labels = find_labels(table, options)
+    names, split_at = _without_split(table, labels.others, options.split_column)
     images = (
-        PixelRows(table, labels.others, options)
+        PixelRows(table, names, options)
         if options.path_column is None
-        else PathRows(table, labels.others, options)
+        else PathRows(table, names, options)
     )
     codes, known = array("q"), dict[str, tuple[int, int]]()
+    splits: dict[str, array[int]] = {}
     for line, row in table.rows:
         where = f"{path}: line {line}"
         label = labels.taken_from(where, row)
+        if split_at is not None:
+            splits.setdefault(_split_of(where, row.pop(split_at)), array("q")).append(len(codes))
         images.add(where, row)
         codes.append(known.setdefault(label, (len(known), line))[0])
     if not codes:
         raise no_row(path)
     first_lines = {label: line for label, (_, line) in known.items()}
-    return _Table(path, images.labelled(np.frombuffer(codes, np.int64)), first_lines)
+    return _Table(path, images.labelled(np.frombuffer(codes, np.int64)), first_lines, splits)
+
+
+def _without_split(
+    table: Table, names: list[str], column: str | None
+) -> tuple[list[str], int | None]:
+    """The columns without that of splits, and where it stands."""
+    if column is None:
+        return names, None
+    if column not in names:
+        raise DataError(
+            f"{table.path}: line 1: no column {column!r} beside the labels; there are "
+            f"{', '.join(map(shown, names[:3]))}. Correct data.split_column."
+        )
+    return [name for name in names if name != column], names.index(column)
+
+
+def _split_of(where: str, text: str) -> str:
+    split = SPLIT_OF.get(text.strip().casefold())
+    if split is None:
+        raise DataError(
+            f"{where}: {shown(text)} is no split, expected train, validation or test, or as "
+            "FER2013 has it Training, PublicTest or PrivateTest. Correct the value."
+        )
+    return split

@@ -81,7 +81,7 @@ def are_overrides(text):
 def check_overrides(text):
     """Raises what the last config says where none takes them, nor one for a table of images."""
     words = list(map(_plain, shlex.split(text)))
-    for others in ([], OF_PIXELS):
+    for others in ([], OF_PIXELS, OF_PIXELS[:-1]):  # the last, where splits come otherwise
         with suppress(ConfigError):
             return _load([*others, *words], CONFIGS)
     return _load([*OF_PIXELS, "data.path_column=file", *words], CONFIGS)

@@ -130,6 +130,42 @@ def test_an_image_of_224_by_224_pixels_fits_one_column(tmp_path):
     assert data.train.images.min() == 200
 
 
+USAGES = ["Training", "PublicTest", "PrivateTest"], ["train", "val", "test"]
+
+
+@pytest.mark.parametrize("usages", USAGES)
+@pytest.mark.parametrize("is_one_column", [True, False])
+def test_a_column_may_tell_the_split_of_each_row(tmp_path, usages, is_one_column):
+    train, validation, test = usages
+    rows = [(1, 10, test), (0, 20, train), (1, 30, validation), (1, 40, train)]
+    content = "emotion,pixels,Usage\n" + "".join(f"{e},{p},{u}\n" for e, p, u in rows)
+    named = {"pixels_column": "pixels"} if is_one_column else {}
+    asked = csv.Options(
+        train_file=write(tmp_path, content), label_column="emotion", split_column="Usage", **named
+    )
+    data = csv.load(asked)
+    found = [(part.images.ravel().tolist(), part.labels.tolist()) for part in (
+        data.train, data.validation, data.test
+    )]  # fmt: skip
+    assert found == [([20, 40], [0, 1]), ([30], [1]), ([10], [1])]
+    assert data.train.name(1) == "image 3"
+
+
+@pytest.mark.parametrize(
+    ("rows", "column", "message"),
+    [
+        ("a,1,train\nb,2,Usage\n", "u", "line 3: 'Usage' is no split, expected train, validation"),
+        ("a,1,train\nb,2,val\n", "u", "no row is of split 'test' by column 'u'. Add some, or"),
+        ("a,1,train\nb,2,test\n", "v", "line 1: no column 'v' beside the labels; there are 'p', "),
+    ],
+)
+def test_a_column_that_tells_no_splits_is_refused(tmp_path, rows, column, message):
+    asked = csv.Options(train_file=write(tmp_path, "label,p,u\n" + rows), split_column=column)
+    with pytest.raises(DataError) as caught:
+        csv.load(asked)
+    assert str(caught.value).startswith(f"{asked.train_file}: {message}")
+
+
 def test_columns_of_marks_are_labels(tmp_path):
     content = "dog,p0,ant,p1,cat,p2,p3\n0,1,0,2,1.0,3,4\n1,5,0,6,0.0,7,8\n"
     data = both(tmp_path, content, label_columns=("cat", "ant", "dog"))
@@ -194,7 +230,7 @@ def test_a_class_of_one_image_cannot_be_drawn_from(tmp_path):
 
 @pytest.mark.parametrize("options", [{}, {"test_fraction": 0.5, "test_file": Path("t.csv")}])
 def test_test_images_come_from_one_place(options):
-    with pytest.raises(ValidationError, match="give test_file or test_fraction, one of the two"):
+    with pytest.raises(ValidationError, match="give one of test_file, test_fraction and split_"):
         csv.Options(train_file=Path("train.csv"), **options)
 
 
