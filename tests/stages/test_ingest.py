@@ -16,6 +16,7 @@ from pipeline.errors import DataError
 from pipeline.progress import LogProgress
 from pipeline.sources import idx, image_folder, npz
 from pipeline.stages import StageContext, ingest
+from pipeline.terminal import create_console
 
 
 def run(folder, data=None, seed=0, console=None):
@@ -255,7 +256,7 @@ def test_arrays_have_no_fit_and_no_files(mnist):
 
 
 def test_what_the_checks_found_is_published_and_said(small, tmp_path, capsys):
-    result = run(tmp_path / "out", idx.Options(folder=small), console=Console())
+    result = run(tmp_path / "out", idx.Options(folder=small), console=create_console())
     checks = json.loads((tmp_path / "out" / "checks.json").read_text(encoding="utf-8"))
     found = [finding["check"] for finding in checks["findings"]]
     assert {"leakage", "few_images"} <= set(found)

@@ -26,7 +26,7 @@ def test_every_example_is_rendered_when_every_format_was_written(exported, tmp_p
     [
         (["onnx"], "runtimes/python/classify_onnx.py", "runtimes/python/classify_litert.py"),
         (["tflite_int8"], "runtimes/python/classify_litert.py", "runtimes/node/classify.mjs"),
-        (["tflite_float16"], "runtimes/python/picture.py", "runtimes/web/index.html"),
+        (["tflite_float16"], "runtimes/web/index.html", "runtimes/microcontroller/classifier.cc"),
     ],
 )
 def test_an_example_that_could_run_nothing_is_left_out(exported, tmp_path, names, there, not_there):
