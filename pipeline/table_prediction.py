@@ -43,6 +43,7 @@ OF_PREDICT = Remedies(
     header="Write one above the rows.",
     column="Name it as in the training images' table.",
     pixels="Keep the pixel columns alone.",
+    count="Correct the row.",
     pixels_column="Keep the pixel columns alone, or all pixels of an image in one column.",
     path_column="Keep the pixel columns alone, or name files in one column of every row.",
     number="Correct the value, or scale all values to 0..255, as the model was trained on.",

@@ -53,7 +53,7 @@ class PixelRows:
     def __init__(
         self, table: Table, names: list[str], options: PixelOptions, shape: Shape | None = None
     ) -> None:
-        self._names, self._options = names, options
+        self._names, self._options, self._remedies = names, options, table.remedies
         self._column = _find_column(table, names, options.pixels_column)
         self._shape = shape or options.image_shape
         self._levels = _Levels(options.pixel_range, table.remedies)
@@ -77,8 +77,18 @@ class PixelRows:
             return self._levels.parse(where, row, self._names.__getitem__)
         values, column = row[self._column].split(), self._names[self._column]
         if self._shape is None or len(values) != math.prod(self._shape):
-            self._shape = _fitting_one(where, column, len(values), self._shape)
+            self._shape = self._fitting_one(where, len(values))
         return self._levels.parse(where, values, lambda index: f"{column}[{index}]")
+
+    def _fitting_one(self, where: str, count: int) -> Shape:
+        """The shape that so many pixels in the one column fill."""
+        if shape := _filled(count, self._shape):
+            return shape
+        assert self._column is not None
+        raise DataError(
+            f"{where}: {count:,} pixels in column {shown(self._names[self._column])}, expected "
+            f"{_expected(self._shape)}. {self._remedies.count}"
+        )
 
     def labelled(self, labels: "np.ndarray") -> LabelledImages:
         import numpy as np
@@ -171,16 +181,6 @@ def _fitting(where: str, names: list[str], given: Shape | None, table: Table) ->
     raise DataError(
         f"{where}: {count:,} pixel columns, expected {_expected(given)}{no_pixels(names)}. "
         f"{next(filter(None, said), table.remedies.pixels)}"
-    )
-
-
-def _fitting_one(where: str, column: str, count: int, given: Shape | None) -> Shape:
-    """The shape that so many pixels in one column fill."""
-    if shape := _filled(count, given):
-        return shape
-    raise DataError(
-        f"{where}: {count:,} pixels in column {shown(column)}, expected {_expected(given)}. "
-        "Correct the row."
     )
 
 

@@ -35,6 +35,7 @@ class Remedies:
         header: about a table without one.
         column: about one that is missing; `{}` is the option that names it.
         pixels: about columns that are not as many as the pixels of an image.
+        count: about a row whose pixels, in one column, are not as many.
         pixels_column: about a value that holds all pixels; `{}` is its column.
         path_column: about a value that names a file; `{}` is its column.
         number: about a number that is none of 0..255.
@@ -48,6 +49,7 @@ class Remedies:
     header: str = "Write one above the rows, or set data.header=false."
     column: str = "Correct data.{}."
     pixels: str = "Drop the columns that are none, or set data.image_shape."
+    count: str = "Correct the row, or set data.image_shape."
     pixels_column: str = "Set data.pixels_column={} if it holds all pixels of an image."
     path_column: str = "Set data.path_column={} if it names the images' files."
     number: str = (

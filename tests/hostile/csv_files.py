@@ -141,7 +141,7 @@ KINDS = {
     ),
     "a row of too few pixels in one column": table(
         "label,pixels\n1,0 1 2 3\n1,0 1 2\n",
-        "line 3: 3 pixel columns, expected 2×2×1",
+        "line 3: 3 pixels in column 'pixels', expected 2×2×1",
         "data.image_shape",
         "data.pixels_column=pixels",
     ),
