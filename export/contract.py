@@ -48,7 +48,7 @@ class ImageInput:
     Attributes:
         shape: height, width, channels of one image.
         value_range: lowest and highest pixel; no other scaling is to be done.
-        layout: order of the dimensions, the batch first.
+        layout: order of the dimensions, the batch first, of formats that name no other.
         colour: `grey` or `rgb`; MediaPipe takes `rgb` alone, as `export.rgb_input` makes it.
         background: what surrounds the subject in the training images.
         resize: how a picture of another size is brought to this one.
@@ -122,7 +122,7 @@ class Contract:
         model_key: key of the train artifact.
         data_key: key of the ingest artifact.
         versions: of the libraries that were there, by name; none of one that was not.
-        schema: of this description; what reads it refuses another.
+        schema: of this description; what reads it refuses another. That of 2 says less.
     """
 
     input: ImageInput
@@ -131,7 +131,7 @@ class Contract:
     model_key: str
     data_key: str
     versions: Mapping[str, str | None]
-    schema: Literal[2] = 2
+    schema: Literal[2, 3] = 3
 
 
 _CONTRACT = TypeAdapter(Contract)

@@ -27,10 +27,12 @@ class Conversion:
     Attributes:
         format_name: the format.
         failure: why there is no file; empty if there is.
+        runs_from: the first release of a runtime that runs the file, if it says so.
     """
 
     format_name: str
     failure: str = ""
+    runs_from: str | None = None
 
 
 Conversions = dict[str, Conversion]
@@ -151,13 +153,15 @@ def _write(request: ExportRequest) -> Conversion:
         interface = module.inspect(request.format_name, request.path)
         if wrong := contradiction(interface, request.promised):
             raise ExportError(wrong)
+        says = getattr(module, "runs_from", None)
+        release = says(request.path) if says else None
     except ExportError as error:  # it says by itself what is wrong
         _discard(request.path)
         return Conversion(request.format_name, str(error))
     except Exception as error:  # a converter may raise anything, and others wait for this process
         traceback.print_exc()
         return _failed(request, f"raised {type(error).__name__}: {_first_line(error)}")
-    return Conversion(request.format_name)
+    return Conversion(request.format_name, runs_from=release)
 
 
 def _first_line(error: Exception) -> str:

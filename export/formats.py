@@ -35,6 +35,15 @@ class FormatOptions(Section):
         return self.output_type.scale
 
     @property
+    def images_at_once(self) -> int | str | None:
+        """How many images it takes at once; none where its format says that for all."""
+        return None
+
+    def completed(self, section: ExportSection) -> "FormatOptions":
+        """With what it takes from the options of other formats."""
+        return self
+
+    @property
     def asked_opset(self) -> int | None:
         """The version of ONNX's operators that was asked for; none in a format that has none."""
         return None
@@ -78,7 +87,7 @@ class Format:
         options: the model of `export.<name>`.
         child: name of the process that writes it; formats of one name share its start-up time.
         needs: names of formats that must be written before this one.
-        batch: the number of images that it takes at once; `N` is any.
+        batch: the number of images that it takes at once unless its options say so; `N` is any.
         tolerance: how far a probability may lie from the one this very file gave elsewhere.
         holds: what its file must hold.
         targets: where there is a runtime for it; see `export.recommendation.TARGETS`.
@@ -100,9 +109,10 @@ class Format:
     ) -> Interface:
         """What a file of this format must take and give, by default with its default options."""
         chosen = options or self.options()
+        batch, taken = chosen.images_at_once or self.batch, chosen.input_type
         return Interface(
-            Tensor("image", (self.batch, *image_shape), chosen.input_type),
-            Tensor("probabilities", (self.batch, num_classes), chosen.output_type),
+            Tensor("image", (batch, *taken.arranged(image_shape)), taken),
+            Tensor("probabilities", (batch, num_classes), chosen.output_type),
         )
 
 
@@ -209,7 +219,7 @@ def exporter(format_name: str) -> Any:
 def chosen_options(section: ExportSection, format_name: str) -> FormatOptions:
     """What the config says under `export.<format_name>`, or the format's defaults."""
     options: FormatOptions = getattr(section, format_name, formats()[format_name].options())
-    return options
+    return options.completed(section)
 
 
 def chosen_gate(section: VerifySection, format_name: str) -> Gate:
@@ -254,7 +264,7 @@ def opened(
     predictor = module.load(format_name, path, threads)
 
     def answer(images: "np.ndarray") -> "np.ndarray":
-        taken = fed(images, int(ends.input.shape[-1]))
+        taken = fed(images, ends.input.channels)
         return ends.output.type.decode(predictor.run(ends.input.type.encode(taken)))
 
     return answer

@@ -129,9 +129,10 @@ def _write_format(
 ) -> dict[str, Any]:
     types = promised.formats[name]
     stored, expected = types.input.encode(images), types.output.encode(probabilities)
+    kind = "-".join(filter(None, (types.input.dtype, types.input.layout)))
     return {
         "file": types.file,
-        "input": _write_array(folder, f"inputs/{types.input.dtype}.bin", stored),
+        "input": _write_array(folder, f"inputs/{kind.lower()}.bin", stored),
         "output": {
             **_write_array(folder, f"expected/{name}.bin", expected),
             "scale": types.output.scale,

@@ -1,7 +1,7 @@
 """What a model takes and what it gives: names, shapes, and how numbers are stored."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -9,16 +9,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TensorType:
-    """How numbers are stored; quantised ones stand for `(stored - zero_point) * scale`."""
+    """How numbers are stored; quantised ones stand for `(stored - zero_point) * scale`.
+
+    Attributes:
+        dtype: of a number.
+        scale: none where numbers stand for themselves.
+        zero_point: the stored number that stands for 0.
+        layout: the order of an image's dimensions, the batch first, where it is not that of all
+            images here, which is NHWC.
+    """
 
     dtype: str = "float32"
     scale: float | None = None
     zero_point: int | None = None
+    layout: Literal["NCHW"] | None = None
 
     def encode(self, values: "np.ndarray") -> "np.ndarray":
         """Turns real numbers into what is stored; those out of its range become its ends."""
         import numpy as np
 
+        if self.layout == "NCHW":
+            values = np.ascontiguousarray(np.moveaxis(values, -1, 1))
         if self.scale is None:
             return values.astype(self.dtype)
         ends = np.iinfo(self.dtype)
@@ -34,6 +45,11 @@ class TensorType:
         zero_point = np.float32(self.zero_point or 0)
         return (stored.astype(np.float32) - zero_point) * np.float32(self.scale)
 
+    def arranged(self, image_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The sizes of an image (height, width, channels) as they are stored."""
+        height, width, channels = image_shape
+        return (channels, height, width) if self.layout == "NCHW" else image_shape
+
 
 FLOAT32 = TensorType()
 
@@ -45,6 +61,11 @@ class Tensor:
     name: str
     shape: tuple[int | str, ...]
     type: TensorType = FLOAT32
+
+    @property
+    def channels(self) -> int:
+        """Of the images that it holds."""
+        return int(self.shape[1 if self.type.layout == "NCHW" else -1])
 
 
 @dataclass(frozen=True)
@@ -84,4 +105,5 @@ def _facts(interface: Interface, end: str) -> list[str]:
         f"dtype {tensor.type.dtype}",
         f"scale {tensor.type.scale}",
         f"zero point {tensor.type.zero_point}",
+        f"layout {tensor.type.layout or 'NHWC'}",
     ]

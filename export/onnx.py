@@ -1,35 +1,78 @@
-"""ONNX in float32 and in int8 (static, QDQ); any batch, named `N`; input and output float32."""
+"""ONNX in float32 and in int8 (static, QDQ); input and output float32."""
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
 from export.facts import Facts
-from export.formats import ExportRequest, Format, FormatOptions, Holds, Predictor
-from export.interface import Interface
+from export.formats import ExportRequest, Format, FormatOptions, Holds, Predictor, chosen_options
+from export.interface import FLOAT32, Interface, Tensor, TensorType
 from export.model_files.keras_model import load_float32
 from export.onnx_files import from_keras, loops
-from pipeline.config import Gate
+from export.onnx_files.opsets import at_opset
+from pipeline.config import ExportSection, Gate
 
 if TYPE_CHECKING:
     import numpy as np
     import onnx
 
 
-OPSETS = (13, 18)
+OPSETS, INT8_OPSETS = (13, 18), (13, 21)
 
 
-class OnnxOptions(FormatOptions):
-    """`opset` 17 is read by ONNX Runtime since 1.12 and by every onnxruntime-web in use."""
+class _Options(FormatOptions):
+    """How an ONNX file takes images.
 
-    opset: Annotated[int, Field(ge=OPSETS[0], le=OPSETS[1])] = 17
+    Attributes:
+        opset: version of ONNX' operators.
+        batch: how many images it takes at once, `N` is any; the accelerators of phones want 1.
+        layout: order of an image's dimensions behind the batch's; OpenCV and MNN want `nchw`.
+    """
+
+    opset: int
+    batch: Literal["N", 1] | None = None
+    layout: Literal["nhwc", "nchw"] | None = None
 
     @property
     def asked_opset(self) -> int:
         return self.opset
+
+    @property
+    def images_at_once(self) -> int | str | None:
+        return self.batch
+
+    @property
+    def input_type(self) -> TensorType:
+        return TensorType(layout="NCHW") if self.layout == "nchw" else FLOAT32
+
+
+class OnnxOptions(_Options):
+    """Every onnxruntime-web in use reads `opset` 17."""
+
+    opset: Annotated[int, Field(ge=OPSETS[0], le=OPSETS[1])] = 17
+    batch: Literal["N", 1] = "N"
+    layout: Literal["nhwc", "nchw"] = "nhwc"
+
+
+class Int8Options(_Options):
+    """`batch` and `layout` are those of `export.onnx` unless said.
+
+    `opset` 19 is the first whose DequantizeLinear ONNX' reference implementation has.
+    """
+
+    opset: Annotated[int, Field(ge=INT8_OPSETS[0], le=INT8_OPSETS[1])] = 19
+
+    def completed(self, section: ExportSection) -> "Int8Options":
+        float32 = chosen_options(section, "onnx")
+        assert isinstance(float32, OnnxOptions)
+        others = {"batch": float32.batch, "layout": float32.layout}
+        return self.model_copy(
+            update={name: getattr(self, name) or other for name, other in others.items()}
+        )
 
 
 TARGETS = ("android", "ios", "browser", "server")
@@ -46,6 +89,7 @@ FORMATS = (
         "onnx_int8",
         "model_int8.onnx",
         Gate(max_accuracy_drop_points=0.3),
+        options=Int8Options,
         child="onnx_int8",
         needs=("onnx",),
         tolerance=1e-2,
@@ -55,7 +99,7 @@ FORMATS = (
             others=("uint8", "float32"),
             is_per_channel=True,
             converts_inside=True,
-            opsets=OPSETS,
+            opsets=INT8_OPSETS,
         ),
         targets=TARGETS,
     ),
@@ -71,20 +115,19 @@ QUANTISED_OPS = [
     "Transpose",
 ]
 BATCH = 500
-
-
 CONTRACT = "evenkeel.contract"
 
 
 def write(request: ExportRequest) -> None:
     import onnx
 
-    if request.format_name == "onnx":
-        _write_float32(request)
-    else:
-        _write_int8(request)
-    model = onnx.load(request.path)
+    from export.facts import onnx_facts
+
+    write_format = _write_float32 if request.format_name == "onnx" else _write_int8
+    model = write_format(request)
     _drop_unused(model)
+    del model.graph.value_info[:]  # whoever wants the shapes inside infers them
+    onnx_facts.mark_layout(model, request.promised.input.type.layout)
     onnx.helper.set_model_props(model, {CONTRACT: request.materials.contract})
     onnx.save(model, request.path)
 
@@ -98,13 +141,10 @@ def read_contract(path: Path) -> str:
     raise ValueError(f"it carries no {CONTRACT}")
 
 
-def _write_float32(request: ExportRequest) -> None:
-    import onnx
-
-    materials, options = request.materials, request.options
+def _write_float32(request: ExportRequest) -> "onnx.ModelProto":
+    materials = request.materials
     model = load_float32(materials.model, is_trusted=materials.is_trusted)
-    converted = from_keras.converted(model, options["opset"], None, "nhwc")
-    onnx.save(converted, request.path)
+    return from_keras.converted(model, request.options["opset"], request.promised.input)
 
 
 def _drop_unused(model: "onnx.ModelProto") -> None:
@@ -128,8 +168,8 @@ def _keep(repeated: Any, is_kept: Callable[[Any], bool]) -> None:
         repeated.remove(item)
 
 
-def _write_int8(request: ExportRequest) -> None:
-    """Quantises the float32 file; weights per channel and in 7 of the 8 bits.
+def _write_int8(request: ExportRequest) -> "onnx.ModelProto":
+    """Quantises the float32 graph; weights per channel and in 7 of the 8 bits.
 
     An x86 processor without VNNI adds products of 8-bit weights in 16 bits and saturates; with
     7 bits it cannot, so that the file gives the same answers everywhere.
@@ -146,12 +186,12 @@ def _write_int8(request: ExportRequest) -> None:
 
     percentile = request.materials.percentile
     prepared = request.materials.workspace / "prepared.onnx"
-    onnx.save(loops.with_inputs(onnx.load(request.needs["onnx"])), prepared)
+    onnx.save(loops.with_inputs(_float32(request)), prepared)
     quant_pre_process(prepared, prepared, skip_symbolic_shape=True)
     quantize_static(
         prepared,
         request.path,
-        CalibrationReader(request.materials.calibration),
+        CalibrationReader(request.materials.calibration, request.promised.input),
         calibrate_method=CalibrationMethod.Percentile if percentile else CalibrationMethod.MinMax,
         quant_format=QuantFormat.QDQ,
         op_types_to_quantize=QUANTISED_OPS,
@@ -161,21 +201,36 @@ def _write_int8(request: ExportRequest) -> None:
         weight_type=QuantType.QInt8,
         extra_options={"CalibPercentile": percentile} if percentile else {},
     )
-    onnx.checker.check_model(request.path, full_check=True)
+    return at_opset(onnx.load(request.path), request.options["opset"])
+
+
+def _float32(request: ExportRequest) -> "onnx.ModelProto":
+    """The graph to quantise: that of the float32 file, if it takes images as this one is to."""
+    import onnx
+
+    written = request.needs["onnx"]
+    if inspect("onnx", written).input == request.promised.input:
+        return onnx.load(written)
+    return _write_float32(replace(request, options={"opset": OnnxOptions().opset}))
 
 
 class CalibrationReader:
     """Feeds ONNX Runtime's calibration; it asks until it gets None."""
 
-    def __init__(self, calibration: Path) -> None:
+    def __init__(self, calibration: Path, taken: Tensor) -> None:
         import numpy as np
 
-        images = np.load(calibration).astype(np.float32)
-        self._batches = iter(np.array_split(images, math.ceil(len(images) / BATCH)))
+        images = taken.type.encode(np.load(calibration))
+        parts = math.ceil(len(images) / _at_once(taken.shape[0]))
+        self._batches = iter(np.array_split(images, parts))
 
     def get_next(self) -> "dict[str, np.ndarray] | None":
         batch = next(self._batches, None)
         return None if batch is None else {"image": batch}
+
+
+def _at_once(batch: int | str) -> int:
+    return batch if isinstance(batch, int) else BATCH
 
 
 def facts(format_name: str, path: Path) -> Facts:
@@ -198,6 +253,14 @@ def inspect(format_name: str, path: Path) -> Interface:
     return onnx_facts.interface(onnx.load(path, load_external_data=False))
 
 
+def runs_from(path: Path) -> str | None:
+    import onnx
+
+    from export.facts import onnx_facts
+
+    return onnx_facts.runs_from(onnx.load(path, load_external_data=False))
+
+
 def load(format_name: str, path: Path, threads: int) -> Predictor:
     import onnxruntime
 
@@ -215,12 +278,13 @@ class OnnxPredictor:
 
         self.runtime = f"ONNX Runtime {onnxruntime.__version__}"
         self._session = session
+        self._at_once = _at_once(session.get_inputs()[0].shape[0])
 
     def run(self, images: "np.ndarray") -> "np.ndarray":
         import numpy as np
 
-        starts = range(0, len(images), BATCH)
-        return np.concatenate([self._run(images[start : start + BATCH]) for start in starts])
+        parts = range(0, len(images), self._at_once)
+        return np.concatenate([self._run(images[i : i + self._at_once]) for i in parts])
 
     def _run(self, images: "np.ndarray") -> "np.ndarray":
         return self._session.run(["probabilities"], self.prepare_one(images))[0]

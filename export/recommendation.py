@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from export.formats import formats, readable_size
 
 if TYPE_CHECKING:
+    from export.contract import Contract
     from export.verdict import FormatVerdict, Micro
 
 # Accuracies this near to each other are as good as equal: 10 of MNIST's 10,000 test images.
@@ -15,6 +16,9 @@ AS_ACCURATE_POINTS = 0.1
 AS_FAST = 1.3
 # Where most formats have a p95 of more than so many times their p50, other work ran beside them.
 BUSY = 3
+PHONES = ("android", "ios")
+# Where libraries read ONNX files that want channels first.
+READERS_OF_NCHW = ("android", "ios", "server")
 
 
 @dataclass(frozen=True)
@@ -112,6 +116,34 @@ def recommend(rows: "Sequence[FormatVerdict]", target: str, limits: Limits) -> R
     if not fit:
         return Recommendation(candidates, None, _none_fits(candidates, target), _was_busy(rows))
     return Recommendation(candidates, *_pick(fit, target), _was_busy(rows))
+
+
+def remarks(promised: "Contract", result: Recommendation, target: str) -> tuple[str, ...]:
+    """What to know of the files that fit, for whoever ships one.
+
+    Args:
+        promised: the contract of the run's files.
+        result: what was recommended.
+        target: one of TARGETS.
+    """
+    fit = [c.row.name for c in result.candidates if not c.obstacle]
+    files = {name: known for name, known in promised.formats.items() if name in fit}
+    found = []
+    onnx = [name for name, known in files.items() if known.file.endswith(".onnx")]
+    any_batch = [name for name in onnx if files[name].batch == "N"]
+    if target in PHONES and any_batch:
+        found.append(
+            f"{' and '.join(any_batch)}: for any number of images, so that ONNX Runtime leaves "
+            "NNAPI and CoreML out; export.onnx.batch=1 lets them run the file (CoreML the float32 "
+            "one alone)"
+        )
+    channels_last = [name for name in onnx if files[name].input.layout is None]
+    if target in READERS_OF_NCHW and channels_last:
+        found.append(
+            f"{' and '.join(channels_last)}: channels last; for OpenCV's blobs, MNN or onnx2tf "
+            "export.onnx.layout=nchw"
+        )
+    return tuple(found)
 
 
 def _was_busy(rows: "Sequence[FormatVerdict]") -> bool:

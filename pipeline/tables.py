@@ -164,7 +164,9 @@ def show_findings(console: Console, examination: "Examination") -> None:
     )
 
 
-def show_recommendation(console: Console, result: "Recommendation", run: Run) -> None:
+def show_recommendation(
+    console: Console, result: "Recommendation", run: Run, remarks: Sequence[str] = ()
+) -> None:
     """One line a format of the run, those that fit first; then the pick, why, and its file."""
     ordered = sorted(result.candidates, key=lambda candidate: bool(candidate.obstacle))
     rows = [_candidate_cells(candidate, result.pick) for candidate in ordered]
@@ -177,7 +179,11 @@ def show_recommendation(console: Console, result: "Recommendation", run: Run) ->
         note += "; unbeaten: no other is as good in accuracy, size and time and better in one"
     console.print(f"[dim]{note}")
     if result.pick:
-        console.print(f"\n{escape(result.reason)}\n")
+        console.print(f"\n{escape(result.reason)}")
+    for remark in remarks:
+        console.print(f"[dim]{escape(remark)}")
+    if result.pick or remarks:
+        console.print()
     _show_places(console, {"file": _file_of(run, result.pick), "run": run.path})
 
 

@@ -68,12 +68,17 @@ def render_measured(
 
 def _variables(contract: Contract) -> dict[str, Any]:
     height, width, channels = contract.input.shape
+    turned = [
+        (name, known) for name, known in contract.formats.items() if known.input.layout == "NCHW"
+    ]
     return {
         "contract": contract,
         "labels": contract.output.labels,
         "formats": contract.formats,
         "tflite": _files(contract, TFLITE),
         "onnx": _files(contract, ONNX),
+        "channels_first": [name for name, _ in turned],
+        "channels_first_files": [known.file for _, known in turned],
         "height": height,
         "width": width,
         "channels": channels,

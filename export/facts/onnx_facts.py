@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import onnx
 
@@ -25,7 +25,33 @@ def read(path: Path) -> Facts:
         operators=tuple(graph.operators()),
         unused=tuple(graph.unused()),
         opsets={opset.domain: opset.version for opset in model.opset_import},
+        runs_from=runs_from(model),
     )
+
+
+def runs_from(model: "onnx.ModelProto") -> str | None:
+    """The first ONNX Runtime that runs what asks for this version of the operators."""
+    opset = next((known.version for known in model.opset_import if not known.domain), 0)
+    return f"ONNX Runtime {RELEASES[opset]}" if opset in RELEASES else None
+
+
+# By opset, tried with each release from 1.7.0 on.
+RELEASES = {
+    13: "1.7.0", 14: "1.8.0", 15: "1.9.0", 16: "1.11.0", 17: "1.12.0", 18: "1.14.0", 19: "1.16.0",
+    20: "1.17.0", 21: "1.20.0",
+}  # fmt: skip
+# ONNX' own words for what a dimension of an image is, by where the channels are.
+DENOTATIONS = {
+    "NHWC": ("DATA_BATCH", "DATA_FEATURE", "DATA_FEATURE", "DATA_CHANNEL"),
+    "NCHW": ("DATA_BATCH", "DATA_CHANNEL", "DATA_FEATURE", "DATA_FEATURE"),
+}
+
+
+def mark_layout(model: "onnx.ModelProto", layout: Literal["NCHW"] | None) -> None:
+    """Says in the model itself what each dimension of its images is."""
+    dims = model.graph.input[0].type.tensor_type.shape.dim
+    for dim, denotation in zip(dims, DENOTATIONS[layout or "NHWC"], strict=True):
+        dim.denotation = denotation
 
 
 def interface(model: "onnx.ModelProto") -> Interface:
@@ -36,7 +62,9 @@ def interface(model: "onnx.ModelProto") -> Interface:
 def _tensor(value: "onnx.ValueInfoProto") -> Tensor:
     kind = value.type.tensor_type
     shape = tuple(dim.dim_param or dim.dim_value for dim in kind.shape.dim)
-    return Tensor(value.name, shape, TensorType(_dtype(kind.elem_type)))
+    denotations = tuple(dim.denotation for dim in kind.shape.dim)
+    layout: Literal["NCHW"] | None = "NCHW" if denotations == DENOTATIONS["NCHW"] else None
+    return Tensor(value.name, shape, TensorType(_dtype(kind.elem_type), layout=layout))
 
 
 def _dtype(element_type: int) -> str:

@@ -8,9 +8,9 @@ undone is named.
 import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from export.model_files.keras_model import input_spec
+from export.interface import Tensor
 from export.onnx_files import operators
 from export.onnx_files.known_shapes import with_known_shapes
 from pipeline.errors import ExportError
@@ -20,20 +20,16 @@ if TYPE_CHECKING:
     import onnx
     import tensorflow as tf
 
-Layout = Literal["nhwc", "nchw"]
 MOST_BYTES = (1 << 31) - 1  # protobuf writes no more in one message
 
 
-def converted(
-    model: "keras.Model", opset: int, batch: int | None, layout: Layout
-) -> "onnx.ModelProto":
-    """Converts a model that takes images (batch, height, width, channels).
+def converted(model: "keras.Model", opset: int, taken: Tensor) -> "onnx.ModelProto":
+    """Converts a model.
 
     Args:
         model: in float32.
         opset: the version of ONNX' operators.
-        batch: how many images it takes at once; none takes any number, named `N`.
-        layout: `nchw` takes (batch, channels, height, width) instead.
+        taken: how many images the graph takes, `N` is any number, and in which layout.
 
     Raises:
         ExportError: ONNX or tf2onnx has no operator for one of its own; it is named with its layer.
@@ -46,7 +42,7 @@ def converted(
             "2 GiB; leave onnx and onnx_int8 out of export.formats"
         )
     with _complaints() as complaints:
-        graph, ends = _frozen(model, batch, layout)
+        graph, ends = _frozen(model, taken)
         result, _ = tf2onnx.convert.from_graph_def(
             graph,
             input_names=[ends["image"]],
@@ -55,40 +51,37 @@ def converted(
             opset=opset,
             custom_op_handlers=operators.handlers(),
         )
-    if batch is None:
-        _name_batch(result)
+    for value in (*result.graph.input, *result.graph.output):
+        if taken.shape[0] == "N":
+            value.type.tensor_type.shape.dim[0].dim_param = "N"
     _refuse_undone(result, complaints)
     result.graph.doc_string = ""  # TensorFlow's count of functions: other bytes each time
     return result
 
 
-def _frozen(
-    model: "keras.Model", batch: int | None, layout: Layout
-) -> tuple["tf.compat.v1.GraphDef", dict[str, str]]:
+def _frozen(model: "keras.Model", taken: Tensor) -> tuple["tf.compat.v1.GraphDef", dict[str, str]]:
     """The model as one graph of constants without calls, and the names of its ends."""
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import (
         convert_variables_to_constants_v2,
     )
 
-    spec = input_spec(model, batch)
-    if layout == "nchw":
-        size, height, width, channels = spec.shape
-        spec = tf.TensorSpec((size, channels, height, width), spec.dtype, name=spec.name)
-
     def answer(image: "tf.Tensor") -> "tf.Tensor":
-        if layout == "nchw":
+        if taken.type.layout == "NCHW":
             image = tf.transpose(image, (0, 2, 3, 1))
         return model(image, training=False)
 
+    batch = None if taken.shape[0] == "N" else taken.shape[0]
+    shape = (batch, *taken.type.arranged(model.input_shape[1:]))
+    spec = tf.TensorSpec(shape, tf.float32, name="image")
     with _without_inner_functions():
         traced = tf.function(answer).get_concrete_function(spec)
     frozen = convert_variables_to_constants_v2(
         traced, lower_control_flow=False, aggressive_inlining=True
     )
-    (taken,), (given,) = frozen.inputs, frozen.outputs
-    graph = with_known_shapes(frozen.graph.as_graph_def(), (taken.name, given.name))
-    return graph, {"image": taken.name, "probabilities": given.name}
+    (image,), (probabilities,) = frozen.inputs, frozen.outputs
+    graph = with_known_shapes(frozen.graph.as_graph_def(), (image.name, probabilities.name))
+    return graph, {"image": image.name, "probabilities": probabilities.name}
 
 
 @contextmanager
@@ -155,8 +148,3 @@ def nodes(graph: Iterable[Any]) -> Iterator[Any]:
         for attribute in node.attribute:
             if attribute.HasField("g"):
                 yield from nodes(attribute.g.node)
-
-
-def _name_batch(model: "onnx.ModelProto") -> None:
-    for value in (*model.graph.input, *model.graph.output):
-        value.type.tensor_type.shape.dim[0].dim_param = "N"

@@ -13,6 +13,8 @@ def handlers() -> Mapping[str, tuple[Handler, list[Any]]]:
         "Expm1": _expm1,
         "Log1p": _log1p,
         "ResizeBicubic": _resize_bicubic,
+        "ResizeBilinear": _resize,
+        "ResizeNearestNeighbor": _resize,
         "ScaleAndTranslate": _scale_and_translate,
     }
     return {name: (handler, []) for name, handler in written.items()}
@@ -31,6 +33,42 @@ def _expm1(graph: Any, node: Any, name: str, _: list[Any]) -> None:
 def _log1p(graph: Any, node: Any, name: str, _: list[Any]) -> None:
     more = graph.make_node("Add", [node.input[0], _number(graph, node, 1)])
     _replace(graph, node, "Log", [more.output[0]])
+
+
+def _resize(graph: Any, node: Any, name: str, _: list[Any]) -> None:
+    """tf2onnx has one too: it gives scales that lose a pixel, and a mode that ONNX has dropped."""
+    import numpy as np
+
+    _, height, width, _ = graph.get_shape(node.input[0])
+    size = node.inputs[1].get_tensor_value()
+    scales = [1, 1, scale(height, size[0]), scale(width, size[1])]
+    constant = graph.make_const(f"{name}/scales", np.array(scales, np.float32))
+    where, nearest = "asymmetric", "floor"
+    if node.get_attr_int("half_pixel_centers"):
+        where, nearest = "half_pixel", "round_prefer_ceil"
+    elif node.get_attr_int("align_corners"):
+        where, nearest = "align_corners", "round_prefer_ceil"
+    turned = graph.make_node("Transpose", [node.input[0]], attr={"perm": [0, 3, 1, 2]})
+    resized = graph.make_node(
+        "Resize",
+        [turned.output[0], "", constant.output[0]],
+        attr={
+            "mode": "linear" if node.type == "ResizeBilinear" else "nearest",
+            "coordinate_transformation_mode": where,
+            "nearest_mode": nearest,
+        },
+    )
+    _replace(graph, node, "Transpose", [resized.output[0]], perm=[0, 2, 3, 1])
+
+
+def scale(length: int, size: int) -> float:
+    """The factor, as float32, from which ONNX computes the new size of a side by rounding down."""
+    import numpy as np
+
+    factor = np.float32(size / length)
+    while np.floor(np.float32(length) * factor) < size:
+        factor = np.nextafter(factor, np.float32(np.inf))
+    return float(factor)
 
 
 def _resize_bicubic(graph: Any, node: Any, name: str, _: list[Any]) -> None:

@@ -72,13 +72,14 @@ def recommend(
         raise ConfigError(f"--target {target!r}. {suggest(target, tuple(TARGETS))}")
     if min_accuracy is not None and 0 < min_accuracy <= 1:
         raise ConfigError(f"--min-accuracy {min_accuracy:g} is in percent; {100 * min_accuracy:g}?")
-    from export import verdict
+    from export import contract, verdict
 
     limits = Limits(max_kb, max_ms, None if min_accuracy is None else min_accuracy / 100)
     found = runs.find_run(ArtifactStore(artifacts), run_name, "verify")
     rows = verdict.read(found.intact_artifact("verify") / verdict.FILE_NAME).formats
     result = recommendation.recommend(rows, target, limits)
-    tables.show_recommendation(console, result, found)
+    remarks = recommendation.remarks(contract.read(found.intact_artifact("export")), result, target)
+    tables.show_recommendation(console, result, found, remarks)
     if result.pick is None:
         raise GateError(f"{result.reason}; {_way_out(result, limits)}")
 

@@ -17,7 +17,6 @@ from export.formats import (
     Materials,
     chosen_gate,
     chosen_options,
-    exporter,
     formats,
     readable_size,
     size_bytes,
@@ -61,7 +60,7 @@ def run(context: StageContext) -> StageResult:
     failures.write(failed, context.output)
     if len(failed) == len(conversions):
         raise ExportError(f"no format could be written. {_sentence(failed)}")
-    promised = contract.running_from(promised, _runs_from(conversions, context.output))
+    promised = contract.running_from(promised, {n: c.runs_from for n, c in conversions.items()})
     contract.write(promised, context.output)
     written = {name: f for name, f in promised.formats.items() if name not in failed}
     left_out = _render(context, replace(promised, formats=written), images[0])
@@ -69,16 +68,6 @@ def run(context: StageContext) -> StageResult:
     result = _result(conversions, failed, context.output)
     remarks = (record.in_words(tries), *left_out)
     return replace(result, summary=". ".join(filter(None, (result.summary, *remarks))))
-
-
-def _runs_from(conversions: Mapping[str, Conversion], folder: Path) -> dict[str, str | None]:
-    """The first release that runs each format whose file says so, by name."""
-    written = [name for name, conversion in conversions.items() if not conversion.failure]
-    return {
-        name: exporter(name).runs_from(folder / formats()[name].path)
-        for name in written
-        if hasattr(exporter(name), "runs_from")
-    }
 
 
 def _render(context: StageContext, written: Contract, image: np.ndarray) -> list[str]:

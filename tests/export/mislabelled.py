@@ -314,6 +314,23 @@ KINDS = {
     "one image where any batch is promised": Kind(
         "onnx", onnx.edited("onnx", onnx.fix_batch), "input and output", "(1, 12, 10, 1)"
     ),
+    "any batch where one image is promised, in ONNX": Kind(
+        "onnx", copy_of("onnx"), "input and output", "('N', 12, 10, 1)", {"batch": 1}
+    ),
+    "channels last where channels first is promised": Kind(
+        "onnx_int8",
+        copy_of("onnx_int8"),
+        "input and output",
+        "('N', 12, 10, 1)",
+        {"layout": "nchw"},
+    ),
+    "channels first, but not said": Kind(
+        "onnx",
+        onnx.edited("onnx", onnx.carry_no_denotations),
+        "input and output",
+        "layout NHWC, expected layout NCHW",
+        {"layout": "nchw"},
+    ),
     "channels first": Kind(
         "onnx",
         onnx.edited("onnx", onnx.take_channels_first),

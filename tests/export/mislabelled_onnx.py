@@ -35,6 +35,13 @@ def take_channels_first(model):
         dim.dim_value = size
 
 
+def carry_no_denotations(model):
+    """Takes channels first, as no image of another size would show, and does not say so."""
+    take_channels_first(model)
+    for dim in model.graph.input[0].type.tensor_type.shape.dim:
+        dim.denotation = ""
+
+
 def give_logits(model):
     softmax = model.graph.node.pop()
     assert softmax.op_type == "Softmax"

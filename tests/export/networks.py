@@ -3,11 +3,20 @@
 # ruff: noqa: PLW0108 -- each network gets layers of its own, when it is built
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 import keras
+import numpy as np
 from keras import layers
 
-SHAPE, CLASSES = (8, 8, 3), 4
+from export import audit, contract
+from export.formats import ExportRequest, Materials, answers, exporter, formats
+
+SHAPE, LABELS = (8, 8, 3), ("ein", "zwei", "drei", "vier")
+CLASSES = len(LABELS)
 
 Block = Callable[[keras.KerasTensor], keras.KerasTensor]
 
@@ -23,6 +32,68 @@ def network(block: Block) -> keras.Model:
     spread = keras.initializers.VarianceScaling(4)
     logits = layers.Dense(CLASSES, name="logits", kernel_initializer=spread)(features)
     return keras.Model(image, layers.Softmax(name="probabilities")(logits))
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network, and where its files go; `options` are those of formats, by name."""
+
+    model: keras.Model
+    folder: Path
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @cached_property
+    def images(self):
+        return np.random.default_rng(0).integers(0, 256, (40, *SHAPE)).astype(np.uint8)
+
+    @cached_property
+    def keras_answers(self):
+        return self.model.predict(self.images.astype(np.float32), verbose=0)
+
+    def chosen(self, name):
+        return formats()[name].options(**self.options.get(name, {}))
+
+    def interface(self, name):
+        return formats()[name].interface(SHAPE, CLASSES, self.chosen(name))
+
+    @cached_property
+    def contract(self):
+        return contract.Contract(
+            contract.image_input(SHAPE, "mixed"),
+            contract.output(LABELS),
+            {n: contract.of_format(n, self.interface(n)) for n in formats()},
+            model_key="0" * 16,
+            data_key="1" * 16,
+            versions={},
+        )
+
+    def write(self, name):
+        """Writes a format; gives what its audit finds wrong."""
+        self.model.save(self.folder / "model.keras")
+        np.save(self.folder / "calibration.npy", self.images)
+        contract.write(self.contract, self.folder)
+        request = ExportRequest(
+            format_name=name,
+            materials=Materials(
+                self.folder / "model.keras",
+                self.folder / "calibration.npy",
+                contract.to_json(self.contract),
+                self.folder,
+            ),
+            folder=self.folder,
+            promised=self.interface(name),
+            options=self.chosen(name).model_dump(),
+            needs={need: self.path(need) for need in formats()[name].needs},
+        )
+        exporter(name).write(request)
+        checks = audit.check(name, request.path, self.contract, self.chosen(name)).checks
+        return {check.name: check.reason for check in checks if not check.passed}
+
+    def path(self, name):
+        return self.folder / formats()[name].path
+
+    def answers(self, name):
+        return answers(name, self.path(name), self.images)
 
 
 def chained(*chain: keras.layers.Layer) -> Block:
@@ -81,8 +152,6 @@ def normalization(inside):
 
 
 def adapted_normalization(inside):
-    import numpy as np
-
     layer = layers.Normalization(axis=-1)
     layer.adapt(np.random.default_rng(0).normal(1, 2, (10, 6, 6, 8)).astype(np.float32))
     return layer(inside)
@@ -164,6 +233,8 @@ RESIZINGS: Mapping[str, Block] = {
         f"Resizing_{mode}": made("Resizing", 10, 9, mode)
         for mode in ("nearest", "bilinear", "bicubic", "lanczos3", "lanczos5")
     },
+    "Resizing_3_to_5": lambda x: layers.Resizing(5, 5)(layers.MaxPooling2D()(x)),
+    "Resizing_3_to_5_nearest": lambda x: layers.Resizing(5, 5, "nearest")(layers.MaxPooling2D()(x)),
     "Resizing_smaller": lambda x: layers.Resizing(4, 3)(x),
     "Resizing_antialias": lambda x: layers.Resizing(4, 3, antialias=True)(x),
     "Resizing_crop": lambda x: layers.Resizing(4, 3, crop_to_aspect_ratio=True)(x),

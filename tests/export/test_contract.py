@@ -2,6 +2,7 @@ import hashlib
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
 
@@ -48,8 +49,8 @@ def test_the_file_says_what_a_program_in_any_language_needs(tmp_path):
     assert plain["formats"]["tflite_int8"] == {
         "file": "tflite_int8.tflite",
         "batch": 1,
-        "input": {"dtype": "uint8", "scale": 1.0, "zero_point": 0},
-        "output": {"dtype": "uint8", "scale": 1 / 256, "zero_point": 0},
+        "input": {"dtype": "uint8", "scale": 1.0, "zero_point": 0, "layout": None},
+        "output": {"dtype": "uint8", "scale": 1 / 256, "zero_point": 0, "layout": None},
         "runs_from": None,
     }
     assert plain["versions"] == {"keras": "3.15.1", "tf2onnx": None}
@@ -102,6 +103,22 @@ def test_each_broken_promise_is_named(change, message):
 
 def test_a_contract_of_another_schema_is_refused():
     text = contract.to_json(a_contract())
-    assert contract.from_json(text).schema == 2
+    assert contract.from_json(text).schema == 3
     with pytest.raises(ValidationError, match="schema"):
-        contract.from_json(text.replace('"schema":2', '"schema":1'))
+        contract.from_json(text.replace('"schema":3', '"schema":1'))
+
+
+def test_a_contract_of_before_layouts_and_releases_is_read():
+    plain = json.loads(contract.to_json(a_contract())) | {"schema": 2}
+    (entry,) = plain["formats"].values()
+    del entry["runs_from"], entry["input"]["layout"], entry["output"]["layout"]
+    read = contract.from_json(json.dumps(plain))
+    assert read == replace(a_contract(), schema=2)
+
+
+def test_a_channels_first_image_is_stored_channel_by_channel():
+    image = np.arange(12, dtype=np.uint8).reshape(1, 2, 2, 3)
+    stored = TensorType(layout="NCHW").encode(image)
+    np.testing.assert_array_equal(stored[0, 1], [[1, 4], [7, 10]])
+    assert (stored.dtype, stored.flags.c_contiguous) == (np.float32, True)
+    assert TensorType(layout="NCHW").arranged((2, 5, 3)) == (3, 2, 5)

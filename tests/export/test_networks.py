@@ -1,21 +1,15 @@
 """Networks of every kind of layer, in the formats that keep Keras' own numbers."""
 
-from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
-
 import keras
 import numpy as np
 import onnx
 import pytest
 import tensorflow as tf
 
-from export import audit, contract, saved_model
-from export.formats import ExportRequest, Materials, answers, exporter, formats
+from export import saved_model
 from pipeline.errors import ExportError
 from tests.export import networks
 
-LABELS = ("ein", "zwei", "drei", "vier")
 # One of each kind of trouble that converters have had with layers; the others take minutes.
 QUICK_ONNX = {
     "celu", "gelu", "Conv2D_grouped", "Conv2DTranspose_strided", "GRU", "Normalization_adapted",
@@ -31,66 +25,8 @@ def some(quick):
     ]
 
 
-@dataclass(frozen=True)
-class Network:
-    model: keras.Model
-    folder: Path
-
-    @cached_property
-    def images(self):
-        shape = (40, *networks.SHAPE)
-        return np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
-
-    @cached_property
-    def keras_answers(self):
-        return self.model.predict(self.images.astype(np.float32), verbose=0)
-
-    @cached_property
-    def contract(self):
-        return contract.Contract(
-            contract.image_input(networks.SHAPE, "mixed"),
-            contract.output(LABELS),
-            {
-                name: contract.of_format(name, known.interface(networks.SHAPE, networks.CLASSES))
-                for name, known in formats().items()
-            },
-            model_key="0" * 16,
-            data_key="1" * 16,
-            versions={},
-        )
-
-    def write(self, name, **options):
-        """Writes a format; gives what its audit finds wrong."""
-        self.model.save(self.folder / "model.keras")
-        np.save(self.folder / "calibration.npy", self.images)
-        contract.write(self.contract, self.folder)
-        chosen = formats()[name].options(**options)
-        request = ExportRequest(
-            format_name=name,
-            materials=Materials(
-                self.folder / "model.keras",
-                self.folder / "calibration.npy",
-                contract.to_json(self.contract),
-                self.folder,
-            ),
-            folder=self.folder,
-            promised=formats()[name].interface(networks.SHAPE, networks.CLASSES, chosen),
-            options=chosen.model_dump(),
-            needs={need: self.path(need) for need in formats()[name].needs},
-        )
-        exporter(name).write(request)
-        checks = audit.check(name, request.path, self.contract, chosen).checks
-        return {check.name: check.reason for check in checks if not check.passed}
-
-    def path(self, name):
-        return self.folder / formats()[name].path
-
-    def answers(self, name):
-        return answers(name, self.path(name), self.images)
-
-
 def made(block, folder):
-    return Network(networks.network(block), folder)
+    return networks.Network(networks.network(block), folder)
 
 
 @pytest.mark.parametrize("name", some(QUICK_ONNX))

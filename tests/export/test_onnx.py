@@ -8,7 +8,10 @@ from onnx.reference import ReferenceEvaluator
 from pydantic import ValidationError
 
 from export import onnx as exporter
-from export.onnx import OnnxOptions
+from export.interface import Tensor
+from export.onnx import Int8Options, OnnxOptions
+from export.onnx_files.operators import scale
+from pipeline.errors import ExportError
 
 
 def graph(exported, name):
@@ -30,6 +33,13 @@ def test_the_reference_implementation_gives_keras_answers(exported):
     (answers,) = evaluator.run(None, {"image": exported.images.astype(np.float32)})
     keras_answers = exported.model.predict(exported.images, verbose=0)
     np.testing.assert_allclose(answers, keras_answers, atol=1e-5)
+
+
+def test_the_reference_implementation_gives_the_answers_of_int8_too(exported):
+    images = {"image": exported.images.astype(np.float32)}
+    (answers,) = ReferenceEvaluator(str(exported.path("onnx_int8"))).run(None, images)
+    session = onnxruntime.InferenceSession(exported.path("onnx_int8"))
+    np.testing.assert_allclose(answers, session.run(None, images)[0], atol=1e-2)
 
 
 def test_the_graph_holds_what_the_network_holds_and_nothing_else(exported):
@@ -74,24 +84,61 @@ def test_int8_is_smaller(exported):
     assert sizes[1] < sizes[0]
 
 
-def test_the_opset_is_the_one_asked_for(exported, tmp_path):
-    from dataclasses import replace
-
-    request = replace(exported.request("onnx", folder=tmp_path), options={"opset": 15})
+@pytest.mark.parametrize(
+    ("name", "opset"), [("onnx", 13), ("onnx", 18), ("onnx_int8", 17), ("onnx_int8", 21)]
+)
+def test_the_opset_is_the_one_asked_for(exported, tmp_path, name, opset):
+    request = replace(exported.request(name, folder=tmp_path), options={"opset": opset})
     exporter.write(request)
-    assert onnx.load(request.path).opset_import[0].version == 15
+    assert onnx.load(request.path).opset_import[0].version == opset
+    session = onnxruntime.InferenceSession(request.path)
+    expected = onnxruntime.InferenceSession(exported.path(name))
+    images = {"image": exported.images.astype(np.float32)}
+    given, wanted = (s.run(None, images)[0] for s in (session, expected))
+    np.testing.assert_allclose(given, wanted, atol=1e-6)
 
 
-@pytest.mark.parametrize("opset", [12, 19])
-def test_an_opset_that_the_converter_does_not_know_is_refused(opset):
+@pytest.mark.parametrize(
+    ("options", "opset"),
+    [(OnnxOptions, 12), (OnnxOptions, 19), (Int8Options, 12), (Int8Options, 22)],
+)
+def test_an_opset_that_the_converter_does_not_know_is_refused(options, opset):
     with pytest.raises(ValidationError):
-        OnnxOptions(opset=opset)
+        options(opset=opset)
+
+
+def test_an_operator_that_an_older_opset_lacks_is_named_with_the_opset_that_has_it(exported):
+    node = onnx.helper.make_node("HardSwish", ["x"], ["y"])
+    ends = [onnx.helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, [1]) for n in "xy"]
+    graph = onnx.helper.make_graph([node], "one", ends[:1], ends[1:])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)])
+    with pytest.raises(ExportError, match=r"opset 17 cannot .* set export.onnx_int8.opset to 17$"):
+        exporter.at_opset(model, 13)
+
+
+@pytest.mark.parametrize(
+    ("name", "release"), [("onnx", "ONNX Runtime 1.12.0"), ("onnx_int8", "ONNX Runtime 1.16.0")]
+)
+def test_a_file_names_the_first_release_that_was_seen_to_run_its_opset(exported, name, release):
+    assert exporter.runs_from(exported.path(name)) == release
+    assert exporter.facts(name, exported.path(name)).runs_from == release
+
+
+def test_no_size_is_lost_by_rounding_a_scale_down():
+    for length in range(1, 60):
+        for size in range(1, 60):
+            factor = np.float32(scale(length, size))
+            assert np.floor(np.float32(length) * factor) == size
+            assert factor == pytest.approx(size / length, rel=1e-6)
 
 
 def test_calibration_feeds_every_image_once(exported):
-    reader = exporter.CalibrationReader(exported.materials.calibration)
-    fed = np.concatenate([batch["image"] for batch in iter(reader.get_next, None)])
-    np.testing.assert_array_equal(fed, exported.images)
+    for batch in ("N", 1):
+        taken = Tensor("image", (batch, 12, 10, 1))
+        reader = exporter.CalibrationReader(exported.materials.calibration, taken)
+        fed = [batch["image"] for batch in iter(reader.get_next, None)]
+        assert len(fed) == {"N": 1, 1: len(exported.images)}[batch]
+        np.testing.assert_array_equal(np.concatenate(fed), exported.images)
 
 
 def test_a_percentile_narrows_the_ranges_of_activations(exported, tmp_path):

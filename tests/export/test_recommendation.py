@@ -2,8 +2,9 @@ from dataclasses import replace
 
 import pytest
 
+from export import contract
 from export.formats import formats
-from export.recommendation import TARGETS, Limits, recommend
+from export.recommendation import TARGETS, Limits, recommend, remarks
 from export.verdict import Check, Content, FormatVerdict, Micro
 
 
@@ -151,3 +152,27 @@ def test_limits_that_nothing_holds_leave_no_pick(target):
     assert result.reason.startswith(f"no format fits {target}: ")
     assert "tflite_int8 (86.0 kB is over 1)" in result.reason
     assert not any(candidate.is_unbeaten for candidate in result.candidates)
+
+
+def promised(**onnx):
+    options = {"onnx": formats()["onnx"].options(**onnx)}
+    entries = {
+        name: contract.of_format(name, known.interface((28, 28, 1), 10, options.get(name)))
+        for name, known in formats().items()
+    }
+    image, output = contract.image_input((28, 28, 1), "dark"), contract.output(["0"])
+    return contract.Contract(image, output, entries, "a", "b", {})
+
+
+def test_a_phone_is_told_what_an_onnx_file_for_any_batch_costs_there():
+    result = recommend(ROWS, "android", Limits())
+    (batch, layout) = remarks(promised(), result, "android")
+    assert batch.startswith("onnx: for any number of images")
+    assert "export.onnx.batch=1" in batch
+    assert "export.onnx.layout=nchw" in layout
+    assert remarks(promised(batch=1, layout="nchw"), result, "android") == ()
+
+
+def test_nothing_is_said_of_a_format_that_does_not_fit():
+    result = recommend(ROWS, "android", Limits(max_kb=100))
+    assert remarks(promised(), result, "android") == ()

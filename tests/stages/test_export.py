@@ -227,7 +227,7 @@ def test_each_request_holds_the_promise_of_the_data_set(inputs, tmp_path, monkey
     assert seen["onnx_int8"].promised.input.shape == ("N", *SHAPE)
     assert seen["onnx_int8"].needs == {"onnx": Path(seen["onnx"].path)}
     assert seen["onnx"].folder == (tmp_path / "scratch").resolve()
-    assert seen["onnx"].options == {"opset": 17}
+    assert seen["onnx"].options == {"opset": 17, "batch": "N", "layout": "nhwc"}
 
 
 def test_a_library_that_is_not_installed_has_no_version(inputs, tmp_path, monkeypatch):

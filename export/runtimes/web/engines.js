@@ -1,8 +1,10 @@
 /** The engines: each runs the files of its kind, and turns one image into probabilities. */
 
+import { channelsFirst } from "./layout.js";
 import { model } from "./model.js";
 
 const SHAPE = [1, model.height, model.width, model.channels];
+const CHANNELS_FIRST = [1, model.channels, model.height, model.width];
 const INSTALL = "Run `npm ci --ignore-scripts` in runtimes/web, then reload the page.";
 
 /** By the ending of the files that they run. */
@@ -29,7 +31,7 @@ async function start(format) {
   const { file, input, output } = model.formats[format];
   const { packageName, load } = ENGINES[file.split(".").at(-1)];
   const bytes = await download(new URL(`../../${file}`, import.meta.url));
-  const runStored = await load(bytes).catch((cause) => {
+  const runStored = await load(bytes, input).catch((cause) => {
     const reason = `${packageName} did not start: ${cause.message ?? cause}.`;
     throw new Error(`${reason} If it is not installed: ${INSTALL}`, { cause });
   });
@@ -38,8 +40,9 @@ async function start(format) {
   return oneAtATime(run);
 }
 
-/** Numbers as a file stores them: those of `type.scale` are whole multiples of it. */
-function encoded(numbers, type) {
+/** An image's numbers as a file takes them: those of `type.scale` are whole multiples of it. */
+function encoded(pixels, type) {
+  const numbers = type.layout === "NCHW" ? channelsFirst(pixels) : pixels;
   if (type.scale === null) return Float32Array.from(numbers);
   const stored = (number) => Math.round(number / type.scale) + type.zero_point;
   return ARRAYS[type.dtype].from(numbers, stored);
@@ -76,12 +79,13 @@ function oneAtATime(run) {
   };
 }
 
-async function loadOnnxRuntime(bytes) {
+async function loadOnnxRuntime(bytes, { layout }) {
   const { InferenceSession, Tensor, env } = await import("onnxruntime-web/wasm");
   env.wasm.numThreads = 1; // more need a server that isolates the page (COOP and COEP headers)
   const session = await InferenceSession.create(bytes, { executionProviders: ["wasm"] });
+  const shape = layout === "NCHW" ? CHANNELS_FIRST : SHAPE;
   return async (pixels) => {
-    const answers = await session.run({ [model.input]: new Tensor("float32", pixels, SHAPE) });
+    const answers = await session.run({ [model.input]: new Tensor("float32", pixels, shape) });
     return answers[model.output].data;
   };
 }

@@ -1,6 +1,7 @@
 /** Replays the golden vectors: do the answers here agree with those of the training machine? */
 
 import { decoded, storedIn } from "./engines.js";
+import { channelsLast } from "./layout.js";
 import { model } from "./model.js";
 
 /**
@@ -19,7 +20,8 @@ export async function selfCheck(folder, format, run) {
   }
   const { input, output, tolerance } = golden.formats[format] ?? missing(format);
   const types = model.formats[format];
-  const images = await rows(new URL(input.file, folder), input.shape, types.input);
+  const stored = await rows(new URL(input.file, folder), input.shape, types.input);
+  const images = types.input.layout === "NCHW" ? stored.map(channelsLast) : stored;
   const expected = await rows(new URL(output.file, folder), output.shape, types.output);
   const differences = [];
   for (let i = 0; i < images.length; i++) {
