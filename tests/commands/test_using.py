@@ -19,6 +19,7 @@ from pipeline import prediction
 from pipeline.commands import using
 from pipeline.errors import DataError
 from pipeline.plugins import ROOT
+from pipeline.table_prediction import Answered
 from tests.command_line import call, call_here
 
 
@@ -153,6 +154,17 @@ def test_where_nothing_was_answered_older_answers_stay(some_run, monkeypatch, tm
     assert (done.returncode, done.stdout) == (2, "")
     assert "bad.png: is no picture" in done.stderr
     assert output.read_text() == "older answers\n"
+
+
+def test_labels_of_some_rows_and_a_doubt_are_told(some_run, monkeypatch, tmp_path):
+    answered = Answered(4, 1, 2, "t.csv: has pixels from 0 to 5")
+    monkeypatch.setattr(using, "predict_table", lambda *_: answered)
+    done = call_here("predict", tmp_path / "t.csv", "--output", tmp_path / "a.csv")
+    assert done.stdout.splitlines()[1:] == [
+        "accuracy 50.00%: 1 of 2 as its labels say",
+        "warning  t.csv: has pixels from 0 to 5",
+        "answered by tflite_float32 of run some",
+    ]
 
 
 def test_a_bad_file_among_others_ends_with_2_after_their_answers(smoke_run, golden, tmp_path):
