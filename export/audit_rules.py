@@ -227,11 +227,7 @@ class Auditor:
         return _verdict("nothing unused", wrong, "all that it holds leads to its answer")
 
     def _static(self) -> Check:
-        computing = [
-            operator
-            for operator in self.facts.operators
-            if not {"int32", "int64"}.isdisjoint(operator.dtypes)
-        ]
+        computing = [operator for operator in self.facts.operators if operator.computes_shape]
         wrong = [f"{name} has no fixed size" for name in self.facts.unsized]
         wrong += [f"{_named(operator)} computes a shape" for operator in computing]
         remedy = _in_the_model(computing, "ones whose shapes are known from the image's")

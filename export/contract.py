@@ -7,12 +7,12 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import TypeAdapter
 
 from export.formats import formats
-from export.interface import Interface, TensorType
+from export.interface import LEFT_OUT_IF_NONE, Interface, TensorType
 from pipeline.errors import DataError
 
 FILE_NAME = "contract.json"
@@ -65,7 +65,7 @@ class ImageInput:
     layout: str = "NHWC"
     resize: Resize = Resize()
     alpha: Alpha = "contrast"
-    trained_colour: Literal["grey"] | None = None
+    trained_colour: Annotated[Literal["grey"] | None, LEFT_OUT_IF_NONE] = None
 
     @property
     def as_trained(self) -> "ImageInput":
@@ -108,7 +108,7 @@ class FormatContract:
     batch: int | str
     input: TensorType
     output: TensorType
-    runs_from: str | None = None
+    runs_from: Annotated[str | None, LEFT_OUT_IF_NONE] = None
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,16 @@
 """What a model takes and what it gives: names, shapes, and how numbers are stored."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
 
 if TYPE_CHECKING:
     import numpy as np
+
+
+# Of what a contract says of few files alone: it stands inside each of them.
+LEFT_OUT_IF_NONE = Field(exclude_if=lambda value: value is None)
 
 
 @dataclass(frozen=True)
@@ -22,7 +28,7 @@ class TensorType:
     dtype: str = "float32"
     scale: float | None = None
     zero_point: int | None = None
-    layout: Literal["NCHW"] | None = None
+    layout: Annotated[Literal["NCHW"] | None, LEFT_OUT_IF_NONE] = None
 
     def encode(self, values: "np.ndarray") -> "np.ndarray":
         """Turns real numbers into what is stored; those out of its range become its ends."""

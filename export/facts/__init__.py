@@ -54,6 +54,7 @@ class Operator:
         dtypes: in which all of these are computed.
         has_kernel: whether it is a convolution or a matrix product.
         is_conversion: whether all it does is to store the same numbers in another way.
+        computes_shape: whether what it gives decides the shape of something.
         is_of_training: whether it has no place in a model that only answers.
     """
 
@@ -64,6 +65,7 @@ class Operator:
     dtypes: tuple[str, ...] = ()
     has_kernel: bool = False
     is_conversion: bool = False
+    computes_shape: bool = False
     is_of_training: bool = False
 
 

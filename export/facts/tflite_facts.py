@@ -15,12 +15,23 @@ from export.tflite_files import metadata, operator_codes
 from export.tflite_files.carrying import CONTRACT, attached, is_compact
 from export.tflite_files.graph import (
     KERNEL_AND_BIAS,
+    block_scales,
     dtype_of,
     is_custom,
     kind,
     parse,
     text,
 )
+
+# Inputs that say what shape an operator gives; what other integers say is which and how often.
+SHAPED_BY = {
+    **dict.fromkeys(("BROADCAST_TO", "MIRROR_PAD", "PAD", "PADV2", "RESHAPE", "TILE"), (1,)),
+    **dict.fromkeys(("RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"), (1,)),
+    **dict.fromkeys(("FILL", "TRANSPOSE_CONV"), (0,)),
+    "RANGE": (0, 1, 2),
+    "SLICE": (2,),
+}
+ASKING = ("RANK", "SHAPE")
 
 
 def read(path: Path) -> Facts:
@@ -117,6 +128,7 @@ class _Graph:
         return kind(self._model, step)
 
     def operators(self) -> Iterator[Operator]:
+        shaping = self._shaping()
         for step in self._steps:
             name = self._name(step)
             takes = [i for i in _indices(step.inputs) if i not in self._stored]
@@ -131,8 +143,21 @@ class _Graph:
                 dtypes=dtypes,
                 has_kernel=name in KERNEL_AND_BIAS,
                 is_conversion=stores_otherwise or not takes,
+                computes_shape=name in ASKING or not shaping.isdisjoint(gives),
                 is_of_training=is_of_training(name),
             )
+
+    def _shaping(self) -> set[int]:
+        """Tensors that are computed and decide the shape of another, by whatever way."""
+        found: set[int] = set()
+        for step in reversed(self._steps):
+            inputs = [int(index) for index in step.inputs]
+            name = self._name(step)
+            places = SHAPED_BY.get(name, ())
+            found.update(inputs[place] for place in places if place < len(inputs))
+            if name not in ASKING and not found.isdisjoint(map(int, step.outputs)):
+                found.update(inputs)
+        return found - self._stored.keys()
 
     def _kind(self, step: Any, name: str) -> Literal["builtin", "custom", "flex"]:
         if not is_custom(self._model, step):
@@ -186,10 +211,7 @@ class _Graph:
         yield from self._names(sorted(set(range(len(self._tensors))) - used))
 
     def _scale_tensors(self) -> Iterator[int]:
-        for tensor in self._tensors:
-            details = tensor.quantization and tensor.quantization.details
-            if isinstance(getattr(details, "scales", None), int):
-                yield details.scales
+        yield from (details.scales for details in block_scales(self._tensors))
 
     def _names(self, indices: Iterable[int]) -> tuple[str, ...]:
         return tuple(text(self._tensors[index].name) for index in indices)

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from export.quantizing.ranges import Range
-from export.tflite_files.graph import dtype_of, operators, parse
+from export.tflite_files.graph import Operator, dtype_of, operators, parse
 from export.tflite_files.running import keeping_all_tensors
+from pipeline.errors import ExportError
 
 if TYPE_CHECKING:
     from ai_edge_litert.schema_py_generated import ModelT
@@ -56,10 +57,19 @@ def prepare(float_model: bytes) -> bytes:
 
     Where probabilities are stored in another way at the end, an operator follows that gives them
     under the promised name.
+
+    Raises:
+        ExportError: the model has a loop.
     """
     from export.tflite_files.packing import pack
 
     model = parse(float_model)
+    if len(model.subgraphs) > 1:
+        raise ExportError(
+            "the model has a loop, as LSTM, GRU and other recurrent layers become, and nothing "
+            "quantises what is inside one; give these layers unroll=True, or leave the format out "
+            "of export.formats"
+        )
     for entry in model.metadata or ():
         model.buffers[entry.buffer].data = None
     model.metadata = None
@@ -156,9 +166,12 @@ def left_in_float(quantized: bytes) -> tuple[str, ...]:
     return tuple(
         operator.name
         for operator in operators(model)
-        if operator.kind != "DEQUANTIZE" and _is_float(model, operator.output)
+        if operator.kind not in ("QUANTIZE", "DEQUANTIZE") and _is_float(model, operator)
     )
 
 
-def _is_float(model: "ModelT", index: int) -> bool:
-    return dtype_of(model.subgraphs[0].tensors[index]) == "float32"
+def _is_float(model: "ModelT", operator: Operator) -> bool:
+    """Whether it takes or gives such numbers: a comparison takes them and gives none."""
+    tensors = model.subgraphs[0].tensors
+    ends = (*operator.inputs, operator.output)
+    return any(index >= 0 and dtype_of(tensors[index]) == "float32" for index in ends)

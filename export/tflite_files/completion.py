@@ -1,9 +1,10 @@
 """Completes TFLite files with what a user must know."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from export.tflite_files.carrying import CONTRACT, attach
-from export.tflite_files.graph import parse
+from export.tflite_files.graph import block_scales, parse
 
 if TYPE_CHECKING:
     from ai_edge_litert.schema_py_generated import ModelT
@@ -22,6 +23,7 @@ def complete(model: bytes, contract_text: str) -> bytes:
 
     parsed, promised = parse(model), contract.from_json(contract_text)
     _name_ends(parsed)
+    _drop_unread(parsed)
     batching.free(parsed)
     operator_codes.settle(parsed)
     attach(parsed, CONTRACT, contract_text.encode())
@@ -34,3 +36,41 @@ def _name_ends(model: "ModelT") -> None:
     tensors = model.subgraphs[signature.subgraphIndex].tensors
     for end in (*signature.inputs, *signature.outputs):
         tensors[end.tensorIndex].name = end.name
+
+
+def _drop_unread(model: "ModelT") -> None:
+    """Leaves out tensors that the converter has left over, such as of loops that it rewrote."""
+    for graph in model.subgraphs:
+        read = _read(graph)
+        places = {index: place for place, index in enumerate(sorted(read))}
+        for details in block_scales(graph.tensors):
+            details.scales = places[details.scales]
+        graph.tensors = [graph.tensors[index] for index in sorted(read)]
+        graph.inputs, graph.outputs = _moved(graph.inputs, places), _moved(graph.outputs, places)
+        for step in graph.operators:
+            step.inputs, step.outputs = _moved(step.inputs, places), _moved(step.outputs, places)
+            step.intermediates = _moved(step.intermediates, places)
+        for signature in model.signatureDefs:
+            if model.subgraphs[signature.subgraphIndex] is graph:
+                for end in (*signature.inputs, *signature.outputs):
+                    end.tensorIndex = places[end.tensorIndex]
+    used = {tensor.buffer for graph in model.subgraphs for tensor in graph.tensors}
+    used |= {entry.buffer for entry in model.metadata or ()}
+    for index, buffer in enumerate(model.buffers):
+        if index not in used:
+            buffer.data = None
+
+
+def _read(graph: Any) -> set[int]:
+    """Tensors at the ends and of operators, and those that hold the scales of others."""
+    ends = [graph.inputs, graph.outputs]
+    ends += [x for o in graph.operators for x in (o.inputs, o.outputs, o.intermediates)]
+    read = {
+        int(index) for indices in ends if indices is not None for index in indices if index >= 0
+    }
+    return read | {details.scales for details in block_scales(graph.tensors)}
+
+
+def _moved(indices: Any, places: Mapping[int, int]) -> Any:
+    """Indices in the new order; an optional tensor that is not there has -1."""
+    return None if indices is None else [places.get(int(index), -1) for index in indices]

@@ -1,6 +1,6 @@
 """Reads TFLite files: FlatBuffers of TensorFlow Lite's schema, with operators and constants."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -173,6 +173,14 @@ def real(model: "ModelT", tensor: "TensorT") -> "np.ndarray":
         along[tensor.quantization.quantizedDimension] = len(factors)
     zero_points = np.asarray(tensor.quantization.zeroPoint, np.float32)
     return (numbers - zero_points.reshape(along)) * factors.reshape(along)
+
+
+def block_scales(tensors: "Iterable[TensorT]") -> Iterator[Any]:
+    """The `details` of tensors whose scales, one a block of numbers, are another tensor."""
+    for tensor in tensors:
+        details = tensor.quantization and tensor.quantization.details
+        if isinstance(getattr(details, "scales", None), int):
+            yield details
 
 
 def scales(tensor: "TensorT") -> tuple[float, ...]:

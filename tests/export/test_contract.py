@@ -44,14 +44,12 @@ def test_the_file_says_what_a_program_in_any_language_needs(tmp_path):
         "layout": "NHWC",
         "resize": {"method": "bilinear", "antialias": True, "fit": "pad"},
         "alpha": "contrast",
-        "trained_colour": None,
     }
     assert plain["formats"]["tflite_int8"] == {
         "file": "tflite_int8.tflite",
         "batch": 1,
         "input": {"dtype": "uint8", "scale": 1.0, "zero_point": 0, "layout": None},
         "output": {"dtype": "uint8", "scale": 1 / 256, "zero_point": 0, "layout": None},
-        "runs_from": None,
     }
     assert plain["versions"] == {"keras": "3.15.1", "tf2onnx": None}
 
@@ -111,7 +109,7 @@ def test_a_contract_of_another_schema_is_refused():
 def test_a_contract_of_before_layouts_and_releases_is_read():
     plain = json.loads(contract.to_json(a_contract())) | {"schema": 2}
     (entry,) = plain["formats"].values()
-    del entry["runs_from"], entry["input"]["layout"], entry["output"]["layout"]
+    assert not {"runs_from", "layout"} & {*entry, *entry["input"], *entry["output"]}
     read = contract.from_json(json.dumps(plain))
     assert read == replace(a_contract(), schema=2)
 

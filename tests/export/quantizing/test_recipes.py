@@ -117,3 +117,14 @@ def test_what_is_prepared_has_no_notes_left_from_the_float_file(exported):
     np.testing.assert_array_equal(
         Run(prepared).probabilities(exported.images), Run(original).probabilities(exported.images)
     )
+
+
+def test_a_comparison_of_real_numbers_computes_in_float_though_it_gives_none(tmp_path):
+    keras.utils.set_random_seed(0)
+    layers = (keras.layers.Conv2D(2, 7, activation="hard_shrink"), keras.layers.Flatten())
+    _, prepared = float_models.prepared(tmp_path, *layers, keras.layers.Dense(3))
+    observed = ranges.observe(prepared, float_models.images(5))
+    quantized = quantize(prepared, observed, Recipe())
+    comparisons = float_models.names(quantized, "GREATER")
+    assert comparisons
+    assert set(comparisons) <= set(left_in_float(quantized))
