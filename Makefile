@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv/bin/python
 INSTALL := $(VENV) -m pip install --disable-pip-version-check
 
-.PHONY: run test faults lint help
+.PHONY: run test faults zoo lint help
 
 run: .venv/installed  ## set up .venv, and run the pipeline on MNIST
 	$(VENV) run_pipeline.py
@@ -12,8 +12,11 @@ test: .venv/installed-dev  ## run the test suite: some 12 minutes on two cores
 	$(VENV) -m pytest -n 2
 
 faults: .venv/installed-dev  ## kills, full disks, rivals, hostile files, each slow test: half an hour
-	$(VENV) -m pytest --ignore tests/faults -n 2 -m long -v
+	$(VENV) -m pytest --ignore tests/faults --ignore tests/zoo -n 2 -m long -v
 	$(VENV) -m pytest tests/faults -n 2 -m "" -v
+
+zoo: .venv/installed-dev  ## bring layers and networks of Keras through every format: long
+	$(VENV) -m pytest tests/zoo -n 2 -m ""
 
 lint: .venv/installed-dev  ## formatting, lint and types
 	$(VENV) -m ruff format --check .

@@ -48,8 +48,8 @@ def test_the_file_says_what_a_program_in_any_language_needs(tmp_path):
     assert plain["formats"]["tflite_int8"] == {
         "file": "tflite_int8.tflite",
         "batch": 1,
-        "input": {"dtype": "uint8", "scale": 1.0, "zero_point": 0, "layout": None},
-        "output": {"dtype": "uint8", "scale": 1 / 256, "zero_point": 0, "layout": None},
+        "input": {"dtype": "uint8", "scale": 1.0, "zero_point": 0},
+        "output": {"dtype": "uint8", "scale": 1 / 256, "zero_point": 0},
     }
     assert plain["versions"] == {"keras": "3.15.1", "tf2onnx": None}
 
