@@ -62,11 +62,14 @@ def _resize(graph: Any, node: Any, name: str, _: list[Any]) -> None:
 
 
 def scale(length: int, size: int) -> float:
-    """The factor, as float32, from which ONNX computes the new size of a side by rounding down."""
+    """The factor, as float32, from which ONNX computes the new size of a side by rounding down.
+
+    ONNX Runtime multiplies in float32, ONNX' own inference of shapes in float64.
+    """
     import numpy as np
 
     factor = np.float32(size / length)
-    while np.floor(np.float32(length) * factor) < size:
+    while length * float(factor) < size:
         factor = np.nextafter(factor, np.float32(np.inf))
     return float(factor)
 

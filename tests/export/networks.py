@@ -233,7 +233,9 @@ RESIZINGS: Mapping[str, Block] = {
         f"Resizing_{mode}": made("Resizing", 10, 9, mode)
         for mode in ("nearest", "bilinear", "bicubic", "lanczos3", "lanczos5")
     },
-    "Resizing_3_to_5": lambda x: layers.Resizing(5, 5)(layers.MaxPooling2D()(x)),
+    "Resizing_3_to_5": lambda x: layers.LayerNormalization()(
+        layers.Resizing(5, 5)(layers.MaxPooling2D()(x))
+    ),
     "Resizing_3_to_5_nearest": lambda x: layers.Resizing(5, 5, "nearest")(layers.MaxPooling2D()(x)),
     "Resizing_smaller": lambda x: layers.Resizing(4, 3)(x),
     "Resizing_antialias": lambda x: layers.Resizing(4, 3, antialias=True)(x),

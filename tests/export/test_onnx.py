@@ -129,6 +129,7 @@ def test_no_size_is_lost_by_rounding_a_scale_down():
         for size in range(1, 60):
             factor = np.float32(scale(length, size))
             assert np.floor(np.float32(length) * factor) == size
+            assert np.floor(length * float(factor)) == size
             assert factor == pytest.approx(size / length, rel=1e-6)
 
 
