@@ -134,7 +134,8 @@ class _KillsAChild:
 
 def test_a_killed_process_ends_the_stage_with_a_remedy(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(gathering, "FEW_FILES", 3)
-    source = SourceData(files(folder), IN_MEMORY, ("a", "b"), "photos")
+    names = 100 * [path.name for path in folder.iterdir()]  # more than are read before the kill
+    source = SourceData(files(folder, names), IN_MEMORY, ("a", "b"), "photos")
     with pytest.raises(StageError, match=r"was killed.*Close other programs and run again"):
         gather(source, tmp_path, _KillsAChild())
     assert multiprocessing.active_children() == []
