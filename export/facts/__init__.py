@@ -77,7 +77,8 @@ class Facts:
         interface: what it takes and gives.
         weights: its constants.
         operators: its steps, in order.
-        unsized: tensors of which a dimension is known only when the model runs.
+        unsized: tensors, but for those in loops, of which a dimension is known only when the model
+            runs.
         unused: tensors and constants that lead to no answer.
         opsets: versions of the operator sets that it asks for, by domain.
         labels: what each place inside the file that lists the labels holds, as `labels.txt`.
