@@ -42,7 +42,7 @@ def read(path: Path) -> Facts:
     """
     content = path.read_bytes()
     model = parse(content)
-    graphs = [_Graph(model, subgraph) for subgraph in model.subgraphs]
+    graphs = [_Graph(model, graph, is_inner=i > 0) for i, graph in enumerate(model.subgraphs)]
     return Facts(
         interface=_interface(model),
         weights=tuple(weight for graph in graphs for weight in graph.weights()),
@@ -107,10 +107,10 @@ def _inconsistencies(model: Any) -> Iterator[str]:
 
 
 class _Graph:
-    """One subgraph, with its tensors by index."""
+    """One subgraph, with its tensors by index; an inner one is the body of a loop or its end."""
 
-    def __init__(self, model: Any, graph: Any) -> None:
-        self._model = model
+    def __init__(self, model: Any, graph: Any, *, is_inner: bool) -> None:
+        self._model, self._is_inner = model, is_inner
         self._tensors = graph.tensors
         self._steps = graph.operators
         self._ends = {*map(int, graph.inputs), *map(int, graph.outputs)}
@@ -148,7 +148,13 @@ class _Graph:
             )
 
     def _shaping(self) -> set[int]:
-        """Tensors that are computed and decide the shape of another, by whatever way."""
+        """Tensors that are computed and decide the shape of another, by whatever way.
+
+        Not in a loop: to write its n-th row one is cut into those before and those behind, and put
+        together again to what it was.
+        """
+        if self._is_inner:
+            return set()
         found: set[int] = set()
         for step in reversed(self._steps):
             inputs = [int(index) for index in step.inputs]
@@ -197,7 +203,7 @@ class _Graph:
         return 0 if quantization.scale is None else len(quantization.scale)
 
     def unsized(self) -> Iterator[str]:
-        for tensor in self._tensors:
+        for tensor in () if self._is_inner else self._tensors:
             if tensor.shapeSignature is not None and -1 in tensor.shapeSignature:
                 yield text(tensor.name)
 

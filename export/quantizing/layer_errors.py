@@ -148,7 +148,7 @@ def _weights(
         return "", None, None
     tensor = before.subgraphs[0].tensors[operator.constant]
     found = tensors_by_name(after).get(text(tensor.name))
-    if found is None:
+    if found is None or list(found.shape) != list(tensor.shape):
         return "", None, None
     exact, dtype = real(before, tensor), dtype_of(found)
     noise = float(np.square(exact - real(after, found)).sum())

@@ -4,11 +4,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from export.tflite_files.graph import operators, parse, text
+from export.tflite_files.graph import operators, parse, text, unread_outputs
 from export.tflite_files.running import Run
 
 if TYPE_CHECKING:
     import numpy as np
+    from ai_edge_litert.schema_py_generated import ModelT
 
 BINS = 8192
 # So that stored pixels are the pixels, and 256 steps of probability fit 8 bits.
@@ -41,17 +42,26 @@ def observe(
         Ranges by the tensor's name. All hold 0, which quantised numbers must be able to be.
     """
     parsed, run = parse(model), Run(model, keeps_all=True)
-    inside = {operator.name: operator.output for operator in operators(parsed)}
+    inside = _inside(parsed)
     found = _extremes(run, inside, images)
     if percentile is not None:
         found = _percentiles(run, inside, images, found, percentile)
     ranks = {name: run.real(index).ndim for name, index in inside.items()}
     ranges = {name: Range(*ends, ranks[name]) for name, ends in found.items()}
     (graph,) = parsed.subgraphs
+    for unread, sibling in unread_outputs(parsed):
+        ranges[text(graph.tensors[unread].name)] = ranges[text(graph.tensors[sibling].name)]
     (taken,), (given,) = graph.inputs, graph.outputs
     ranges[text(graph.tensors[taken].name)] = Range(*PIXELS, images.ndim)
     ranges[text(graph.tensors[given].name)] = Range(*PROBABILITIES, 2)
     return ranges
+
+
+def _inside(model: "ModelT") -> dict[str, int]:
+    """Indices of the tensors that operators give, by name, but for those that nothing reads."""
+    tensors, unread = model.subgraphs[0].tensors, {index for index, _ in unread_outputs(model)}
+    given = (index for operator in operators(model) for index in operator.outputs)
+    return {text(tensors[index].name): index for index in given if index not in unread}
 
 
 Ends = dict[str, tuple[float, float]]

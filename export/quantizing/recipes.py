@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from export.quantizing.ranges import Range
-from export.tflite_files.graph import Operator, dtype_of, operators, parse
+from export.tflite_files.graph import Operator, dtype_of, operators, parse, unread_outputs
 from export.tflite_files.running import keeping_all_tensors
 from pipeline.errors import ExportError
 
@@ -99,7 +99,22 @@ def quantize(prepared: bytes, ranges: Mapping[str, Range], recipe: Recipe) -> by
     }
     with keeping_all_tensors():
         result = quantizer.quantize(ends, enable_progress_report=False)
-    return bytes(result.quantized_model)
+    return _with_unread_outputs(bytes(result.quantized_model))
+
+
+def _with_unread_outputs(quantized: bytes) -> bytes:
+    """Stores what an operator gives and nothing reads in the type of what else it gives.
+
+    litert-quantizer leaves it in float32, and LiteRT takes no such mixture.
+    """
+    from export.tflite_files.packing import pack
+
+    model = parse(quantized)
+    tensors, pairs = model.subgraphs[0].tensors, list(unread_outputs(model))
+    for unread, sibling in pairs:
+        tensors[unread].type = tensors[sibling].type
+        tensors[unread].quantization = tensors[sibling].quantization
+    return pack(model) if pairs else quantized
 
 
 Entry = tuple[str, Any, Any, str]

@@ -66,7 +66,8 @@ class Operator:
         name: of the tensor that it gives, which no other operator gives.
         kind: see `kind`.
         inputs: indices of the tensors that it reads.
-        output: index of the tensor that it gives.
+        output: index of the tensor that it gives, the first if there are several.
+        outputs: indices of all.
         constant: index of the largest constant of real numbers that it reads, if there is one.
     """
 
@@ -75,6 +76,7 @@ class Operator:
     inputs: tuple[int, ...]
     output: int
     constant: int | None
+    outputs: tuple[int, ...] = ()
 
 
 def operators(model: "ModelT") -> tuple[Operator, ...]:
@@ -87,9 +89,25 @@ def operators(model: "ModelT") -> tuple[Operator, ...]:
             tuple(int(index) for index in operator.inputs),
             int(operator.outputs[0]),
             _largest_constant(model, operator.inputs),
+            tuple(map(int, operator.outputs)),
         )
         for operator in graph.operators
     )
+
+
+def unread_outputs(model: "ModelT") -> Iterator[tuple[int, int]]:
+    """Tensors of the main graph that an operator such as SPLIT gives and nothing reads.
+
+    Each with one that the same operator gives and something reads. LiteRT does not keep the former,
+    and litert-quantizer passes them over.
+    """
+    (graph, *_) = model.subgraphs
+    read = {int(index) for step in graph.operators for index in step.inputs}
+    read.update(map(int, graph.outputs))
+    for step in graph.operators:
+        outputs = [int(index) for index in step.outputs]
+        siblings = [index for index in outputs if index in read]
+        yield from ((index, siblings[0]) for index in outputs if siblings and index not in read)
 
 
 def kind(model: "ModelT", operator: Any) -> str:

@@ -8,6 +8,7 @@ import pytest
 
 from export import audit, contract
 from export.formats import answers, exporter, formats
+from export.quantizing import record
 from export.tflite_files.graph import parse
 from pipeline.errors import ExportError
 from tests.export import float_models
@@ -85,6 +86,7 @@ def written(exported, features, folder, name):
             max_accuracy_drop_points=100.0,
         )
         exporter(wanted).write(request)
+    record.gather(folder, [name], folder)
     return model, request.path
 
 

@@ -11,6 +11,7 @@ from export.tflite_files.graph import (
     real,
     stored,
     tensors_by_name,
+    unread_outputs,
 )
 from export.tflite_files.running import Run
 from export.tflite_quantized import INPUT_TYPES, OUTPUT_TYPES
@@ -128,3 +129,23 @@ def test_a_comparison_of_real_numbers_computes_in_float_though_it_gives_none(tmp
     comparisons = float_models.names(quantized, "GREATER")
     assert comparisons
     assert set(comparisons) <= set(left_in_float(quantized))
+
+
+@pytest.mark.parametrize("read", [0, 1])
+def test_what_an_operator_gives_and_nothing_reads_is_quantised_with_the_rest(tmp_path, read):
+    layers = keras.layers
+    keras.utils.set_random_seed(0)
+    model, prepared = float_models.prepared(
+        tmp_path,
+        layers.Rescaling(1 / 255),
+        layers.Conv2D(4, 3),
+        layers.Lambda(lambda x: keras.ops.split(x, 2, axis=-1)[read]),
+        layers.Flatten(),
+        layers.Dense(3),
+        layers.Softmax(),
+    )
+    assert len(list(unread_outputs(parse(prepared)))) == 1
+    images = float_models.images(30)
+    made = quantize(prepared, ranges.observe(prepared, images), Recipe())
+    found = Run(made).probabilities(images)
+    assert np.abs(found - model.predict(images, verbose=0)).max() < 0.02
