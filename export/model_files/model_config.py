@@ -13,6 +13,7 @@ VALUES = frozenset(
 FUNCTIONS = frozenset({"activations", "constraints", "initializers", "ops", "regularizers"})
 PARTS = FUNCTIONS | {"dtype_policies", "layers", "models", "random"}
 AT_THE_ROOT = frozenset({"DTypePolicy", "FloatDTypePolicy", "Functional", "Model", "Sequential"})
+IN_APPLICATIONS = frozenset({"CustomScaleLayer", "LayerScale", "StochasticDepth"})
 MAKES_OBJECTS = frozenset({"deserialize", "get", "serialize"})
 # Keras joins module and name, so that a dot in a name leads into another module.
 CLASS_NAME, FUNCTION_NAME = re.compile(r"[A-Z][A-Za-z0-9_]*"), re.compile(r"[a-z][a-z0-9_]*")
@@ -86,6 +87,8 @@ def _is_function_of_keras(module: Any, name: str) -> bool:
 def _is_class_of_keras(module: Any, name: str) -> bool:
     if module == "keras":
         return name in AT_THE_ROOT
+    if _part_of_keras(module) == "applications":
+        return name in IN_APPLICATIONS
     is_known = module is None or _part_of_keras(module) in PARTS
     return is_known and bool(CLASS_NAME.fullmatch(name))
 

@@ -1,6 +1,9 @@
 """What of a config counts as code, by each spelling under which Keras would find it."""
 
+import importlib
+import inspect
 import json
+import pkgutil
 
 import keras
 import pytest
@@ -41,6 +44,23 @@ def test_all_kinds_of_parts_that_keras_writes_are_its_own():
         assert foreign_names(of_function(module, name)) == []
 
 
+def test_layers_that_are_defined_among_the_applications_of_keras_are_its_own():
+    folder = importlib.import_module("keras.src.applications")
+    modules = [
+        importlib.import_module(f"{folder.__name__}.{module.name}")
+        for module in pkgutil.iter_modules(folder.__path__)
+        if not module.name.endswith("_test")
+    ]
+    layers = {
+        (module.__name__, name)
+        for module in modules
+        for name, value in vars(module).items()
+        if inspect.isclass(value) and value.__module__ == module.__name__
+    }
+    assert {name for _, name in layers} >= {"LayerScale", "CustomScaleLayer"}
+    assert foreign_names([of_class(*layer) for layer in layers]) == []
+
+
 @pytest.mark.parametrize("name", ["TFSMLayer", "JaxLayer", "FlaxLayer", "TorchModuleWrapper"])
 @pytest.mark.parametrize(
     ("module", "prefix"),
@@ -70,6 +90,8 @@ def test_layers_that_run_code_count_as_code_by_every_spelling(module, prefix, na
         ("keras.layers", "deserialize"),
         ("keras.layers", ""),
         ("keras.saving", "KerasFileEditor"),
+        ("keras.applications", "ResNet50"),
+        ("keras.src.applications.imagenet_utils", "LayerScales"),
         ("kerasx.layers", "Dense"),
         ("", "Dense"),
         (3, "Dense"),
