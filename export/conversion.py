@@ -95,7 +95,10 @@ class _Converter:
     def convert_group(
         self, group: Sequence[ExportRequest], earlier: Mapping[str, Future[Conversions]]
     ) -> Conversions:
-        blocked = _blocked(group, earlier)
+        needs = {need for request in group for need in formats()[request.format_name].needs}
+        done = {need: earlier[need].result()[need] for need in needs & earlier.keys()}
+        found = [_blocked(request, done) for request in group]
+        blocked = {conversion.format_name: conversion for conversion in found if conversion}
         ready = [request for request in group if request.format_name not in blocked]
         return blocked | (self._call(ready) if ready else {})
 
@@ -112,21 +115,17 @@ class _Converter:
         if len(requests) == 1:
             return conversions | {r.format_name: _failed(r, outcome.failure) for r in unfinished}
         for request in unfinished:
-            conversions |= self._call([request])
+            blocked = _blocked(request, conversions)
+            conversions |= {request.format_name: blocked} if blocked else self._call([request])
         return conversions
 
 
-def _blocked(
-    group: Sequence[ExportRequest], earlier: Mapping[str, Future[Conversions]]
-) -> Conversions:
-    """The formats of a group that need one which failed."""
-    blocked = {}
-    for name in (request.format_name for request in group):
-        for need in formats()[name].needs:
-            if need in earlier and (why := earlier[need].result()[need].failure):
-                reason = f"it is made from {need}, which failed: {why}"
-                blocked[name] = Conversion(name, reason)
-    return blocked
+def _blocked(request: ExportRequest, done: Conversions) -> Conversion | None:
+    """What comes of a format if one that it needs failed."""
+    for need in formats()[request.format_name].needs:
+        if need in done and (why := done[need].failure):
+            return Conversion(request.format_name, f"it is made from {need}, which failed: {why}")
+    return None
 
 
 def _failed(request: ExportRequest, why: str) -> Conversion:
@@ -142,8 +141,10 @@ def _discard(path: Path) -> None:
 
 def write_formats(requests: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """The child's side: writes each format and reads it back."""
+    done: Conversions = {}
     for request in _REQUESTS.validate_python(requests):
-        yield _CONVERSION.dump_python(_write(request), mode="json")
+        done[request.format_name] = made = _blocked(request, done) or _write(request)
+        yield _CONVERSION.dump_python(made, mode="json")
 
 
 def _write(request: ExportRequest) -> Conversion:

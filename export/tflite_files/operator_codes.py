@@ -1,5 +1,6 @@
 """The list of operators that a TFLite file asks for: what the schema wants of each entry."""
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -19,12 +20,13 @@ def settle(model: "ModelT") -> None:
     """Writes codes into both fields, versions, and the least release that runs them all.
 
     Readers differ in which field they take: a file with one of them set is another file to some.
+    A version is never lowered: of operators that no rule here knows the writer knows more.
     """
     for code, version in zip(model.operatorCodes, versions.expected(model), strict=True):
         code.builtinCode = code_of(code)
         code.deprecatedBuiltinCode = min(code.builtinCode, NEWER)
-        code.version = version
-    least = releases.least(model).encode()
+        code.version = max(code.version, version or 1)
+    least = releases.least(model, _stated(model)).encode()
     replace_attached(model, LEAST_RUNTIME, least.ljust(PADDED_BYTES, b"\0"))
 
 
@@ -40,18 +42,24 @@ def wrong(model: "ModelT") -> Iterator[str]:
     """What an entry, or the release, should be otherwise; each ends a sentence on the file."""
     for code, version in zip(model.operatorCodes, versions.expected(model), strict=True):
         yield from _wrong_entry(code, version)
-    stated, least = runs_from(model), releases.least(model)
+    stated, least = runs_from(model), releases.least(model, _stated(model))
     if stated is None:
         yield f"carries no {LEAST_RUNTIME}"
     elif stated != f"TFLite {least}":
         yield f"says that it runs from {stated} on, its operators do from {least}"
 
 
-def _wrong_entry(code: Any, version: int) -> Iterator[str]:
+def _stated(model: "ModelT") -> str:
+    """The release that a file says in numbers; the first of all where it says none."""
+    found = re.fullmatch(r"TFLite (\d+(\.\d+)*)", runs_from(model) or "")
+    return found[1] if found else releases.FIRST
+
+
+def _wrong_entry(code: Any, version: int | None) -> Iterator[str]:
     name, older = operator_name(code), min(code_of(code), NEWER)
     if code.builtinCode != code_of(code):
         yield f"has builtin_code {code.builtinCode} for {name}"
     if code.deprecatedBuiltinCode != older:
         yield f"has deprecated_builtin_code {code.deprecatedBuiltinCode} for {name}, not {older}"
-    if code.version != version:
+    if version is not None and code.version != version:
         yield f"has version {code.version} for {name}, not {version}"

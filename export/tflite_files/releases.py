@@ -1,7 +1,7 @@
 """Which release of TensorFlow Lite first knows each version of each operator, and so each file.
 
 The facts of https://github.com/google-ai-edge/LiteRT, tflite/converter/tools/versioning, written
-as a table. Operators that it leaves out say nothing of a release.
+as a table.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -26,26 +26,22 @@ RELEASES = {
     "AVERAGE_POOL_2D": "1.5 1.14 2.3",
     "BATCH_MATMUL": "2.3 2.3 2.4 2.5",
     "BATCH_TO_SPACE_ND": "1.6 1.14 2.3 2.12",
-    "BIDIRECTIONAL_SEQUENCE_LSTM": "1.14 1.14 1.14",
     "BROADCAST_ARGS": "2.6",
     "BROADCAST_TO": "- 2.5 2.5 2.23",
     "CAST": "1.5 2.7 2.8 2.9 2.12 2.15 2.17 2.21 2.23",
     "CEIL": "1.14",
-    "COMPLEX_ABS": "2.5",
     "CONCATENATION": "1.5 1.14 2.3 2.14 2.21 2.23 2.23",
     "CONV_2D": "1.5 1.14 1.14 2.3 2.4 2.9 2.11 2.15",
     "CONV_3D": "2.5",
     "CONV_3D_TRANSPOSE": "2.6",
     "COS": "1.14 2.23",
     "CUMSUM": "2.4",
-    "DENSIFY": "2.2",
     "DEPTHWISE_CONV_2D": "1.5 1.12 1.14 2.2 2.3 2.3 2.11",
     "DEPTH_TO_SPACE": "2.1 2.5",
     "DEQUANTIZE": "1.13.1 1.14 1.15 2.2 2.7 2.18 2.21 2.22 2.23",
     "DIV": "1.6 2.3",
     "DYNAMIC_UPDATE_SLICE": "2.9 2.17 2.19 2.20 2.21 2.22",
     "ELU": "1.14",
-    "EMBEDDING_LOOKUP": "1.13 1.14 1.14 2.18 2.21",
     "EQUAL": "1.14 1.14 2.3 2.13 2.21",
     "EXP": "1.7 2.12",
     "EXPAND_DIMS": "1.10",
@@ -62,7 +58,6 @@ RELEASES = {
     "GREATER_EQUAL": "1.14 1.14 2.13",
     "HARD_SWISH": "1.15",
     "IF": "1.15",
-    "IMAG": "2.5",
     "L2_NORMALIZATION": "1.5 1.14",
     "L2_POOL_2D": "1.5",
     "LEAKY_RELU": "1.13.1 2.3",
@@ -75,7 +70,6 @@ RELEASES = {
     "LOGICAL_OR": "1.11",
     "LOGISTIC": "1.14 1.14 2.3",
     "LOG_SOFTMAX": "1.14 1.14",
-    "LSTM": "1.7 1.10 1.14 2.3",
     "MATRIX_DIAG": "1.14",
     "MATRIX_SET_DIAG": "1.14",
     "MAXIMUM": "1.14 1.14 2.3 2.3",
@@ -95,7 +89,6 @@ RELEASES = {
     "QUANTIZE": "1.14 1.15 2.7 2.21 2.21 2.21",
     "RANGE": "1.13 2.14",
     "RANK": "1.14",
-    "REAL": "2.5",
     "REDUCE_ALL": "2.6",
     "REDUCE_ANY": "1.11",
     "REDUCE_MAX": "1.11 1.14 2.5",
@@ -111,7 +104,6 @@ RELEASES = {
     "RESIZE_NEAREST_NEIGHBOR": "1.13.1 1.14 2.3 2.4",
     "REVERSE_SEQUENCE": "1.14",
     "REVERSE_V2": "1.14 2.2 2.5 2.23",
-    "RFFT2D": "2.5",
     "ROUND": "1.14",
     "RSQRT": "1.10 2.5 2.15",
     "SCATTER_ND": "2.1",
@@ -146,13 +138,16 @@ RELEASES = {
 }
 
 
-def least(model: "ModelT") -> str:
-    """The first release that runs a model and gives its right answers, such as `2.4.0`."""
+def least(model: "ModelT", stated: str) -> str:
+    """The first release that runs a model and gives its right answers, such as `2.4.0`.
+
+    Not before `stated`, the writer's word, where the table lacks one of its operators.
+    """
     found = [FIRST]
     for graph in model.subgraphs:
         for step in graph.operators:
             version = model.operatorCodes[step.opcodeIndex].version
-            found.append(_first(kind(model, step), version))
+            found.append(_first(kind(model, step), version) or stated)
             found.append(_first_right(model, graph, step))
     return max(found, key=as_numbers)
 
@@ -162,10 +157,10 @@ def as_numbers(release: str) -> tuple[int, ...]:
     return tuple(map(int, release.split(".")))
 
 
-def _first(operator: str, version: int) -> str:
+def _first(operator: str, version: int) -> str | None:
     known = RELEASES.get(operator, "").split()
     if not 0 < version <= len(known) or known[version - 1] == "-":
-        return FIRST
+        return None
     release = known[version - 1]
     return release if release.count(".") == 2 else f"{release}.0"
 

@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from export.tflite_files.graph import dtype_of, is_custom, kind, scales
+from export.tflite_files.graph import dtype_of, kind, scales
+from export.tflite_files.releases import RELEASES
 
 if TYPE_CHECKING:
     from ai_edge_litert.schema_py_generated import ModelT
@@ -20,26 +21,24 @@ BY_TYPE: Mapping[str, Mapping[str, int]] = {
     **dict.fromkeys(("AVERAGE_POOL_2D", "MAX_POOL_2D", "MEAN", "REDUCE_MAX", "REDUCE_MIN"), _8_16),
     **dict.fromkeys(("SOFTMAX", "TANH", "LOGISTIC", "RELU6", "RSQRT", "MIRROR_PAD"), _8_16),
     **dict.fromkeys(("SUM", "GREATER", "LESS_EQUAL", "SQUARED_DIFFERENCE", "LOG_SOFTMAX"), _8),
-    **dict.fromkeys(("SPACE_TO_DEPTH", "DEPTH_TO_SPACE", "SPLIT_V"), _8),
+    **dict.fromkeys(("SPACE_TO_DEPTH", "DEPTH_TO_SPACE", "SPLIT_V", "NOT_EQUAL"), _8),
     **dict.fromkeys(("LESS", "GREATER_EQUAL", "TOPK_V2"), _8_16),
     **dict.fromkeys(("EXP", "LOG", "REDUCE_PROD"), _BOTH),
     "ARG_MAX": {"int8": 2, "bool": 3},
     "ARG_MIN": {"int8": 2, "bool": 3},
     "CONCATENATION": {**_8_16, "uint32": 4},
-    "EQUAL": {"int8": 2, "string": 3, "int16": 4},
+    "EQUAL": {"int8": 2, "int16": 4},
     "FLOOR_DIV": {"float32": 2, "int8": 3, "int16": 3},
     "FLOOR_MOD": _BOTH,
     "GELU": {"int8": 2, "uint8": 2},
     "LEAKY_RELU": {"int16": 2},
-    "NOT_EQUAL": {"int8": 2, "string": 3},
     "PACK": {**_8_16, "uint32": 4},
     "RANGE": {"int64": 2},
     "RELU": {"int8": 2, "uint8": 2, "int16": 3},
     "REVERSE_V2": {"bool": 2, "int8": 3},
     "SELECT_V2": {"uint32": 2},
     "SIGN": {"int32": 2},
-    "SQUEEZE": {"string": 2},
-    "TILE": {"string": 2, "int8": 3},
+    "TILE": {"int8": 3},
     "UNPACK": {"int8": 2, "uint8": 2, "bool": 3, "int16": 4},
 }
 
@@ -158,8 +157,8 @@ def _mul(step: Step) -> int:
     is_quantized = any(t is not None and t.quantization is not None for t in (one, other))
     if step.takes() == "uint32" or (step.takes() == "int16" and not is_quantized):
         return 7
-    if step.takes() in ("complex64", "int64", "int16"):
-        return {"complex64": 6, "int64": 5, "int16": 4}[step.takes()]
+    if step.takes() in ("int64", "int16"):
+        return {"int64": 5, "int16": 4}[step.takes()]
     first = [scales(tensor)[:1] for tensor in (one, other, step.outputs[0])]
     if all(first) and first[0][0] * first[1][0] / first[2][0] >= 1:
         return 3
@@ -187,8 +186,6 @@ def _strided_slice(step: Step) -> int:
         return 7
     if step.option("ellipsisMask") or step.option("newAxisMask"):
         return 6
-    if step.takes() == "string":
-        return 5
     return 4 if len(step.shape()) > 4 else {"int8": 2, "bool": 3}.get(step.takes(), 1)
 
 
@@ -205,7 +202,7 @@ def _gather(step: Step) -> int:
 def _gather_nd(step: Step) -> int:
     if step.takes() == "bool":
         return 5
-    return 4 if step.takes(1) == "int16" else {"string": 2, "int16": 3}.get(step.takes(), 1)
+    return 4 if step.takes(1) == "int16" else {"int16": 3}.get(step.takes(), 1)
 
 
 def _transpose(step: Step) -> int:
@@ -223,7 +220,7 @@ def _slice(step: Step) -> int:
         return 6
     if len(step.shape()) > 4:
         return 5
-    return {"int8": 2, "string": 3, "int16": 4}.get(step.takes(), 1)
+    return {"int8": 2, "int16": 4}.get(step.takes(), 1)
 
 
 def _pad(step: Step) -> int:
@@ -283,7 +280,7 @@ def _lstm(step: Step) -> int:
     return 1
 
 
-FILLS = {"float16": 4, "int8": 3, "int16": 3, "bool": 2, "string": 2}
+FILLS = {"float16": 4, "int8": 3, "int16": 3, "bool": 2}
 BY_RULE: Mapping[str, Callable[[Step], int]] = {
     "ABS": _abs,
     "ADD": _add,
@@ -321,24 +318,27 @@ BY_RULE: Mapping[str, Callable[[Step], int]] = {
 }
 
 
-def expected(model: "ModelT") -> list[int]:
+def expected(model: "ModelT") -> list[int | None]:
     """The version that each entry of a model's list of operators must have, in its order.
 
-    Operators that share an entry need the greatest of theirs. 1 where no operator uses it.
+    Operators that share an entry need the greatest of theirs. None where no operator uses it, and
+    of kinds that have had several versions and no rule here.
     """
-    found = [1] * len(model.operatorCodes)
+    found: list[int | None] = [None] * len(model.operatorCodes)
     for graph in model.subgraphs:
         for operator in graph.operators:
-            if not is_custom(model, operator):
+            if version := _version(_step(model, graph, operator)):
                 at = operator.opcodeIndex
-                found[at] = max(found[at], _version(_step(model, graph, operator)))
+                found[at] = max(found[at] or 1, version)
     return found
 
 
-def _version(step: Step) -> int:
+def _version(step: Step) -> int | None:
     if step.kind in BY_RULE:
         return BY_RULE[step.kind](step)
-    return BY_TYPE.get(step.kind, {}).get(step.takes(), 1)
+    if step.kind in BY_TYPE:
+        return BY_TYPE[step.kind].get(step.takes(), 1)
+    return 1 if len(RELEASES.get(step.kind, "").split()) == 1 else None
 
 
 def _step(model: "ModelT", graph: Any, operator: Any) -> Step:

@@ -35,15 +35,19 @@ def writes_its_id_and_sleeps(argument):
     yield "awake"
 
 
-def loses_float16(requests):
-    """Writes each format, but is killed whenever it comes to tflite_float16."""
+def loses_float16(requests, lost="tflite_float16"):
+    """Writes each format, but is killed whenever it comes to one."""
     for request in requests:
         path = Path(request["folder"]) / formats()[request["format_name"]].path
         with path.open("a") as file:
             file.write("written\n")
-        if request["format_name"] == "tflite_float16":
+        if request["format_name"] == lost:
             os.kill(os.getpid(), signal.SIGKILL)
         yield asdict(Conversion(request["format_name"]))
+
+
+def loses_float32(requests):
+    yield from loses_float16(requests, "tflite_float32")
 
 
 def hangs_at_float16(requests):

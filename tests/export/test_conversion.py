@@ -69,6 +69,27 @@ def test_a_format_fails_with_the_one_that_it_is_made_from(tmp_path):
     assert done["onnx_int8"].failure == "it is made from onnx, which failed: no such operator"
 
 
+MADE_FROM = "it is made from tflite_float32, which failed: the converter "
+
+
+def test_a_format_fails_with_one_that_its_own_process_died_of(tmp_path):
+    names = ("tflite_float32", "tflite_float16", "tflite_dynamic", "tflite_int8")
+    done = convert(requests(tmp_path, names), 60, function="children:loses_float32")
+    assert {name: found.failure for name, found in done.items()} == {
+        "tflite_float32": "the converter was killed by SIGKILL",
+        "tflite_float16": "",
+        "tflite_dynamic": f"{MADE_FROM}was killed by SIGKILL",
+        "tflite_int8": f"{MADE_FROM}was killed by SIGKILL",
+    }
+
+
+def test_a_format_fails_with_one_that_its_own_process_could_not_write(tmp_path):
+    names = ("tflite_float32", "tflite_dynamic")  # of a model that is not there
+    first, second = write_formats([plain(request) for request in requests(tmp_path, names)])
+    assert first["failure"].startswith("the converter raised ")
+    assert second["failure"] == f"it is made from tflite_float32, which failed: {first['failure']}"
+
+
 def plain(request):
     return TypeAdapter(ExportRequest).dump_python(request, mode="json")
 

@@ -11,7 +11,7 @@ from export.formats import formats
 from export.model_files.keras_model import write_saved_model
 from export.quantizing import ranges, recipes
 from export.tflite_files import operator_codes
-from export.tflite_files.carrying import LEAST_RUNTIME, attached
+from export.tflite_files.carrying import LEAST_RUNTIME, attached, replace_attached
 from export.tflite_files.graph import operator_name, parse
 from export.tflite_files.packing import pack
 from tests.export import float_models
@@ -151,11 +151,42 @@ def test_a_layer_kept_in_16_bits_asks_for_the_release_that_multiplies_by_them(tm
     assert release == "2.3.0"
 
 
-def test_a_custom_operator_keeps_its_name_and_an_unknown_one_version_1(exported):
+def test_of_an_operator_without_a_rule_the_converter_s_own_word_stands(exported):
+    """Each has had versions that no rule here tells apart, or is not TFLite's own."""
     model = parse(exported.path("tflite_float32").read_bytes())
-    code = schema.OperatorCodeT()
-    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.CUSTOM
-    code.customCode, code.version = "Mine", 7
-    model.operatorCodes.append(code)
+    (graph,) = model.subgraphs
+    for name, custom, version in (("SQRT", None, 2), ("SVDF", None, 3), ("CUSTOM", b"Mine", 7)):
+        code, step = schema.OperatorCodeT(), schema.OperatorT()
+        code.builtinCode = code.deprecatedBuiltinCode = getattr(schema.BuiltinOperator, name)
+        code.customCode, code.version = custom, version
+        step.opcodeIndex, step.inputs, step.outputs = len(model.operatorCodes), [0], [0]
+        model.operatorCodes.append(code)
+        graph.operators.append(step)
+    replace_attached(model, LEAST_RUNTIME, b"2.22.0")
     operator_codes.settle(model)
-    assert (code.builtinCode, code.customCode, code.version) == (32, "Mine", 1)
+    assert [code.version for code in model.operatorCodes[-3:]] == [2, 3, 7]
+    # SQRT's second version came with 2.21; of SVDF's third the table knows nothing.
+    assert operator_codes.runs_from(model) == "TFLite 2.22.0"
+    assert list(operator_codes.wrong(model)) == []
+
+
+def test_a_version_is_never_lowered_and_one_too_high_is_told(exported):
+    """As a newer converter may write one that the rules here do not know yet."""
+    model = parse(exported.path("tflite_float32").read_bytes())
+    (entry,) = (code for code in model.operatorCodes if operator_name(code) == "CONV_2D")
+    entry.version = 9
+    operator_codes.settle(model)
+    assert entry.version == 9
+    assert "has version 9 for CONV_2D, not 1" in list(operator_codes.wrong(model))
+
+
+def test_a_release_before_that_of_a_known_operator_is_told_beside_an_unknown_one(exported):
+    model = parse(exported.path("tflite_int8").read_bytes())
+    code, step = schema.OperatorCodeT(), schema.OperatorT()
+    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.SVDF
+    step.opcodeIndex, step.inputs, step.outputs = len(model.operatorCodes), [0], [0]
+    model.operatorCodes.append(code)
+    model.subgraphs[0].operators.append(step)
+    replace_attached(model, LEAST_RUNTIME, b"1.5.0")
+    (told,) = operator_codes.wrong(model)
+    assert told == "says that it runs from TFLite 1.5.0 on, its operators do from 1.14.0"
