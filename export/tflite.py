@@ -76,14 +76,13 @@ def _dynamic(request: ExportRequest) -> bytes:
 
     if request.materials.validation is None:
         return convert(Recipe(dense_scales="one"))
-    images, labels = validation_images(request)
-    step = max(1, len(labels) // MOST_JUDGED)
+    images, labels = validation_images(request, MOST_JUDGED)
     subject = Subject(
         request.needs["tflite_float32"].read_bytes(),
         {},
         Recipe(),
-        images[::step],
-        labels[::step],
+        images,
+        labels,
         request.max_accuracy_drop_points,
         lambda model: model,
     )
@@ -98,8 +97,14 @@ def _dynamic(request: ExportRequest) -> bytes:
     return outcome.model
 
 
-def validation_images(request: ExportRequest) -> "tuple[np.ndarray, np.ndarray]":
+def validation_images(
+    request: ExportRequest, most: int | None = None
+) -> "tuple[np.ndarray, np.ndarray]":
     """Images and labels by which a format is chosen among several ways to write it.
+
+    Args:
+        request: what to write.
+        most: so many of them at most, spread over all.
 
     Raises:
         ExportError: there are none.
@@ -109,7 +114,9 @@ def validation_images(request: ExportRequest) -> "tuple[np.ndarray, np.ndarray]"
     if request.materials.validation is None:
         raise ExportError(f"{request.format_name} is chosen by validation images; none are given")
     with np.load(request.materials.validation) as validation:
-        return validation["images"], validation["labels"]
+        images, labels = validation["images"], validation["labels"]
+    some = np.linspace(0, len(labels) - 1, min(len(labels), most or len(labels))).astype(np.int64)
+    return images[some], labels[some]
 
 
 def saved_model_of_one(request: ExportRequest) -> Path:

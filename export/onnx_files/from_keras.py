@@ -32,7 +32,8 @@ def converted(model: "keras.Model", opset: int, taken: Tensor) -> "onnx.ModelPro
         taken: how many images the graph takes, `N` is any number, and in which layout.
 
     Raises:
-        ExportError: ONNX or tf2onnx has no operator for one of its own; it is named with its layer.
+        ExportError: tf2onnx has no operators for a layer, which is named, fails at it, or makes
+            what ONNX' checker refuses.
     """
     import tf2onnx
 
@@ -121,23 +122,24 @@ def _complaints() -> Iterator[list[str]]:
 
 
 def _refuse_undone(model: "onnx.ModelProto", complaints: list[str]) -> None:
-    """Raises ExportError where tf2onnx left something of TensorFlow in the graph."""
+    """Raises ExportError where tf2onnx left something undone, or made what is no ONNX."""
     import onnx
 
     known = {schema.name for schema in onnx.defs.get_all_schemas() if not schema.domain}
     unknown = [node for node in nodes(model.graph.node) if node.op_type not in known]
-    try:
-        onnx.checker.check_model(model, full_check=True)
-        if not unknown and not complaints:
+    if complaints:
+        why = f"tf2onnx could not convert {complaints[0]}"
+    elif unknown:
+        why = f"tf2onnx has no ONNX operators for {unknown[0].op_type} ({unknown[0].name})"
+    else:
+        try:
+            onnx.checker.check_model(model, full_check=True)
             return
-        broken = ""
-    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        broken = " ".join(str(error).split())
-    named = [f"{node.op_type} ({node.name})" for node in unknown]
-    what = next(iter([*complaints, *named]), broken)
+        except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+            why = f"ONNX' own checker refuses what tf2onnx made: {' '.join(str(error).split())}"
     raise ExportError(
-        f"tf2onnx has no ONNX operators for {what}; replace the layer that it is from by one of "
-        "other operators, or leave onnx and onnx_int8 out of export.formats"
+        f"{why}; replace the layer that it is from by one of other operators, or leave onnx and "
+        "onnx_int8 out of export.formats"
     )
 
 

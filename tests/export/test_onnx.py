@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from export import onnx as exporter
 from export.interface import Tensor
 from export.onnx import Int8Options, OnnxOptions
+from export.onnx_files.from_keras import _refuse_undone
 from export.onnx_files.operators import scale
 from pipeline.errors import ExportError
 
@@ -114,6 +115,38 @@ def test_an_operator_that_an_older_opset_lacks_is_named_with_the_opset_that_has_
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)])
     with pytest.raises(ExportError, match=r"opset 17 cannot .* set export.onnx_int8.opset to 17$"):
         exporter.at_opset(model, 13)
+
+
+INTEGER, FLOAT = onnx.TensorProto.INT64, onnx.TensorProto.FLOAT
+
+
+@pytest.mark.parametrize(
+    ("operator", "added", "complaints", "said"),
+    [
+        ("Add", FLOAT, [], None),
+        ("Add", INTEGER, [], "ONNX' own checker refuses what tf2onnx made: "),
+        ("Erfinv", FLOAT, [], "tf2onnx has no ONNX operators for Erfinv (the_layer); "),
+        ("Add", FLOAT, ["FFT: is not real"], "tf2onnx could not convert FFT: is not real; "),
+    ],
+)
+def test_a_missing_operator_a_failure_and_a_refused_graph_are_told_apart(
+    operator, added, complaints, said
+):
+    node = onnx.helper.make_node(operator, ["x", "y"], ["z"], "the_layer")
+    x, y, z = (
+        onnx.helper.make_tensor_value_info(name, dtype, [1])
+        for name, dtype in (("x", FLOAT), ("y", added), ("z", FLOAT))
+    )
+    graph = onnx.helper.make_graph([node], "one", [x, y], [z])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)])
+    if said is None:
+        _refuse_undone(model, complaints)
+        return
+    with pytest.raises(ExportError) as error:
+        _refuse_undone(model, complaints)
+    assert str(error.value).startswith(said)
+    assert "leave onnx and onnx_int8 out of export.formats" in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
 from export.formats import formats
+from export.tflite import MOST_JUDGED, validation_images
 
 NAMES = [name for name in formats() if name.startswith("tflite")]
 
@@ -44,3 +47,18 @@ def test_smaller_formats_are_smaller(exported):
     size = {name: exported.path(name).stat().st_size for name in NAMES}
     assert size["tflite_float16"] < 0.8 * size["tflite_float32"]
     assert size["tflite_int8"] < 0.8 * size["tflite_float16"]
+
+
+@pytest.mark.parametrize(
+    ("given", "judged"),
+    [(1, 1), (1000, 1000), (1001, 1000), (1999, 1000), (5000, 1000)],
+)
+def test_dynamic_range_is_judged_by_no_more_images_than_it_says(exported, tmp_path, given, judged):
+    numbers = np.arange(given)
+    np.savez(tmp_path / "validation.npz", images=numbers, labels=numbers)
+    materials = replace(exported.materials, validation=tmp_path / "validation.npz")
+    request = replace(exported.request("tflite_dynamic", tmp_path), materials=materials)
+    images, labels = validation_images(request, MOST_JUDGED)
+    assert len(labels) == len(set(images.tolist())) == judged
+    assert (images[0], images[-1]) == (0, given - 1)  # spread over all
+    assert len(validation_images(request)[1]) == given
