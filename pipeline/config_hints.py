@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 
 SIDE = 64
+SHORTEST, LONGEST = 3, 5
+"""One letter in so many may be another: in short names the fewest, in all others the most."""
 
 
 def field_type(location: Sequence[str | int], config_type: type[BaseModel]) -> Any:
@@ -70,6 +72,17 @@ def _bare(annotation: Any) -> Any:
 
 def suggest(name: str, available: Sequence[str]) -> str:
     """Words for an error: the nearest of the names that exist, and all of them."""
-    near = get_close_matches(name, available, n=1, cutoff=0.5)
-    hint = f"Did you mean {near[0]!r}? " if near else ""
+    near = nearest(name, available)
+    hint = f"Did you mean {near!r}? " if near else ""
     return f"{hint}Available: {', '.join(available) or 'none'}"
+
+
+def nearest(name: str, available: Sequence[str]) -> str | None:
+    """The name that differs by a slip or by words left out; None if none is so near."""
+    folded = {other.casefold(): other for other in reversed(available)}
+    asked = name.casefold()
+    letters = min(max(len(asked), SHORTEST), LONGEST)
+    if close := get_close_matches(asked, folded, n=1, cutoff=(letters - 1.01) / letters):
+        return folded[close[0]]
+    words = set(asked.split("_"))
+    return next((other for other in available if words <= set(other.casefold().split("_"))), None)

@@ -4,12 +4,12 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from pipeline import plugins
 from pipeline.config import DataSection, ModelSection, TrainSection
+from pipeline.config_hints import nearest
 from pipeline.config_model_file import ModelFile
 from pipeline.errors import ConfigError
 from pipeline.yaml_reading import MAX_CHARACTERS, parse_yaml
@@ -58,8 +58,8 @@ def _read(path: Path, named_by: str) -> str:
         with path.open(encoding="utf-8") as file:
             return file.read(MAX_CHARACTERS + 1)
     except FileNotFoundError:
-        near = get_close_matches(path.name, [p.name for p in path.parent.glob("*.yaml")], n=1)
-        hint = f" Did you mean {path.parent / near[0]}?" if near else " Check the path."
+        near = nearest(path.stem, sorted(p.stem for p in path.parent.glob("*.yaml")))
+        hint = f" Did you mean {path.parent / near}.yaml?" if near else " Check the path."
         raise ConfigError(f"{named_by}{path}: no such config file.{hint}") from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: is no UTF-8 text ({error.reason}); save it as UTF-8") from error

@@ -2,6 +2,7 @@
 
 import pytest
 
+from pipeline.config_hints import nearest
 from pipeline.config_loading import load_config
 from pipeline.errors import ConfigError
 from pipeline.plugins import ROOT
@@ -58,3 +59,34 @@ def test_a_choice_within_a_list_is_one_that_is_allowed():
 def test_class_names_must_be_two_or_more(classes, expected):
     told = refusal(f"data.classes={classes}")
     assert told == f"data.classes: {expected} 2 or more are needed"
+
+
+CONFIGS = ("cifar10", "emnist_letters", "fashion_mnist", "mnist", "photos", "smoke", "tiny")
+PRESETS = ("compact_cnn", "lenet5", "three_conv", "tiny_cnn", "two_conv")
+
+
+@pytest.mark.parametrize(
+    ("name", "available", "near"),
+    [
+        ("mnits", CONFIGS, "mnist"),
+        ("MNIST", CONFIGS, "mnist"),
+        ("photo", CONFIGS, "photos"),
+        ("cifar-10", CONFIGS, "cifar10"),
+        ("emnist", CONFIGS, "mnist"),
+        ("letters", CONFIGS, "emnist_letters"),
+        ("pets", CONFIGS, None),
+        ("flowers", CONFIGS, None),
+        ("minimal", CONFIGS, None),
+        ("images", CONFIGS, None),
+        ("", CONFIGS, None),
+        ("lenet", PRESETS, "lenet5"),
+        ("compact", PRESETS, "compact_cnn"),
+        ("resnet", PRESETS, None),
+        ("one_conv", PRESETS, None),
+        ("cvs", ("csv", "idx", "npz"), "csv"),
+        ("tif", ("csv", "idx", "npz"), None),
+        ("lion", ("sgd", "adam", "adamw"), None),
+    ],
+)
+def test_only_a_slip_or_words_left_out_are_taken_for_a_name(name, available, near):
+    assert nearest(name, available) == near
