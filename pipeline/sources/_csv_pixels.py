@@ -1,5 +1,6 @@
 """The images of a table's rows that hold pixels: a column each, or all of them in one column."""
 
+import contextlib
 import math
 import re
 from collections import Counter
@@ -14,8 +15,7 @@ from pipeline.sources import LabelledImages
 from pipeline.sources._class_names import NUMBER
 from pipeline.sources._csv_rows import PIXELS, Remedies, Table, shown
 from pipeline.sources._folder_listing import LISTED
-from pipeline.sources._pixel_range import Range
-from pipeline.sources._pixel_range import shown as range_shown
+from pipeline.sources._pixel_range import Range, expected, remedy
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,6 +25,7 @@ Size = Annotated[int, Field(ge=1)]
 ImageShape = tuple[Size, Size, Literal[1, 3]]
 MOST_SHOWN = 3
 MOST_LEVELS = 2**16
+WRITTEN_NUMBER = re.compile(NUMBER.pattern + "([eE][+-]?[0-9]{1,2})?")
 
 
 class PixelOptions(Protocol):
@@ -58,12 +59,22 @@ class PixelRows:
         self._shape = shape or options.image_shape
         self._levels = _Levels(options.pixel_range, table.remedies)
         self._pixels = bytearray()
+        self._wrong: _WrongNumberError | None = None
+        self._ends: list[float] = []
         if self._column is None:
             self._shape = _fitting(f"{table.path}: line 1", names, self._shape, table)
             _check_order(table.path, names)
 
     def add(self, where: str, row: list[str]) -> None:
-        self._pixels += self.parse(where, row)
+        """Takes the pixels of a row; a wrong number is told by `labelled`, when all are seen."""
+        if self._wrong is None:
+            try:
+                self._pixels += self.parse(where, row)
+            except _WrongNumberError as error:
+                self._wrong = error
+                self._ends = [*self._levels.ends(self._pixels), error.value]
+        if self._wrong is not None:
+            self._widen(row)
         if len(self._pixels) > self._options.size_limit_bytes:
             raise DataError(
                 f"{where}: the images so far take {len(self._pixels):,} bytes, expected at most "
@@ -80,6 +91,13 @@ class PixelRows:
             self._shape = self._fitting_one(where, len(values))
         return self._levels.parse(where, values, lambda index: f"{column}[{index}]")
 
+    def _widen(self, row: list[str]) -> None:
+        """Takes in the ends of a row's numbers; what is no number is told another time."""
+        values = row if self._column is None else row[self._column].split()
+        with contextlib.suppress(ValueError):
+            numbers = list(filter(math.isfinite, map(float, values)))
+            self._ends = [min(self._ends + numbers), max(self._ends + numbers)]
+
     def _fitting_one(self, where: str, count: int) -> Shape:
         """The shape that so many pixels in the one column fill."""
         if shape := _filled(count, self._shape):
@@ -93,9 +111,22 @@ class PixelRows:
     def labelled(self, labels: "np.ndarray") -> LabelledImages:
         import numpy as np
 
+        if self._wrong is not None:
+            raise self._wrong.with_remedy(remedy((self._ends[0], self._ends[-1])))
         assert self._shape is not None
         images = np.frombuffer(self._pixels, np.uint8).reshape(-1, *self._shape)
         return LabelledImages(images, labels)
+
+
+class _WrongNumberError(DataError):
+    """A number that is out of the range, or no whole number where none is given."""
+
+    def __init__(self, found: str, value: float, remedy: str | None) -> None:
+        super().__init__(f"{found} {remedy}")
+        self.value, self._found = value, found
+
+    def with_remedy(self, remedy: str) -> DataError:
+        return DataError(f"{self._found} {remedy}")
 
 
 class _Levels(dict[str, int]):
@@ -125,17 +156,19 @@ class _Levels(dict[str, int]):
             text = error.args[0]
             raise self._wrong(where, text, name_of(row.index(text))) from error
 
+    def ends(self, pixels: Sequence[int]) -> list[float]:
+        """The lowest and the highest number that became these pixels, if there are any."""
+        known = pixels if self._range is None else list(map(float, self))
+        return [min(known), max(known)] if known else []
+
     def _wrong(self, where: str, text: str, name: str) -> DataError:
-        found = f"{where}: {shown(text)} in column {shown(name)}"
-        if self._range is not None:
-            return DataError(
-                f"{found}, expected a number {range_shown(self._range)} "
-                f"{self._remedies.pixel_range}"
-            )
-        remedy = _meant(name, text, self._remedies) or "Correct the value."
-        if NUMBER.fullmatch(text):
-            remedy = self._remedies.number
-        return DataError(f"{found}, expected a whole number 0..255. {remedy}")
+        allowed = expected(self._range, self._remedies.said)
+        found = f"{where}: {shown(text)} in column {shown(name)}, expected {allowed}."
+        if WRITTEN_NUMBER.fullmatch(text) and math.isfinite(float(text)):
+            told = self._remedies.number if self._range is None else self._remedies.pixel_range
+            return _WrongNumberError(found, float(text), told)
+        meant = _meant(name, text, self._remedies) if self._range is None else ""
+        return DataError(f"{found} {meant or 'Correct the value.'}")
 
 
 def _meant(name: str, text: str, remedies: Remedies) -> str:

@@ -38,8 +38,9 @@ class Remedies:
         count: about a row whose pixels, in one column, are not as many.
         pixels_column: about a value that holds all pixels; `{}` is its column.
         path_column: about a value that names a file; `{}` is its column.
-        number: about a number that is none of 0..255.
-        pixel_range: about a number that is out of the range.
+        number: about a number that is none of 0..255; None where the range of all will tell.
+        pixel_range: about a number that is out of the range; likewise.
+        said: by what the range is known.
         folder: about paths without the folder that they start from.
         outside: about a path that leads out of it.
         suffix: about paths without their ending; `{}` is that.
@@ -52,11 +53,9 @@ class Remedies:
     count: str = "Correct the row, or set data.image_shape."
     pixels_column: str = "Set data.pixels_column={} if it holds all pixels of an image."
     path_column: str = "Set data.path_column={} if it names the images' files."
-    number: str = (
-        "Correct the value, or say what all values run from and to, such as "
-        "data.pixel_range=[0, 1]."
-    )
-    pixel_range: str = "as data.pixel_range says. Correct one of them."
+    number: str | None = None
+    pixel_range: str | None = None
+    said: str = "as data.pixel_range says"
     folder: str = "Put it there, or set data.image_folder."
     outside: str = "Correct it, or set data.image_folder to a folder that holds all pictures."
     suffix: str = "Set data.path_suffix={}."

@@ -1,18 +1,21 @@
 """Reads any image classification data set of TensorFlow Datasets, by its name."""
 
 import contextlib
-import difflib
 import io
 import logging
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.config import ClassNames, DataSection, OutsidePath
+from pipeline.config_hints import nearest
 from pipeline.errors import DataError
 from pipeline.sources import LabelledImages, SourceData
-from pipeline.sources._pixel_range import Range, as_bytes, wrong_pixel
+from pipeline.sources._pixel_range import Range, as_bytes, no_number, wrong_pixel
+
+if TYPE_CHECKING:
+    import numpy as np
 
 DOWNLOAD_RETRIES = 4
 BATCH_SIZE = 1000
@@ -108,8 +111,8 @@ def _find_builder(options: Options) -> Any:
         return tfds.builder(options.dataset, data_dir=options.data_dir)
     except tfds.core.DatasetNotFoundError as error:
         names = tfds.list_builders(with_community_datasets=False)
-        near = difflib.get_close_matches(options.dataset, names, n=1)
-        hint = f"Did you mean '{near[0]}'?" if near else "The names: tensorflow.org/datasets."
+        near = nearest(options.dataset, names)
+        hint = f"Did you mean '{near}'?" if near else "The names: tensorflow.org/datasets."
         raise DataError(
             f"data.dataset: '{options.dataset}' is not in TensorFlow Datasets. {hint}"
         ) from error
@@ -181,15 +184,33 @@ def _read(builder: Any, split: str, keys: tuple[str, str], options: Options) -> 
     if not wrong:
         images = as_bytes(where, images, options.pixel_range)
     elif wrong[0].any():
-        index = int(wrong[0].argmax())
-        raise wrong_pixel(where, wrong[1][index], index, options.pixel_range)
+        raise _wrong(where, options.pixel_range, *wrong)
     return LabelledImages(images, labels.astype(np.int64))
+
+
+def _wrong(
+    where: str,
+    pixel_range: Range | None,
+    is_wrong: "np.ndarray",
+    values: "np.ndarray",
+    ends: "np.ndarray",
+) -> DataError:
+    """The first image with a value that is no number, else the first with one out of the range."""
+    import numpy as np
+
+    no_numbers = np.flatnonzero(~np.isfinite(values))
+    if no_numbers.size:
+        return no_number(where, values[no_numbers[0]], int(no_numbers[0]))
+    index = int(is_wrong.argmax())
+    reached = float(ends[:, 0].min()), float(ends[:, 1].max())
+    return wrong_pixel(where, values[index], index, reached, pixel_range)
 
 
 def _resizing(size: tuple[int, int], pixel_range: Range | None) -> Callable[..., tuple[Any, ...]]:
     """Brings an image to 0..255, then to a size: uint8; a mean of two pixels may be any level.
 
-    Beside image and label, the function gives whether a value was wrong, and the first one.
+    Beside image and label, the function gives whether a value was wrong, the first such one
+    (NaN or an infinity before others), and the lowest and the highest value.
     """
     import tensorflow as tf
 
@@ -200,10 +221,13 @@ def _resizing(size: tuple[int, int], pixel_range: Range | None) -> Callable[...,
         is_right = (image >= low) & (image <= high)
         if pixel_range is None:
             is_right &= image == tf.floor(image)
-        wrong = tf.concat([tf.boolean_mask(image, ~is_right), tf.constant([0], tf.float64)], 0)
+        is_finite = tf.math.is_finite(image)
+        worst = (tf.boolean_mask(image, mask) for mask in (~is_finite, ~is_right))
+        wrong = tf.concat([*worst, tf.constant([0], tf.float64)], 0)
+        ends = tf.stack([tf.reduce_min(image), tf.reduce_max(image)])
         scaled = tf.cast((image - low) * (255 / (high - low)), tf.float32)
         pixels = tf.clip_by_value(tf.image.resize(scaled, size, antialias=True), 0, 255)
-        return tf.cast(tf.round(pixels), tf.uint8), label, tf.size(wrong) > 1, wrong[0]
+        return tf.cast(tf.round(pixels), tf.uint8), label, tf.size(wrong) > 1, wrong[0], ends
 
     return resized
 

@@ -21,10 +21,10 @@ def table(content, where, remedy, *options):
     return Hostile(partial(write, content=content, options=options), f"train.csv: {where}", remedy)
 
 
-def value(text):
+def value(text, remedy="Correct the value"):
     """The table with a value that is no pixel on its third line."""
     where = f"line 3: '{text}' in column 'p1', expected a whole number 0..255"
-    return table(TABLE.replace("9,4,5", f"9,4,{text}"), where, "Correct the value")
+    return table(TABLE.replace("9,4,5", f"9,4,{text}"), where, remedy)
 
 
 def linked(target):
@@ -70,9 +70,9 @@ KINDS = {
     "a row too long": table(TABLE + "7" + ",1" * 5, "line 6: 6 values", "Correct the row"),
     "a NUL byte": table(TABLE.replace("9,4", "9,\0"), "line 3: holds a NUL", "CSV in UTF-8"),
     "not a number": value("nan"),
-    "a fraction": value("0.5"),
-    "a negative number": value("-1"),
-    "a number too large": value("256"),
+    "a fraction": value("0.5", "set data.pixel_range=[0, 255], or correct the value"),
+    "a negative number": value("-1", "set data.pixel_range=[-1, 255]"),
+    "a number too large": value("256", "set data.pixel_range=[0, 256]"),
     "no value": value(""),
     "a number of 1,000 digits": table(
         TABLE.replace("255", "9" * 1000), "line 3: '9999", "Correct the value"
@@ -128,7 +128,7 @@ KINDS = {
     "pixels beyond data.pixel_range": table(
         TABLE,
         "line 3: '255' in column 'p3', expected a number 0..16 as data.pixel_range says",
-        "Correct one of them",
+        "set data.pixel_range=[0, 255], or correct the value",
         "data.pixel_range=[0, 16]",
     ),
     "labels that differ in case": twins("cat", "Cat", "differ in case, spaces"),

@@ -137,8 +137,8 @@ KINDS = {
     "pixels beyond data.pixel_range": array(
         "x_train",
         np.full((4, 3, 2), 1.5),
-        " has the value 1.5 in image 0, expected 0..1 as data.pixel_range says",
-        "Correct one of them",
+        " has the value 1.5 in image 0, expected a number 0..1 as data.pixel_range says",
+        "set data.pixel_range=[0, 1.5], or correct the value",
         "data.pixel_range=[0, 1]",
     ),
     "rows of pixels that fill no square": array(
@@ -178,10 +178,10 @@ KINDS = {
         "Leave data.test_fraction out",
     ),
     "pixels that are no number": array(
-        "x_train", np.full((4, 3, 2), np.nan), " has the value nan in image 0", "Scale them"
+        "x_train", np.full((4, 3, 2), np.nan), " has the value nan in image 0", "Mend that image"
     ),
     "pixels that are infinite": array(
-        "x_train", np.full((4, 3, 2), np.inf), " has the value inf in image 0", "Scale them"
+        "x_train", np.full((4, 3, 2), np.inf), " has the value inf in image 0", "Mend that image"
     ),
     "a label of no class": array(
         "y_train",

@@ -211,7 +211,7 @@ def test_whole_numbers_of_any_type_and_order_become_the_same_pixels(tmp_path, dt
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        (np.full((4, 3, 2), 0.5), r"value 0.5 in image 0, expected whole numbers 0..255"),
+        (np.full((4, 3, 2), 0.5), r"value 0.5 in image 0, expected a whole number 0..255"),
         (np.full((4, 3, 2), np.nan), "value nan in image 0"),
         (np.array([0, 0, 0, -1]).repeat(6).reshape(4, 3, 2), "value -1 in image 3"),
         (np.full((4, 3, 2), 256), "value 256 in image 0"),

@@ -15,7 +15,7 @@ from pipeline.plugins import ROOT
 from pipeline.progress import LogProgress
 from pipeline.sources import LabelledImages, SourceData, tfds
 from pipeline.sources._class_names import classes_of, find_twins, in_order
-from pipeline.sources._pixel_range import as_bytes, white_of_scale
+from pipeline.sources._pixel_range import as_bytes, fitting_range, white_of_scale
 from tests.sources.test_idx import NAMES, encode
 
 COUNT = 48
@@ -144,8 +144,61 @@ def test_a_range_is_scaled_by_hand_worked_values():
     assert as_bytes("a", values, (-1, 1)).tolist() == [[0, 128, 191, 255]]  # 127.5, 191.25
     sixteen_bits = np.array([[0, 257, 65535]], np.uint16)
     assert as_bytes("a", sixteen_bits, (0, 65535)).tolist() == [[0, 1, 255]]
-    with pytest.raises(DataError, match=r"the value nan in image 1, expected 0..1 as data.pixel"):
-        as_bytes("a", np.array([[0.0], [np.nan]]), (0, 1))
+
+
+@pytest.mark.parametrize("pixel_range", [None, (0, 1)])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_is_no_number_is_told_with_its_first_image_and_no_range(value, pixel_range):
+    images = np.array([[0.0], [-3.5], [value], [value]])
+    with pytest.raises(DataError) as caught:
+        as_bytes("a.npz", images, pixel_range)
+    assert str(caught.value) == (
+        f"a.npz has the value {value} in image 2, the first of such, expected numbers. "
+        "Mend that image or leave it out, and save the file again."
+    )
+
+
+@pytest.mark.parametrize(
+    ("lowest", "highest", "fitting"),
+    [
+        (0, 1, (0, 1)),
+        (0.1, 0.3, (0, 1)),
+        (-1, 1, (-1, 1)),
+        (-0.98, 0.4, (-1, 1)),
+        (-0.5, 0.5, (-0.5, 0.5)),
+        (-128, 127, (-128, 127)),
+        (0, 255, (0, 255)),
+        (0.5, 99.5, (0.5, 99.5)),
+        (0.25, 255.25, (0.25, 255.25)),
+        (0, 300, (0, 300)),
+        (2, 4095, (0, 4095)),
+        (0, 65535, (0, 65535)),
+        (0, 40000, (0, 65535)),
+        (-30000, 30000, (-32768, 32767)),
+        (-2.117904, 2.6400001049, (-2.11791, 2.64001)),
+        (7.5, 7.5, (0, 7.5)),
+        (-7, -7, (-7, 0)),
+    ],
+)
+def test_the_range_that_is_proposed_holds_the_values_and_is_a_usual_one(lowest, highest, fitting):
+    assert fitting_range(lowest, highest) == fitting
+
+
+ENDS = [(-1, 1), (0, 65535), (0.25, 255.25), (-2.5, 2.75)]
+
+
+@pytest.mark.parametrize(("low", "high"), ENDS)
+@pytest.mark.parametrize("put", [in_npz, in_csv, in_one_column])
+def test_the_remedy_for_a_wrong_range_is_the_range_that_fits(tmp_path, put, low, high):
+    images = low + images_to(255) / 255 * (high - low)
+    typed = put(tmp_path, images, np.arange(COUNT) % 2)
+    setting = f"data.pixel_range=[{low}, {high}]"
+    for said in ([], ["data.pixel_range=[0, 0.125]"]):
+        with pytest.raises(DataError) as caught:
+            inspect(tmp_path, [*typed, *said])
+        assert f"values run from {low} to {high}: set {setting}, or correct" in str(caught.value)
+    found = pixels_of(inspect(tmp_path, [*typed, setting]))
+    assert found == {image.tobytes() for image in images_to(255)}
 
 
 def text_labels_in_npz(folder, images, texts):

@@ -104,13 +104,21 @@ def test_resized_pixels_keep_their_levels(pixels, pixel_range, level):
 
 
 @pytest.mark.parametrize(
-    ("pixels", "pixel_range", "value"),
-    [([0, 0, 1, 5], (0, 1), "5.0"), ([0, 0.25, 1, 0], None, "0.25"), ([0, np.nan], (0, 1), "nan")],
+    ("pixels", "pixel_range", "value", "remedy"),
+    [
+        ([0, 0, 1, 5], (0, 1), "5.0", "run from 0 to 5: set data.pixel_range=[0, 5]"),
+        ([0, 0.25, 1, 0], None, "0.25", "set data.pixel_range=[0, 1]"),
+        ([0, 0.25, -1, 0], None, "0.25", "run from -1 to 0.25: set data.pixel_range=[-1, 1]"),
+        ([-3, np.nan], (0, 1), "nan", "Mend that image"),
+    ],
 )
-def test_a_pixel_out_of_range_is_told_before_it_is_resized(pixels, pixel_range, value):
+def test_a_pixel_out_of_range_is_told_before_it_is_resized(pixels, pixel_range, value, remedy):
     good, bad = np.zeros((2, 2, 1), np.float32), np.resize(pixels, (2, 2, 1)).astype(np.float32)
-    with pytest.raises(DataError, match=f"split 'train' has the value {value} in image 1, exp"):
+    with pytest.raises(
+        DataError, match=f"split 'train' has the value {value} in image 1, "
+    ) as caught:
         resized([good, bad], pixel_range)
+    assert remedy in str(caught.value)
 
 
 def test_a_slice_of_a_split_is_read(prepared):
