@@ -1,6 +1,8 @@
 """Reads pictures from folders: `<class>/*`, or `<split>/<class>/*`."""
 
+import os
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
@@ -27,7 +29,8 @@ TEST_FRACTION = 0.2
 class Options(PictureOptions):
     """Which folder, and what the folders in it are.
 
-    The pictures of a class may lie in folders below its own. Hidden files and files that are no
+    The pictures of a class may lie in folders below its own; where the same names recur below
+    several, `classes` must say that they are no classes. Hidden files and files that are no
     pictures do not count.
 
     Attributes:
@@ -129,6 +132,8 @@ def _list_all(options: Options) -> dict[str, dict[str, Listing]]:
                 f"{root}: class {name!r} has no picture (png, jpg, jpeg, bmp or webp){other}. "
                 "Put some into its folder, or move the folder away."
             )
+    if options.classes is None:
+        _refuse_containers(root, places["train"], listings["train"])
     return listings
 
 
@@ -219,6 +224,48 @@ def _find_classes(root: Path, train: Place, given: tuple[str, ...] | None) -> tu
     return classes
 
 
+def _refuse_containers(root: Path, train: Place, found: Mapping[str, Listing]) -> None:
+    """Refuses folders most of whose pictures lie below in folders that recur, as classes would."""
+    start = len(f"{train.name}/".lstrip("/"))
+    below = {
+        name: Counter(
+            picture[start + len(name) + 1 :].rpartition("/")[0] for picture in listing.names
+        )
+        for name, listing in found.items()
+    }
+    times = Counter(chain.from_iterable(below.values()))
+    recurring = {folder for folder, count in times.items() if folder and count > 1}
+    if len(recurring) < 2 or any(
+        2 * sum(folders[folder] for folder in recurring & folders.keys()) <= folders.total()
+        for folders in below.values()
+    ):
+        return
+    outer, inner = tuple(found), in_order(recurring)
+    raise DataError(
+        f"{root / train.name}: {_listed(outer, 3)} would be the classes, but folders of the same "
+        f"names recur below them: {_listed(inner, 3)}. "
+        f"{_remedy_of_containers(root, train, outer, inner)}; if {_listed(outer, 3)} are the "
+        "classes, name them in data.classes."
+    )
+
+
+def _remedy_of_containers(
+    root: Path, train: Place, outer: Sequence[str], inner: Sequence[str]
+) -> str:
+    if all(LIKE_A_SPLIT.fullmatch(name) for name in inner):
+        return f"If these are splits, put them on top, as {inner[0]}/{outer[0]}"
+    way = os.path.commonpath([str(Path(name).parent) for name in inner])
+    one, other = (str(Path(name, way)) for name in outer[:2])
+    if train.name:
+        way = f"set data.train_split={train.name}/{one}, or join those of one name"
+    else:
+        way = (
+            f"set data.folder={root / one}, join those of one name, or set data.train_split={one} "
+            f"and data.test_split={other}"
+        )
+    return f"If these are the classes, {way}"
+
+
 def _remedy(root: Path, train: Place) -> str:
     """Where a single folder leads to several: the setting that takes these."""
     place = train
@@ -251,6 +298,6 @@ def _refuse_unknown(root: Path, place: Place, classes: tuple[str, ...]) -> None:
         )
 
 
-def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(repr(name) for name in names[:8]) or "none"
-    return f"{shown} and {len(names) - 8:,} more" if len(names) > 8 else shown
+def _listed(names: Sequence[str], most: int = 8) -> str:
+    shown = ", ".join(repr(name) for name in names[:most]) or "none"
+    return f"{shown} and {len(names) - most:,} more" if len(names) > most else shown

@@ -149,6 +149,11 @@ KINDS = {
     "class folders two levels deeper, beside what a Mac left": folders(
         "input: holds one class folder ('a')", "data.folder=", "a/b/cat", "a/b/dog", "__MACOSX/a"
     ),
+    "class folders one level deeper, in two folders": folders(
+        "input: 'a', 'b' would be the classes, but folders of the same names recur below them: ",
+        "join those of one name, or set data.train_split=a and data.test_split=b",
+        "a/cat", "a/dog", "b/cat", "b/dog",
+    ),
     "class folders one level deeper in 'train'": folders(
         "input/train: holds one class folder ('train')", "set data.train_split=train/train",
         "train/train/cat", "train/train/dog", options=["data.test_fraction=0.2"],

@@ -348,3 +348,61 @@ def test_ten_thousand_classes_are_listed(tmp_path):
     data = load(tmp_path)
     assert len(data.classes) == 10_000
     assert np.bincount(data.test.labels).tolist() == [1] * 10_000
+
+
+def pictures(*folders, count=4):
+    return [f"{folder}/{number}.png" for folder in folders for number in range(count)]
+
+
+CONTAINERS = {
+    "the same classes in each": ("a/0", "a/1", "a/2", "b/0", "b/1", "b/2"),
+    "a class that one has not": ("a/0", "a/1", "a/2", "b/0", "b/1"),
+    "deeper": ("a/images/0", "a/images/1", "b/images/0", "b/images/1"),
+    "three, one with a class of its own": ("a/0", "a/1", "b/0", "b/1", "c/0", "c/1", "c/2"),
+}
+
+
+@pytest.mark.parametrize("folders", CONTAINERS.values(), ids=CONTAINERS)
+def test_a_folder_one_level_too_high_is_refused_with_the_ways_out(tmp_path, folders):
+    put(tmp_path, *pictures(*folders), "a/preview.png")
+    found = refusal(tmp_path)
+    way, inner = ("/images", "images/") if "a/images/0" in folders else ("", "")
+    assert "'a', 'b'" in found
+    assert f"folders of the same names recur below them: '{inner}0', '{inner}1'" in found
+    assert f"set data.folder={tmp_path}/a{way}, join those of one name, or " in found
+    assert f"set data.train_split=a{way} and data.test_split=b{way}; if 'a', 'b'" in found
+    outer = tuple(sorted({name[0] for name in folders}))
+    assert load(tmp_path, classes=outer).classes == outer
+    (tmp_path / "a" / "preview.png").unlink()
+    assert load(tmp_path / f"a{way}").classes[:2] == ("0", "1")
+    if "c/2" not in folders:
+        data = load(tmp_path, train_split=f"a{way}", test_split=f"b{way}")
+        assert data.classes[:2] == ("0", "1")
+
+
+def test_a_split_one_level_too_high_is_refused_by_its_own_setting(tmp_path):
+    put(tmp_path, *pictures(*(f"train/{folder}" for folder in ("a/0", "a/1", "b/0", "b/1"))))
+    found = refusal(tmp_path, test_fraction=0.25)
+    assert found.startswith("/train: 'a', 'b' would be the classes")
+    assert "set data.train_split=train/a, or join those of one name; if" in found
+    assert load(tmp_path, test_fraction=0.25, train_split="train/a").classes == ("0", "1")
+
+
+def test_splits_below_the_classes_are_refused_with_the_right_order(tmp_path):
+    put(tmp_path, *pictures("cat/train", "cat/test", "dog/train", "dog/test"))
+    assert "If these are splits, put them on top, as test/cat; if 'cat', 'dog'" in refusal(tmp_path)
+
+
+NESTED = {
+    "one name for all": ("cat/images", "dog/images"),
+    "names of their own": ("cat/tabby", "cat/siamese", "dog/poodle", "dog/boxer"),
+    "one name that recurs": ("cat/2023", "cat/2024", "dog/2024", "dog/2025"),
+    "pictures in the folders themselves": ("cat", "cat/1", "dog", "dog/1", "cow", "cow/1"),
+    "a class without folders": ("cat/1", "cat/2", "dog/1", "dog/2", "cow"),
+}
+
+
+@pytest.mark.parametrize("folders", NESTED.values(), ids=NESTED)
+def test_folders_below_those_of_classes_may_be_of_any_other_names(tmp_path, folders):
+    put(tmp_path, *pictures(*folders))
+    assert load(tmp_path).classes == tuple(sorted({name.split("/")[0] for name in folders}))
