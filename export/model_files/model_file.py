@@ -56,7 +56,8 @@ def load(path: Path, trust: Trust | None = None, *, remedy: str | None = None) -
         remedy: what to do about such a file where no setting gives trust.
 
     Raises:
-        ConfigError: it is no `.keras` file, is damaged, or can run code and is not trusted.
+        ConfigError: it is no `.keras` file, is damaged, holds weights that are no numbers, or can
+            run code and is not trusted.
     """
     archive = open_archive(path)
     if archive.version.startswith(model_kinds.OLD):
@@ -74,6 +75,7 @@ def load(path: Path, trust: Trust | None = None, *, remedy: str | None = None) -
         _refuse_code(path, archive, remedy)
     model = _built(path, archive, trust)
     _compute_in_float32(path, model)
+    _refuse_nan(path, model)
     return model
 
 
@@ -177,6 +179,25 @@ def _compute_in_float32(path: Path, model: "keras.Model") -> None:
                 "code; expected float32"
             )
         layer.dtype_policy = "float32"
+
+
+def _refuse_nan(path: Path, model: "keras.Model") -> None:
+    """Refuses what a training that diverged has left; where answers hide it, formats differ."""
+    import keras
+    import numpy as np
+
+    for variable in model.variables:
+        if not keras.backend.is_float_dtype(variable.dtype):
+            continue
+        numbers = keras.ops.convert_to_numpy(variable)
+        if count := int(np.isnan(numbers).sum()):
+            layer, _, weight = variable.path.rpartition("/")
+            raise ConfigError(
+                f"{path}: {count:,} of the {numbers.size:,} numbers in {weight} of its layer "
+                f"{layer.rpartition('/')[2]} are NaN, as a training that diverged leaves them; "
+                "bring the model as it was saved before, or train it again with a lower learning "
+                "rate"
+            )
 
 
 def refuse_unbuilt(path: Path, layers: Sequence[str]) -> None:

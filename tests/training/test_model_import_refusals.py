@@ -168,10 +168,12 @@ def test_a_model_that_does_not_fit_is_refused_with_what_to_do(bring, said):
         bring(MISFITS[said]())
 
 
-def test_a_model_that_gives_no_number_is_refused(bring):
-    model = dense([np.full((48, 3), np.nan, np.float32), np.zeros(3, np.float32)])
-    with pytest.raises(ConfigError, match="gives no number for some validation images"):
-        bring(model)
+def test_a_model_that_gives_no_number_is_refused_with_what_to_do(bring):
+    image, model = keras.Input(SHAPE), sequential()
+    with pytest.raises(ConfigError) as caught:
+        bring(keras.Model(image, keras.ops.log(-model(image))))
+    assert "gives no number for some validation images" in str(caught.value)
+    assert "--pixels 0..1), or take out the layer that divides by zero" in str(caught.value)
 
 
 def test_an_answer_that_changes_in_saving_is_refused(bring, monkeypatch):

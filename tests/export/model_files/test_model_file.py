@@ -248,3 +248,21 @@ def test_what_keras_cannot_load_is_said_in_one_sentence(saved, rewritten):
         model_file.load(path)
     assert "m.keras: Keras cannot load it. ValueError: " in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_weights_that_are_no_numbers_are_refused_by_the_first_layer_that_has_them(tmp_path):
+    """Keras' ReLU makes 0 of NaN, so that answers are numbers; ONNX Runtime's does not."""
+    keras.utils.set_random_seed(5)
+    inner = keras.Sequential([keras.Input((4,)), L.Dense(3, name="sick"), L.ReLU()], name="inner")
+    model = keras.Sequential([keras.Input((4,)), L.Dropout(0.5), inner, L.Dense(2, name="later")])
+    for layer, broken in ((inner.get_layer("sick"), 2), (model.get_layer("later"), 3)):
+        kernel, bias = layer.get_weights()
+        kernel.ravel()[:broken] = np.nan
+        layer.set_weights([kernel, bias])
+    model.save(tmp_path / "m.keras")
+    with pytest.raises(ConfigError, match=r"m.keras: 2 of the 12 numbers in kernel of its layer s"):
+        model_file.load(tmp_path / "m.keras")
+    inner.get_layer("sick").set_weights([np.full((4, 3), -np.inf), np.zeros(3)])  # such as a mask's
+    model.get_layer("later").set_weights([np.zeros((3, 2)), np.zeros(2)])
+    model.save(tmp_path / "m.keras")
+    model_file.load(tmp_path / "m.keras")
