@@ -10,6 +10,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from scipy.stats import binom
 
 from export.model_files import model_file
 from export.model_files.model_file import Trust
@@ -19,7 +20,7 @@ from pipeline.data.records import Shards, open_split
 from pipeline.errors import ConfigError
 from pipeline.sources import LabelledImages
 from pipeline.stages import StageContext, StageResult
-from pipeline.training.class_order import places
+from pipeline.training.class_order import SURE, places
 from pipeline.training.model_ends import PIXELS, SAME_TOLERANCE, as_logits, only, wrapped
 
 COMMON_RANGES = (PIXELS, (0.0, 1.0), (-1.0, 1.0))
@@ -28,6 +29,7 @@ MOST_BYTES = 1 << 28
 BATCH, SOME = 500, 32
 SUM_TOLERANCE = 1e-3
 CLEARLY_BETTER = 0.02
+LUCK = 0.05  # how often a model that guesses may do better, for all that is said of it
 
 
 def import_model(context: StageContext) -> StageResult:
@@ -58,7 +60,7 @@ def import_model(context: StageContext) -> StageResult:
     _check_survives(path, _answers(again, images.images), answers)
     accuracy = _accuracy(answers.argmax(axis=1), images.labels)
     better = _better(core, images, section, dataset.classes)
-    hint = _in_words(better, section)
+    hint = _in_words(better, section) or _is_guessing(accuracy, images.labels)
     return StageResult(
         f"took {path.name}: {model.count_params():,} parameters, "
         f"validation accuracy {accuracy:.2%}{hint}",
@@ -66,7 +68,9 @@ def import_model(context: StageContext) -> StageResult:
             "val_accuracy": accuracy,
             "parameters": model.count_params(),
             "model_file": path.name,
-            "passed": int(not better.order),
+            "passed": int(
+                not (better.order or _is_beyond_luck(better, accuracy, len(images.labels)))
+            ),
         },
     )
 
@@ -141,7 +145,11 @@ def _are_probabilities(answers: np.ndarray) -> bool:
 
 def _check_probabilities(path: Path, answers: np.ndarray) -> None:
     if not np.isfinite(answers).all():
-        raise ConfigError(f"{path}: gives no number for some validation images")
+        raise ConfigError(
+            f"{path}: gives no number for some validation images, though its weights are numbers; "
+            "if it expects other pixels than 0..255, set train.pixel_range (to export, --pixels "
+            "0..1), or take out the layer that divides by zero or overflows"
+        )
     if not _are_probabilities(answers):
         sums, low, high = answers.sum(axis=1), answers.min(), answers.max()
         remedy = "If they are logits, set train.gives=logits"
@@ -251,14 +259,35 @@ def _order(found: np.ndarray, section: TrainSection, classes: Sequence[str]) -> 
     return tuple(meant[name] for name in section.class_order or classes)
 
 
+def _is_beyond_luck(reading: Reading, accuracy: float, images: int) -> bool:
+    """Whether the gain is three deviations of the images that only one reading gets right.
+
+    As many as that can be, each with a sign of its own: McNemar, Psychometrika 12 (1947).
+    """
+    gain, only_one = reading.accuracy - accuracy, 2 - reading.accuracy - accuracy
+    return gain > 0 and images * gain**2 >= SURE**2 * only_one
+
+
+def _is_guessing(accuracy: float, labels: np.ndarray) -> str:
+    """What to say of a model that does no better than naming the largest class always."""
+    share = float(np.bincount(labels).max() / len(labels))
+    if binom.sf(round(accuracy * len(labels)) - 1, len(labels), share) <= LUCK:
+        return ""
+    return (
+        f", no better than naming the most frequent class always ({share:.2%}): if it knows these "
+        "classes, put layers in front of it that prepare pixels 0..255 as it expects them"
+    )
+
+
 def _in_words(reading: Reading, section: TrainSection) -> str:
-    settings = []
+    settings, cause, option = [], "", ""
     if reading.pixel_range != section.pixel_range:
-        settings.append(f"train.pixel_range={list(reading.pixel_range)}")
+        low, high = reading.pixel_range
+        settings.append(f"train.pixel_range=[{low:g},{high:g}]")
+        option = f" (to export, --pixels {low:g}..{high:g} says that)"
     if reading.order:
-        order = json.dumps(reading.order, ensure_ascii=False)
-        settings.append(shlex.quote(f"train.class_order={order}"))
+        settings.append(f"train.class_order={json.dumps(reading.order, ensure_ascii=False)}")
+        cause = "its classes stand in another order: "
     if not settings:
         return ""
-    cause = "its classes stand in another order: " * bool(reading.order)
-    return f"; {cause}with {' '.join(settings)} it would be {reading.accuracy:.2%}"
+    return f"; {cause}with {shlex.join(settings)} it would be {reading.accuracy:.2%}{option}"

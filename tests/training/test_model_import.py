@@ -13,6 +13,7 @@ from export import contract
 from export.conversion import write_formats
 from export.formats import ExportRequest, Materials, answers, formats
 from pipeline.errors import ConfigError
+from pipeline.training import model_import
 from tests.training.brought_models import BY_ROWS, CLASSES, NET, SHAPE, dense, images, sequential
 
 L = keras.layers
@@ -142,8 +143,29 @@ def test_a_range_with_which_it_would_do_better_is_named_but_not_taken(bring):
     )
     _, result = bring(scaled)
     assert result.metrics["val_accuracy"] < 0.5
-    assert result.summary.endswith("; with train.pixel_range=[0.0, 1.0] it would be 100.00%")
+    assert result.summary.endswith(
+        "; with 'train.pixel_range=[0,1]' it would be 100.00% (to export, --pixels 0..1 says that)"
+    )
+    assert result.metrics["passed"] == 0
+
+
+@pytest.mark.parametrize(
+    ("gained", "images", "is_sure"),
+    # Of 100 images, 10 that only one gets right are above 3 deviations of √10, 8 below 3 of √8.
+    [((0.9, 1.0), 100, True), ((0.92, 1.0), 100, False), ((0.92, 1.0), 1000, True),
+     ((0.1, 0.2), 100, False), ((0.5, 0.5), 100, False), ((0.5, 0.4), 10_000, False)],
+)  # fmt: skip
+def test_a_range_fails_the_run_where_the_gain_is_beyond_luck(gained, images, is_sure):
+    now, other = gained
+    reading = model_import.Reading(other, (0.0, 1.0))
+    assert model_import._is_beyond_luck(reading, now, images) == is_sure
+
+
+def test_a_model_that_guesses_is_said_to_and_passes(bring):
+    _, result = bring(dense([np.zeros((48, 3), np.float32), np.eye(3, dtype=np.float32)[0]]))
+    assert "no better than naming the most frequent class always (" in result.summary
     assert result.metrics["passed"] == 1
+    assert "most frequent" not in model_import._is_guessing(1.0, np.array([0, 1, 2] * 5))
 
 
 def one_number(*head):
@@ -254,7 +276,8 @@ def test_a_range_and_an_order_that_are_both_wrong_are_said_together(bring):
     scaled = keras.Sequential([keras.Input(SHAPE), L.ReLU(max_value=1.0), dense(SHIFTED)])
     _, result = bring(scaled)
     assert result.summary.endswith(
-        "with train.pixel_range=[0.0, 1.0] "
-        """'train.class_order=["c", "a", "b"]' it would be 100.00%"""
+        "with 'train.pixel_range=[0,1]' "
+        """'train.class_order=["c", "a", "b"]' it would be 100.00% """
+        "(to export, --pixels 0..1 says that)"
     )
     assert result.metrics["passed"] == 0
