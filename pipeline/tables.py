@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from export.formats import formats, readable_size
+from pipeline.data.description import readable_name
 from pipeline.planning import UNCHANGED, Step
 from pipeline.runs import Run
 from pipeline.terminal import print_table
@@ -23,6 +24,7 @@ EXACT = 0.005
 WIDE = 118
 DASH = "–"
 MOST_GROUPS = 3
+MOST_CLASSES = 12
 
 
 def show_plan(console: Console, steps: Sequence[Step]) -> None:
@@ -162,6 +164,30 @@ def show_findings(console: Console, examination: "Examination") -> None:
     console.print(
         f"{found}To work with: {train:,} training, {validation:,} validation, {test:,} test images"
     )
+
+
+def show_classes(console: Console, classes: Sequence[str], counts: Mapping[str, list[int]]) -> None:
+    """One row a class with its images by split; of many classes the first, then how far others go.
+
+    Args:
+        console: where.
+        classes: names, in label order.
+        counts: images of each class, by split.
+    """
+    columns = [counts[split] for split in ("train", "validation", "test")]
+    most = len(classes) if len(classes) <= MOST_CLASSES else MOST_CLASSES - 1
+    rows = [
+        (escape(readable_name(name)), *(f"{count:,}" for count in of_splits))
+        for name, *of_splits in zip(classes[:most], *columns, strict=False)
+    ]
+    if others := len(classes) - most:
+        rows.append((f"[dim]{others:,} more[/]", *(_range(column[most:]) for column in columns)))
+    print_table(console, ("class", "training", "validation", "test"), rows, right=(1, 2, 3))
+
+
+def _range(counts: Sequence[int]) -> str:
+    low, high = min(counts), max(counts)
+    return f"{low:,}" if low == high else f"{low:,}{DASH}{high:,}"
 
 
 def show_recommendation(

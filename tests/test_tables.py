@@ -31,6 +31,30 @@ def shown(width):
     return [line.rstrip() for line in console.file.getvalue().splitlines()]
 
 
+def classes_shown(classes, counts):
+    console = console_of(120)
+    tables.show_classes(console, classes, counts)
+    return [line.rstrip() for line in console.file.getvalue().splitlines()]
+
+
+def test_each_class_has_a_row_with_its_images_by_split():
+    counts = {"test": [1_000, 7], "train": [12_345, 20], "validation": [0, 3]}
+    assert classes_shown(("[red]cat", "d" * 60), counts) == [
+        f"{'class':<40}  training  validation   test",
+        f"{'[red]cat':<40}    12,345           0  1,000",
+        f"{'d' * 39}…        20           3      7",
+    ]
+
+
+def test_of_many_classes_the_first_are_shown_and_how_far_the_others_go():
+    counts = {"train": list(range(100)), "validation": [5] * 100, "test": [9, *range(99)]}
+    _, *rows, last = classes_shown([f"c{n}" for n in range(100)], counts)
+    assert len(rows) == 11
+    assert rows[10].split() == ["c10", "10", "5", "9"]
+    assert last.split() == ["89", "more", "11–99", "5", "10–98"]
+    assert len(classes_shown([str(n) for n in range(12)], dict.fromkeys(counts, [1] * 12))) == 13
+
+
 def test_a_wide_terminal_shows_every_figure_of_a_format():
     header, passed, failed, not_run, *rest = shown(120)
     names = ["format", "size", "accuracy", "to", "Keras", "agreement", "p50", "verdict"]

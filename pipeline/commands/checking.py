@@ -45,6 +45,7 @@ def check_data(
     if as_json:
         print(json.dumps(found.as_json(), indent=2))  # noqa: T201
     else:
+        tables.show_classes(console, found.material.classes, found.class_counts)
         tables.show_findings(console, found)
     if found.failures:
         names = list(dict.fromkeys(finding.check for finding in found.failures))

@@ -8,6 +8,8 @@ from pathlib import Path
 from pipeline.data.pictures.decoding import Alpha, Fit
 
 FILE_NAME = "dataset.json"
+LONGEST_SHOWN = 40
+MOST_SHOWN, FEW_SHOWN = 5, 3
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,23 @@ class Description:
     def size(self, split: str) -> int:
         """The number of images of a split."""
         return sum(self.counts[split])
+
+    @property
+    def classes_line(self) -> str:
+        """`cat (14/1/5), dog (13/2/5)`: of each class the images by split; of many some classes."""
+        most = FEW_SHOWN if self.num_classes > MOST_SHOWN else self.num_classes
+        columns = (self.counts[split] for split in ("train", "validation", "test"))
+        shown = ", ".join(
+            f"{readable_name(name)} ({'/'.join(f'{count:,}' for count in of_splits)})"
+            for name, *of_splits in list(zip(self.classes, *columns, strict=True))[:most]
+        )
+        others = self.num_classes - most
+        return f"{shown} and {others:,} more" if others else shown
+
+
+def readable_name(name: str) -> str:
+    """A class's name, of which a long one is cut off."""
+    return name if len(name) <= LONGEST_SHOWN else f"{name[: LONGEST_SHOWN - 1]}…"
 
 
 def write(folder: Path, description: Description) -> None:

@@ -136,7 +136,8 @@ def _summary(described: description.Description) -> str:
     shape = "×".join(map(str, described.image_shape))
     return (
         f"{sizes[0]} training, {sizes[1]} validation and {sizes[2]} test images "
-        f"of {shape} in {described.num_classes:,} classes{_dropped(described.cleaning)}"
+        f"of {shape} in {described.num_classes:,} classes: {described.classes_line}"
+        f"{_dropped(described.cleaning)}"
     )
 
 

@@ -30,7 +30,12 @@ def data(tmp_path):
 def test_findings_are_shown_with_examples(data):
     done = call(*data)
     assert done.returncode == 0, done.stderr
-    heads, row, example, last = done.stdout.splitlines()
+    *classes, heads, row, example, last = done.stdout.splitlines()
+    assert [line.split() for line in classes] == [
+        ["class", "training", "validation", "test"],
+        ["0", "45", "4", "10"],
+        ["1", "46", "4", "10"],
+    ]
     assert heads.split()[:2] == ["level", "check"]
     assert row.split(maxsplit=2)[:2] == ["warn", "leakage"]
     assert "1 training image in the test split too, equal or nearly so; left out of" in row
@@ -41,7 +46,7 @@ def test_findings_are_shown_with_examples(data):
 
 def test_sound_data_are_said_to_be_so(data):
     done = call(*data, "data.checks.leakage=ignore")
-    assert done.stdout.startswith("Nothing found. To work with: 9")
+    assert done.stdout.splitlines()[-1].startswith("Nothing found. To work with: 9")
 
 
 def test_a_failure_ends_with_exit_code_2_and_writes_nothing(data, tmp_path):

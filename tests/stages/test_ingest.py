@@ -61,7 +61,8 @@ def mnist(tmp_path_factory):
 
 def test_mnist_is_summed_up_in_one_line(mnist):
     assert mnist[1].summary == (
-        "55,000 training, 5,000 validation and 10,000 test images of 28×28×1 in 10 classes"
+        "55,000 training, 5,000 validation and 10,000 test images of 28×28×1 in 10 classes: "
+        "0 (5,429/494/980), 1 (6,180/562/1,135), 2 (5,462/496/1,032) and 7 more"
     )
     assert mnist[1].metrics["train_images"] == 55000
 
@@ -130,7 +131,8 @@ def test_an_image_stands_in_one_split_alone(small, tmp_path):
     dropped = sum(described.cleaning.values())
     assert dropped == 10 - len(found)
     words = f"{dropped} image{'s' * (dropped > 1)} dropped as another stands elsewhere"
-    assert result.summary.endswith(f" classes; {words}")
+    assert result.summary.endswith(f"; {words}")
+    assert " in 2 classes: 0 (" in result.summary
 
 
 def test_duplicates_are_dropped_and_counted(small, tmp_path):
@@ -209,6 +211,9 @@ def test_a_folder_of_photos_is_read(photos, tmp_path):
     assert described.classes == ("ant", "bee", "cat")
     assert (described.fit, described.alpha) == ("crop", "refuse")
     assert "of 16×12×3 in 3 classes" in result.summary
+    rows = zip(described.classes, *described.counts.values(), strict=True)
+    told = ", ".join(f"{name} ({a}/{b}/{c})" for name, a, b, c in rows)
+    assert result.summary.endswith(f": {told}")
     found = {
         split: read_split(tmp_path / "out", split) for split in ("train", "validation", "test")
     }

@@ -63,6 +63,14 @@ class Examination:
     def failures(self) -> tuple[Finding, ...]:
         return tuple(finding for finding in self.findings if finding.level == "fail")
 
+    @property
+    def class_counts(self) -> dict[str, list[int]]:
+        """How many images of each class each split has, in label order."""
+        return {
+            split: np.bincount(part.labels, minlength=len(self.material.classes)).tolist()
+            for split, part in self.material.prepared.splits.items()
+        }
+
     def as_json(self) -> dict[str, Any]:
         """Findings, the statistics of each split and class, and the settings."""
         material = self.material
