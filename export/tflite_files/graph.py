@@ -96,7 +96,7 @@ def operators(model: "ModelT") -> tuple[Operator, ...]:
 
 
 def unread_outputs(model: "ModelT") -> Iterator[tuple[int, int]]:
-    """Tensors of the main graph that an operator such as SPLIT gives and nothing reads.
+    """Real numbers of the main graph that an operator such as SPLIT gives and nothing reads.
 
     Each with one that the same operator gives and something reads. LiteRT does not keep the former,
     and litert-quantizer passes them over.
@@ -107,7 +107,9 @@ def unread_outputs(model: "ModelT") -> Iterator[tuple[int, int]]:
     for step in graph.operators:
         outputs = [int(index) for index in step.outputs]
         siblings = [index for index in outputs if index in read]
-        yield from ((index, siblings[0]) for index in outputs if siblings and index not in read)
+        for index in outputs:
+            if siblings and index not in read and dtype_of(graph.tensors[index]) == "float32":
+                yield index, siblings[0]
 
 
 def kind(model: "ModelT", operator: Any) -> str:

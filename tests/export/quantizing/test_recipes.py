@@ -149,3 +149,22 @@ def test_what_an_operator_gives_and_nothing_reads_is_quantised_with_the_rest(tmp
     made = quantize(prepared, ranges.observe(prepared, images), Recipe())
     found = Run(made).probabilities(images)
     assert np.abs(found - model.predict(images, verbose=0)).max() < 0.02
+
+
+@pytest.mark.parametrize("weights", ["int8", "int4"])
+def test_places_that_nothing_reads_stay_whole_numbers(tmp_path, weights):
+    layers = keras.layers
+    keras.utils.set_random_seed(0)
+    model, prepared = float_models.prepared(
+        tmp_path,
+        layers.Rescaling(1 / 255),
+        layers.Flatten(),
+        layers.Lambda(lambda x: keras.ops.top_k(x, 40, sorted=True)[0]),
+        layers.Dense(3),
+        layers.Softmax(),
+    )
+    images = float_models.images(30)
+    recipe = Recipe(weights, "octav")
+    made = quantize(prepared, ranges.observe(prepared, images), recipe)
+    found = Run(made).probabilities(images)
+    assert np.abs(found - model.predict(images, verbose=0)).max() < 0.05
