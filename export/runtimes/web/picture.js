@@ -8,12 +8,19 @@ const WEIGHT_ONE = 2 ** 22;
 
 /**
  * @param {{width: number, height: number, data: Uint8ClampedArray}} rgba as canvas gives it
- * @param {{height: number, width: number, colour: string, background: string, fit: string,
- *   alpha: string}} wanted the model
+ * @param {{height: number, width: number, channels: number, colour: string, background: string,
+ *   fit: string, alpha: string}} wanted the model; of a grey picture all its channels are equal
  * @param {"auto" | "dark" | "light"} ground what surrounds the subject; auto looks at the border
  * @returns {{pixels: Uint8Array, readAs: string}} height x width x channels values 0..255
  */
 export function prepare(rgba, wanted, ground = "auto") {
+  const { pixels, readAs } = asTrained(rgba, wanted, ground);
+  const times = (wanted.height * wanted.width * wanted.channels) / pixels.length;
+  const size = { length: pixels.length * times };
+  return { pixels: Uint8Array.from(size, (_, i) => pixels[Math.floor(i / times)]), readAs };
+}
+
+function asTrained(rgba, wanted, ground) {
   const opaque = flatten(rgba, wanted.colour === "rgb" ? 3 : 1, paperFor(rgba.data, wanted.alpha));
   if (wanted.fit !== "pad") {
     return { pixels: fitAsTrained(opaque, wanted).data, readAs: broughtTo(opaque, wanted) };

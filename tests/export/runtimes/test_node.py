@@ -4,6 +4,7 @@ import subprocess
 from dataclasses import replace
 
 import numpy as np
+import onnx
 import pytest
 from PIL import Image
 
@@ -130,6 +131,50 @@ def test_a_colour_picture_turns_grey_as_pillow_does(classify, tmp_path):
     Image.fromarray(colours).convert("L").save(tmp_path / "grey.png")
     colour, grey = classify(tmp_path / "colour.png"), classify(tmp_path / "grey.png")
     assert colour.stdout == grey.stdout != ""
+
+
+def test_of_colour_it_makes_grey_first_where_the_model_was_trained_on_it(
+    tool, node_modules, shipped, tmp_path
+):
+    """A model that takes three channels and answers by the first alone tells them apart."""
+    helper, weights = onnx.helper, np.zeros((12 * 10 * 3, 4), np.float32)
+    weights[::3] = np.random.default_rng(5).normal(0, 0.001, (120, 4))
+    float32, shape = onnx.TensorProto.FLOAT, (12, 10, 3)
+    graph = helper.make_graph(
+        [
+            helper.make_node("Flatten", ["image"], ["flat"]),
+            helper.make_node("MatMul", ["flat", "weights"], ["logits"]),
+            helper.make_node("Softmax", ["logits"], ["probabilities"]),
+        ],
+        "model",
+        [helper.make_tensor_value_info("image", float32, ["N", *shape])],
+        [helper.make_tensor_value_info("probabilities", float32, ["N", 4])],
+        [onnx.numpy_helper.from_array(weights, "weights")],
+    )
+    opsets = [helper.make_opsetid("", 17)]
+    onnx.save_model(
+        helper.make_model(graph, opset_imports=opsets, ir_version=10), tmp_path / "model.onnx"
+    )
+    formats = {"onnx": shipped.contract.formats["onnx"]}
+    taken = replace(shipped.contract.input, shape=shape, colour="rgb", trained_colour="grey")
+    rendering.render(replace(shipped.contract, formats=formats, input=taken), tmp_path)
+    folder = tmp_path / "runtimes" / "node"
+    (folder / "node_modules").symlink_to(node_modules("export/runtimes/node"))
+    colours = np.random.default_rng(3).integers(0, 256, shape).astype(np.uint8)
+    Image.fromarray(colours).save(tmp_path / "colour.png")
+    done = subprocess.run(
+        [tool("node"), "classify.mjs", str(tmp_path / "colour.png")],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    grey = np.asarray(Image.fromarray(colours).convert("L"), np.float64)
+    powers = np.exp(grey.ravel() @ weights[::3])
+    given = {label: float(p) for p, label in map(str.split, done.stdout.splitlines()[1:])}
+    labels = shipped.contract.output.labels
+    expected = dict(zip(labels, powers / powers.sum(), strict=True))
+    assert given == pytest.approx(expected, abs=1e-5)
 
 
 def test_without_the_float_format_the_int8_one_answers(

@@ -3,16 +3,19 @@
 import base64
 import json
 import subprocess
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from export.contract import ImageInput, image_input
+from export.examples import rendering
+from export.interface import fed
 from pipeline.data.pictures.decoding import Decoding
 from pipeline.data.pictures.pixels import to_pixels
 from pipeline.plugins import ROOT
-from pipeline.prediction import _brought, prepare
+from pipeline.prediction import _brought, prepare, read_picture
 
 PREPARE = ROOT / "tests" / "export" / "runtimes" / "browser" / "prepare.mjs"
 PICTURE_JS = ROOT / "export" / "runtimes" / "web" / "picture.js"
@@ -53,27 +56,32 @@ PICTURES = {
 }
 
 
-def prepared_by_the_browser(tool, pixels, wanted):
-    """What picture.js makes of it: the finished process."""
-    height, width, _ = wanted.shape
+def prepared_by_the_browser(tool, pixels, wanted, script=PICTURE_JS):
+    """What picture.js makes of it: the finished process. Without `wanted` model.js says what."""
     data = base64.b64encode(pixels.tobytes()).decode()
     request = {
         "rgba": {"width": pixels.shape[1], "height": pixels.shape[0], "data": data},
-        "wanted": {
-            "width": width,
-            "height": height,
-            "colour": wanted.colour,
-            "background": wanted.background,
-            "fit": wanted.resize.fit,
-            "alpha": wanted.alpha,
-        },
+        "wanted": wanted and in_javascript(wanted),
     }
     return subprocess.run(
-        [tool("node"), str(PREPARE), PICTURE_JS.as_uri()],
+        [tool("node"), str(PREPARE), script.as_uri()],
         input=json.dumps(request),
         capture_output=True,
         text=True,
     )
+
+
+def in_javascript(wanted):
+    height, width, channels = wanted.shape
+    return {
+        "width": width,
+        "height": height,
+        "channels": channels,
+        "colour": wanted.colour,
+        "background": wanted.background,
+        "fit": wanted.resize.fit,
+        "alpha": wanted.alpha,
+    }
 
 
 def assert_same(done, name, expected, read_as):
@@ -107,6 +115,21 @@ def test_photos_are_prepared_to_the_same_bytes_as_for_training(tool, name, colou
     expected = to_pixels(Image.fromarray(PICTURES[name]), decoding)
     done = prepared_by_the_browser(tool, PICTURES[name], wanted)
     assert_same(done, name, expected, _brought(PICTURES[name].shape[:2], shape, fit))
+
+
+@pytest.mark.parametrize("fit", ["pad", "stretch", "letterbox", "crop"])
+def test_of_colour_the_page_makes_grey_first_where_the_model_was_trained_on_it(
+    tool, exported, tmp_path, fit
+):
+    shape = (*exported.contract.input.shape[:2], 3)
+    background, alpha = ("light", "contrast") if fit == "pad" else ("mixed", "white")
+    wanted = replace(image_input(shape, background, fit, alpha), trained_colour="grey")
+    rendering.render(replace(exported.contract, input=wanted), tmp_path)
+    Image.fromarray(PICTURES["ten times as large"]).save(tmp_path / "colour.png")
+    grey, read_as = read_picture(tmp_path / "colour.png", wanted.as_trained)
+    script = tmp_path / "runtimes" / "web" / "picture.js"
+    done = prepared_by_the_browser(tool, PICTURES["ten times as large"], None, script)
+    assert_same(done, fit, fed(grey, 3), read_as)
 
 
 @pytest.mark.parametrize(

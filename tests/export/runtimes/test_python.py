@@ -14,6 +14,7 @@ from export import contract, golden
 from export.examples import rendering
 from export.formats import answers, formats
 from export.golden import Answers
+from export.interface import fed
 from pipeline import prediction
 from pipeline.data.pictures.decoding import Decoding
 from pipeline.data.pictures.reading import read
@@ -120,6 +121,21 @@ def test_photos_are_prepared_as_for_training(exported, tmp_path, fit, alpha, siz
     decoding = Decoding("grayscale" if shape[2] == 1 else "rgb", shape[:2], fit, alpha)
     expected = read(str(tmp_path), "noise.png", decoding).pixels
     np.testing.assert_array_equal(picture["pixels"](tmp_path / "noise.png")[0], expected)
+
+
+@pytest.mark.parametrize("fit", ["pad", "stretch", "letterbox", "crop"])
+def test_of_colour_it_makes_grey_first_where_the_model_was_trained_on_it(exported, tmp_path, fit):
+    shape = (*exported.contract.input.shape[:2], 3)
+    background, alpha = ("light", "contrast") if fit == "pad" else ("mixed", "white")
+    wanted = contract.image_input(shape, background, fit, alpha)
+    wanted = replace(wanted, trained_colour="grey")
+    rendering.render(replace(exported.contract, input=wanted), tmp_path)
+    picture = runpy.run_path(str(tmp_path / "runtimes" / "python" / "picture.py"))
+    noise = np.random.default_rng(4).integers(0, 256, (50, 81, 3)).astype(np.uint8)
+    Image.fromarray(noise).save(tmp_path / "noise.png")
+    grey, _ = prediction.read_picture(tmp_path / "noise.png", wanted.as_trained)
+    given = picture["pixels"](tmp_path / "noise.png")
+    np.testing.assert_array_equal(given, fed(grey[None], 3))
 
 
 def test_transparent_parts_are_refused_as_for_training(exported, tmp_path):
