@@ -4,9 +4,11 @@ Each check asserts, or raises what the program would tell a user.
 """
 
 import ast
+import json
 import re
 import shlex
 from contextlib import suppress
+from functools import partial
 from itertools import pairwise, product
 from unittest.mock import patch
 
@@ -225,16 +227,36 @@ def _files_after(option, words):
     assert all((ROOT / name).is_file() for name in named), named
 
 
-def _of_others(words):
+def _npm(words):
+    subcommand, *rest = words
+    assert subcommand in ("ci", "install")
+    files = ROOT.glob("export/runtimes/*/package.json")
+    known = {n for file in files for n in json.loads(file.read_text("utf-8"))["dependencies"]}
+    assert {re.sub(r"(?<=.)@.*", "", word) for word in rest} - {"--ignore-scripts"} <= known
+
+
+def _of_others(subcommands, words):
     """A program that is none of this project's; the files that it takes are."""
+    assert not subcommands or (words[:1] and words[0] in subcommands), words
     _files_after("-f", words)
+    named = [word for word in words if re.fullmatch(r"\w[\w/.-]*\.(md|py|toml|txt|ya?ml)", word)]
+    assert all((ROOT / name).is_file() for name in named), named
 
 
+SUBCOMMANDS = {
+    "apt-get": ("install", "update"),
+    "docker": ("build", "run"),
+    "git": ("clone", "pull"),
+    "kubectl": ("apply", "delete"),
+    "mypy": (),
+    "ruff": ("check", "format"),
+}
 CHECKS = {
     **dict.fromkeys(("python", "python3", "python3.11", "py"), _python),
     "pip": _pip,
     "pytest": _pytest,
     "make": _make,
     "node": _node,
-    **dict.fromkeys(("docker", "kubectl", "apt-get", "npm", "git", "ruff", "mypy"), _of_others),
+    "npm": _npm,
+    **{program: partial(_of_others, known) for program, known in SUBCOMMANDS.items()},
 }
