@@ -9,7 +9,14 @@ from pipeline.errors import DataError
 
 INTEGER = re.compile(r"-?[0-9]{1,18}")
 NUMBER = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,18})?")
+WRITTEN_NUMBER = re.compile(NUMBER.pattern + "([eE][+-]?[0-9]{1,2})?")
 WRITTEN_AS_FRACTION = re.compile(r"(-?[0-9]{1,18})\.0{1,18}")
+
+MISSING = frozenset((
+    "", "nan", "NaN", "NAN", "-nan", "-NaN", "<NA>", "NA", "N/A", "n/a", "#N/A", "#NA", "NaT",
+    "None", "null", "NULL", r"\N", "1.#QNAN", "-1.#IND",
+))  # fmt: skip
+"""What pandas, NumPy, R, spreadsheets and databases write for a value that is not there."""
 
 
 def in_order(names: Iterable[str]) -> tuple[str, ...]:
@@ -23,7 +30,8 @@ def classes_of(
 ) -> tuple[tuple[str, ...], Mapping[str, int]]:
     """The class names in label order, and the class of each text that has one.
 
-    Where all texts are whole numbers, `1.0` is `1`, as pandas writes a column that once had a gap.
+    Where all texts are whole numbers, `1.0` is `1`, as pandas writes a column that once had a gap,
+    and `1.00e+00`, as numpy.savetxt does.
 
     Args:
         texts: what stands for the classes of images.
@@ -45,12 +53,48 @@ def classes_of(
 
 
 def _plain(texts: Collection[str]) -> dict[str, str]:
-    whole = {text: WRITTEN_AS_FRACTION.sub(r"\1", text) for text in texts}
+    whole = {text: _whole(text) for text in texts}
     return (
         whole
         if all(map(INTEGER.fullmatch, whole.values()))
         else dict(zip(texts, texts, strict=True))
     )
+
+
+def _whole(text: str) -> str:
+    """The whole number that a text is, without its fraction or exponent; any other as it is."""
+    if not WRITTEN_NUMBER.fullmatch(text):
+        return text
+    if "e" not in text.lower():
+        return WRITTEN_AS_FRACTION.sub(r"\1", text)
+    number = Decimal(text)
+    return str(int(number)) if number == number.to_integral_value() else text
+
+
+def refuse_no_classes(places: Mapping[str, str]) -> None:
+    """Refuses texts that nobody means as class names, unless the config gives all names.
+
+    Args:
+        places: where each text stands, as an error begins.
+
+    Raises:
+        DataError: a text stands for a value that is missing, or all are numbers and one has a
+            fraction, as what is measured has.
+    """
+    for text, where in places.items():
+        if text.strip() in MISSING:
+            raise DataError(
+                f"{where} is {text!r}, which stands for a label that is missing. Write the class, "
+                "or leave the image out; if it is a class, name all classes in data.classes."
+            )
+    if not all(map(WRITTEN_NUMBER.fullmatch, places)):
+        return
+    for text, where in places.items():
+        if not INTEGER.fullmatch(_whole(text)):
+            raise DataError(
+                f"{where} is {text!r}, expected whole numbers or names. Write the class of each "
+                "image; if such numbers are the classes, name all in data.classes."
+            )
 
 
 def find_twins(names: Iterable[str]) -> tuple[str, str] | None:

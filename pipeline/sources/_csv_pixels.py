@@ -12,7 +12,7 @@ from pydantic import Field
 
 from pipeline.errors import DataError
 from pipeline.sources import LabelledImages
-from pipeline.sources._class_names import NUMBER
+from pipeline.sources._class_names import NUMBER, WRITTEN_NUMBER
 from pipeline.sources._csv_rows import PIXELS, Remedies, Table, shown
 from pipeline.sources._folder_listing import LISTED
 from pipeline.sources._pixel_range import Range, expected, remedy
@@ -25,7 +25,6 @@ Size = Annotated[int, Field(ge=1)]
 ImageShape = tuple[Size, Size, Literal[1, 3]]
 MOST_SHOWN = 3
 MOST_LEVELS = 2**16
-WRITTEN_NUMBER = re.compile(NUMBER.pattern + "([eE][+-]?[0-9]{1,2})?")
 
 
 class PixelOptions(Protocol):

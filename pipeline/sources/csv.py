@@ -11,7 +11,12 @@ from pydantic import BeforeValidator, Field, model_validator
 from pipeline.config import ClassNames, OutsidePath
 from pipeline.errors import DataError
 from pipeline.sources import DrawnTest, ImageFiles, LabelledImages, SourceData
-from pipeline.sources._class_names import classes_of, find_twins, twins_error
+from pipeline.sources._class_names import (
+    classes_of,
+    find_twins,
+    refuse_no_classes,
+    twins_error,
+)
 from pipeline.sources._csv_labels import find_labels
 from pipeline.sources._csv_pixels import ImageShape, PixelRows
 from pipeline.sources._csv_rows import Table, no_row, open_table, shown
@@ -163,7 +168,7 @@ def load(options: Options) -> SourceData:
     tables = [_read_table(path, options) for path in options.tables().values()]
     classes, indices = _classes(tables, options.classes or options.label_columns)
     if options.classes is None:
-        _refuse_twins(tables)
+        _refuse_names(tables)
     train, *rest = (table.labelled(indices) for table in tables)
     origin = "CSV table " + " and ".join(table.path.name for table in tables)
     if options.split_column is not None:
@@ -205,8 +210,13 @@ def _refuse_lonely(table: _Table, labels: "np.ndarray") -> None:
         )
 
 
-def _refuse_twins(tables: list[_Table]) -> None:
-    """Names the line where the second of two spellings of one name stands first."""
+def _refuse_names(tables: list[_Table]) -> None:
+    """Names the line where no class, or the second of two spellings of one, stands first."""
+    lines: dict[str, str] = {}
+    for table in tables:
+        for text, line in table.first_lines.items():
+            lines.setdefault(text, f"{table.path}: line {line}: the label")
+    refuse_no_classes(lines)
     names, indices = classes_of({text for table in tables for text in table.first_lines}, None)
     places: dict[str, tuple[Path, int]] = {}
     for table in tables:

@@ -13,7 +13,12 @@ from pydantic import Field
 from pipeline.config import ClassNames, OutsidePath
 from pipeline.errors import DataError
 from pipeline.sources import DrawnTest, ImageFiles, SourceData
-from pipeline.sources._class_names import find_twins, in_order, twins_error
+from pipeline.sources._class_names import (
+    find_twins,
+    in_order,
+    refuse_no_classes,
+    twins_error,
+)
 from pipeline.sources._folder_listing import Listing, Place, list_pictures, look_into
 from pipeline.sources._picture_files import PictureFiles, PictureOptions
 
@@ -216,6 +221,7 @@ def _find_classes(root: Path, train: Place, given: tuple[str, ...] | None) -> tu
             f"{_remedy(root, train)}."
         )
     if given is None:
+        refuse_no_classes(dict.fromkeys(classes, f"{root / train.name}: the name of a folder"))
         if twins := find_twins(classes):
             raise twins_error(str(root / train.name), "folders", twins)
     elif len(set(given)) < len(given):

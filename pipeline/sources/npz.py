@@ -18,7 +18,7 @@ from pipeline.config import ClassNames, DataSection, OutsidePath, Section
 from pipeline.errors import DataError
 from pipeline.file_kinds import kind_of
 from pipeline.sources import DrawnTest, LabelledImages, SourceData
-from pipeline.sources._class_names import classes_of
+from pipeline.sources._class_names import classes_of, refuse_no_classes
 from pipeline.sources._csv_pixels import ImageShape, square_of
 from pipeline.sources._npy import read_array
 from pipeline.sources._pixel_range import as_bytes
@@ -142,6 +142,12 @@ class _Split:
     texts: tuple[str, ...] | None = None
     num_classes: int = 0
 
+    def places(self) -> Iterator[tuple[str, str]]:
+        """Each text, and where it stands first."""
+        for number, text in enumerate(self.texts or ()):
+            position = int((self.labels == number).argmax())
+            yield text, f"{self.where}: the label at position {position:,}"
+
 
 def load(options: Options) -> SourceData:
     """Reads the splits that the file holds; its own validation split, where it has one, is kept.
@@ -204,6 +210,8 @@ def _with_classes(
     if not texts:
         splits = {split: LabelledImages(part.images, part.labels) for split, part in found.items()}
         return splits, given or tuple(map(str, range(max(p.num_classes for p in found.values()))))
+    if given is None:
+        refuse_no_classes({text: place for part in found.values() for text, place in part.places()})
     names, indices = classes_of(texts, given)
     splits = {}
     for split, part in found.items():
@@ -367,14 +375,19 @@ def _as_labels(
                 f"{len(classes)}. Name as many classes."
             )
         values = values.argmax(axis=1)
-    is_whole = values.dtype.kind in "ui" or bool((values == values.round()).all())
-    if not is_whole or values.shape not in ((values.size,), (values.size, 1)):
+    if values.shape not in ((values.size,), (values.size, 1)):
         raise DataError(
             f"{where} is {values.dtype} of {_times(values.shape)}, expected integers, one an "
             "image, or a row an image with a 1 in the place of its class. Save the index of each "
             "image's class."
         )
     values = values.reshape(-1)
+    broken = (values != values.round()).nonzero()[0] if values.dtype.kind == "f" else values[:0]
+    if broken.size:
+        raise DataError(
+            f"{where} has label {values[broken[0]]} at position {broken[0]:,}, expected whole "
+            "numbers or texts. Save the index of each image's class, or its name."
+        )
     wrong = ((values < 0) | (values >= num_classes)).nonzero()[0]
     if wrong.size:
         raise DataError(

@@ -77,6 +77,12 @@ KINDS = {
     "a number of 1,000 digits": table(
         TABLE.replace("255", "9" * 1000), "line 3: '9999", "Correct the value"
     ),
+    "a label that pandas found missing": table(
+        TABLE.replace("9,4", "nan,4"), "line 3: the label is 'nan'", "or leave the image out"
+    ),
+    "labels that are measured": table(
+        TABLE.replace("9,4", "7.25,4"), "line 3: the label is '7.25'", "Write the class"
+    ),
     "no label": table(TABLE.replace("9,4", ",4"), "line 3: has no label", "drop the row"),
     "a label of no class": table(
         TABLE, "line 2: label '7'", "add its class", "data.classes=[cat, dog]"

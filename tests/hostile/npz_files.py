@@ -193,7 +193,9 @@ KINDS = {
     "a giant label": array(
         "y_train", np.array([0, 1, 2, 2**40]), " has label 1099511627776", "data.classes"
     ),
-    "labels that are fractions": array("y_train", np.array([0.5, 1, 2, 1]), " is float64", "Save"),
+    "labels that are fractions": array(
+        "y_train", np.array([0.5, 1, 2, 1]), " has label 0.5 at position 0", "Save"
+    ),
     "labels for other images": array(
         "y_train", LABELS[:3], " has 3 labels for the 4", "data.arrays"
     ),

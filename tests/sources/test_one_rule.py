@@ -206,6 +206,14 @@ def text_labels_in_npz(folder, images, texts):
 
 
 TEXTS = (in_csv, in_one_column, text_labels_in_npz, in_folders, in_table_of_paths)
+PLACES = {
+    in_csv: "line 4: the label",
+    in_one_column: "line 4: the label",
+    text_labels_in_npz: "the label at position 2",
+    in_folders: "the name of a folder",
+    in_table_of_paths: "line 3: the label",
+}
+"""Where the third text stands."""
 
 
 @pytest.mark.parametrize("put", TEXTS)
@@ -240,14 +248,51 @@ def test_two_spellings_of_one_class_of_tensorflow_datasets_are_refused(tmp_path,
 
 @pytest.mark.parametrize("put", TEXTS)
 def test_classes_that_are_numbers_stand_in_their_order(tmp_path, put):
-    texts = ["10", "9", "2", "0.5"] * (COUNT // 4)
+    texts = ["10", "9", "2", "-1"] * (COUNT // 4)
     found = inspect(tmp_path, put(tmp_path, images_to(255), texts))
-    assert found.gathered.classes == ("0.5", "2", "9", "10")
+    assert found.gathered.classes == ("-1", "2", "9", "10")
+
+
+@pytest.mark.parametrize("put", TEXTS)
+@pytest.mark.parametrize("missing", ["nan", "NaN", "None", "<NA>", "NA", "null"])
+def test_a_label_that_is_missing_is_no_class_unless_it_is_named(tmp_path, put, missing):
+    texts = ["cat", "dog", missing] * (COUNT // 3)
+    typed = put(tmp_path, images_to(255), texts)
+    with pytest.raises(DataError) as caught:
+        inspect(tmp_path, typed)
+    assert f"{PLACES[put]} is {missing!r}, which stands for a label that is" in str(caught.value)
+    found = inspect(tmp_path, [*typed, f"data.classes=[cat, dog, '{missing}']"])
+    assert found.gathered.classes == ("cat", "dog", missing)
+
+
+@pytest.mark.parametrize("put", TEXTS)
+def test_labels_that_are_measured_are_no_classes_unless_they_are_named(tmp_path, put):
+    texts = ["1", "2.0", "0.5"] * (COUNT // 3)
+    typed = put(tmp_path, images_to(255), texts)
+    with pytest.raises(DataError) as caught:
+        inspect(tmp_path, typed)
+    assert f"{PLACES[put]} is '0.5', expected whole numbers or names. " in str(caught.value)
+    found = inspect(tmp_path, [*typed, "data.classes=['0.5', '1', '2.0']"])
+    assert found.gathered.classes == ("0.5", "1", "2.0")
+    (tmp_path / "names").mkdir()
+    names = put(tmp_path / "names", images_to(255), ["0.5", "1.5", "a"] * (COUNT // 3))
+    assert inspect(tmp_path, names).gathered.classes == ("0.5", "1.5", "a")
+
+
+@pytest.mark.parametrize("values", [[0, 0.5], [0, np.nan]])
+def test_numbers_in_npz_that_are_no_classes_are_told_with_their_place(tmp_path, values):
+    typed = in_npz(tmp_path, images_to(255), np.array(values * (COUNT // 2)))
+    with pytest.raises(DataError, match=f"label {values[1]} at position 1, expected whole numbers"):
+        inspect(tmp_path, typed)
+    objects = np.array(["cat", None, 1.5] * (COUNT // 3), object).astype("str")
+    typed = in_npz(tmp_path, images_to(255), objects)
+    with pytest.raises(DataError, match="the label at position 1 is 'None', which stands for"):
+        inspect(tmp_path, typed)
 
 
 @pytest.mark.parametrize("put", [in_csv, in_one_column, text_labels_in_npz, in_table_of_paths])
 def test_whole_numbers_written_as_fractions_are_the_numbers(tmp_path, put):
-    texts = ["10.0", "9", "2.00"] * (COUNT // 3)
+    texts = ["10.0", "9e+00", "2.000000000000000000e+00"] * (COUNT // 3)
     found = inspect(tmp_path, put(tmp_path, images_to(255), texts))
     assert found.gathered.classes == ("2", "9", "10")
 
