@@ -1,5 +1,6 @@
 """TFLite in float32, float16 and with dynamic range; batch of 1."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
 LOSES_LITTLE = Gate(max_accuracy_drop_points=0.3)
 # The converter leaves kernels of fewer than 1,024 numbers in float32.
 DYNAMIC = Holds(kernels=("int8",), kernel_elements=1024, is_per_channel=True)
-
-
+# What TensorFlow's converter says of an operator that TFLite has not, and where of its layer.
+NOT_IN_TFLITE = re.compile(r"'tf\.(\w+)' op is neither a custom op nor a flex op")
+PLACE = r'"{}:", "(?:imported_\d+/)?([^"@]+)@'
 # Images that tell whether dynamic range holds its gate: it rounds weights alone, by a little.
 MOST_JUDGED = 1000
 
@@ -65,7 +67,27 @@ def write(request: ExportRequest) -> None:
 
 
 def _completed(request: ExportRequest, converter: Any) -> bytes:
-    return completion.complete(converter.convert(), request.materials.contract)
+    return completion.complete(_converted(converter), request.materials.contract)
+
+
+def _converted(converter: Any) -> bytes:
+    """What the converter gives.
+
+    Raises:
+        ExportError: the model has an operator that TFLite has not.
+    """
+    try:
+        return bytes(converter.convert())
+    except Exception as error:  # its own class is private
+        lacking = NOT_IN_TFLITE.search(str(error))
+        if not lacking:
+            raise
+        place = re.search(PLACE.format(lacking[1]), str(error))
+        raise ExportError(
+            f"TFLite has no operator for {lacking[1]}{f' ({place[1]})' if place else ''}; replace "
+            "the layer that it is from by one of other operators, or leave the formats of TFLite "
+            "out of export.formats"
+        ) from error
 
 
 def _dynamic(request: ExportRequest) -> bytes:

@@ -123,3 +123,12 @@ def test_each_kind_of_loop_passes(exported, tmp_path, features, name):
 @pytest.mark.parametrize("features", STEPS.values(), ids=STEPS)
 def test_each_kind_of_steps_passes(exported, tmp_path, features, name):
     hold(exported, features, tmp_path, name)
+
+
+def test_an_operator_that_tflite_has_not_is_named_with_its_layer(exported, tmp_path):
+    resizing = L.Resizing(5, 5, interpolation="bicubic", name="to_five")
+    told = (
+        r"^TFLite has no operator for ResizeBicubic \(functional\w*/to_five\w*/resize/.*; replace "
+    )
+    with pytest.raises(ExportError, match=told):
+        written(exported, lambda x: L.Flatten()(resizing(x)), tmp_path, "tflite_float32")
