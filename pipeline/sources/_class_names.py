@@ -71,11 +71,12 @@ def _whole(text: str) -> str:
     return str(int(number)) if number == number.to_integral_value() else text
 
 
-def refuse_no_classes(places: Mapping[str, str]) -> None:
+def refuse_no_classes(places: Mapping[str, str], doubt: str = "") -> None:
     """Refuses texts that nobody means as class names, unless the config gives all names.
 
     Args:
         places: where each text stands, as an error begins.
+        doubt: what an error adds at its end.
 
     Raises:
         DataError: a text stands for a value that is missing, or all are numbers and one has a
@@ -86,6 +87,7 @@ def refuse_no_classes(places: Mapping[str, str]) -> None:
             raise DataError(
                 f"{where} is {text!r}, which stands for a label that is missing. Write the class, "
                 "or leave the image out; if it is a class, name all classes in data.classes."
+                f"{doubt}"
             )
     if not all(map(WRITTEN_NUMBER.fullmatch, places)):
         return
@@ -94,6 +96,7 @@ def refuse_no_classes(places: Mapping[str, str]) -> None:
             raise DataError(
                 f"{where} is {text!r}, expected whole numbers or names. Write the class of each "
                 "image; if such numbers are the classes, name all in data.classes."
+                f"{doubt}"
             )
 
 

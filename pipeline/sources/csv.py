@@ -142,13 +142,15 @@ class Options(PictureOptions):
 class _Table:
     """A file's images, each with a code for its label, and each label's first line, by code.
 
-    Of images that are in several splits, `splits` gives the places in each.
+    Of images that are in several splits, `splits` gives the places in each. `doubt` is what errors
+    about labels add where nothing says in which column these stand.
     """
 
     path: Path
     coded: LabelledImages | ImageFiles
     first_lines: dict[str, int]
     splits: Mapping[str, Sequence[int]]
+    doubt: str = ""
 
     def labelled(self, indices: Mapping[str, int]) -> LabelledImages | ImageFiles:
         """The images with the class that `indices` gives to each text."""
@@ -206,7 +208,7 @@ def _refuse_lonely(table: _Table, labels: "np.ndarray") -> None:
         text = list(table.first_lines)[table.coded.labels[lonely]]
         raise DataError(
             f"{table.path}: line {table.first_lines[text]}: the only image of class "
-            f"{shown(text)}, expected 2 or more to draw a test split. Add images."
+            f"{shown(text)}, expected 2 or more to draw a test split. Add images.{table.doubt}"
         )
 
 
@@ -216,7 +218,7 @@ def _refuse_names(tables: list[_Table]) -> None:
     for table in tables:
         for text, line in table.first_lines.items():
             lines.setdefault(text, f"{table.path}: line {line}: the label")
-    refuse_no_classes(lines)
+    refuse_no_classes(lines, tables[0].doubt)
     names, indices = classes_of({text for table in tables for text in table.first_lines}, None)
     places: dict[str, tuple[Path, int]] = {}
     for table in tables:
@@ -232,12 +234,15 @@ def _classes(
 ) -> tuple[tuple[str, ...], Mapping[str, int]]:
     """The class names, and the class that each text of the label column stands for."""
     names, indices = classes_of({text for table in tables for text in table.first_lines}, given)
+    if len(names) < 2 and (doubt := tables[0].doubt):
+        raise DataError(f"{tables[0].path}: {shown(names[0])} is the label of every row.{doubt}")
     for table in tables:
         for text, line in table.first_lines.items():
             if text not in indices:
                 raise DataError(
                     f"{table.path}: line {line}: label {shown(text)}, expected a name of "
                     f"data.classes or 0..{len(names) - 1}. Correct the label, or add its class."
+                    f"{table.doubt}"
                 )
     return names, indices
 
@@ -265,7 +270,18 @@ def _read_table(path: Path, options: Options) -> _Table:
     if not codes:
         raise no_row(path)
     first_lines = {label: line for label, (_, line) in known.items()}
-    return _Table(path, images.labelled(np.frombuffer(codes, np.int64)), first_lines, splits)
+    coded = images.labelled(np.frombuffer(codes, np.int64))
+    return _Table(path, coded, first_lines, splits, _doubt(options, len(table.names)))
+
+
+def _doubt(options: Options, columns: int) -> str:
+    """Of a table without a header, whose labels are read from the first column unless told."""
+    if options.header or options.label_columns or options.label_column != "label":
+        return ""
+    return (
+        " Labels are read from column 1, the first; if they stand last, set "
+        f"data.label_column={columns}."
+    )
 
 
 def _without_split(

@@ -97,6 +97,25 @@ def test_without_a_header_columns_are_numbers_and_labels_stand_first(tmp_path):
     assert data.train.labels.tolist() == [0, 1, 0, 1]
 
 
+LAST = "Labels are read from column 1, the first; if they stand last, set data.label_column=5."
+
+
+@pytest.mark.parametrize(
+    ("rows", "options", "found"),
+    [
+        ("0,1,2,3,7\n0,1,2,3,9\n0,4,5,6,7\n", {}, "'0' is the label of every row. "),
+        ("0,1,2,3,7\n0,1,2,3,9\n5,4,5,6,7\n", {}, "line 3: the only image of class '5', exp"),
+        ("0,1,2,3,7\n0.5,1,2,3,9\n", {}, "line 2: the label is '0.5', expected whole numbers"),
+        ("0,1,2,3,7\n", {"classes": ("a", "b"), "label_column": "5"}, "line 1: label '7', expect"),
+        ("3,1,2,3,7\n", {"classes": ("a", "b")}, "line 1: label '3', expected a name of"),
+    ],
+)
+def test_labels_that_may_stand_last_are_told_with_the_setting(tmp_path, rows, options, found):
+    told = refusal(tmp_path, rows, header=False, **options)
+    assert told.startswith(found)
+    assert told.endswith(LAST) == ("label_column" not in options)
+
+
 def test_a_column_may_be_named_by_its_number(tmp_path):
     found = csv.Options.model_validate(
         {"train_file": tmp_path, "test_fraction": 0.5, "header": False, "label_column": 65}
