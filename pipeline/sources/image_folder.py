@@ -221,7 +221,8 @@ def _find_classes(root: Path, train: Place, given: tuple[str, ...] | None) -> tu
             f"{_remedy(root, train)}."
         )
     if given is None:
-        refuse_no_classes(dict.fromkeys(classes, f"{root / train.name}: the name of a folder"))
+        named = filter(str.strip, classes)  # others are refused as those of every source
+        refuse_no_classes(dict.fromkeys(named, f"{root / train.name}: the name of a folder"))
         if twins := find_twins(classes):
             raise twins_error(str(root / train.name), "folders", twins)
     elif len(set(given)) < len(given):

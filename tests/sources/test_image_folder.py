@@ -398,6 +398,7 @@ NESTED = {
     "names of their own": ("cat/tabby", "cat/siamese", "dog/poodle", "dog/boxer"),
     "one name that recurs": ("cat/2023", "cat/2024", "dog/2024", "dog/2025"),
     "pictures in the folders themselves": ("cat", "cat/1", "dog", "dog/1", "cow", "cow/1"),
+    "most in folders of their own": ("cat/1", "cat/2", "cat/a", "cat/b", "cat/c", "dog/1", "dog/2"),
     "a class without folders": ("cat/1", "cat/2", "dog/1", "dog/2", "cow"),
 }
 
