@@ -181,7 +181,7 @@ def test_progress_counts_every_image_in_batches(evaluated):
 
 
 def test_a_model_that_gives_no_number_is_refused_with_the_first_image(tmp_path):
-    broken = np.array([np.nan, 0, 0], np.float32)
+    broken = np.full(3, -np.inf, np.float32)
     with pytest.raises(StageError, match=r"model\.keras: gives no number for 30 of 30 .* image 0;"):
         evaluate.run(context_of(tmp_path, bias=broken))
 
