@@ -20,6 +20,7 @@ from pipeline.sources._class_names import (
 from pipeline.sources._csv_labels import find_labels
 from pipeline.sources._csv_pixels import ImageShape, PixelRows
 from pipeline.sources._csv_rows import Table, no_row, open_table, shown
+from pipeline.sources._fitting import no_file, refuse_foreign
 from pipeline.sources._path_table import PathRows, sound_files
 from pipeline.sources._picture_files import PictureFiles, PictureOptions
 
@@ -125,7 +126,8 @@ class Options(PictureOptions):
             files["test_file"] = self.test_file
         for option, path in files.items():
             if not path.is_file():
-                raise DataError(f"{path}: no such file. Put it there, or set data.{option}.")
+                raise no_file(path, option)
+            refuse_foreign(path, "csv", "a CSV table")
         return files
 
     def outside_files(self) -> Mapping[str, Path | None]:

@@ -17,6 +17,7 @@ from pipeline.config import ClassNames, DataSection, OutsidePath
 from pipeline.errors import DataError
 from pipeline.file_kinds import HEAD_BYTES, kind_of_bytes
 from pipeline.sources import LabelledImages, SourceData
+from pipeline.sources._fitting import fitting_beside, no_folder
 from pipeline.sources._pixel_range import as_bytes
 
 if TYPE_CHECKING:
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 
 MNIST = Path(__file__).resolve().parent.parent / "datasets" / "mnist"
 KINDS = {0x801: "labels", 0x803: "images"}
+FILES = ("train_images", "train_labels", "test_images", "test_labels")
 PIECE_BYTES = 1 << 24
+MOST_SHOWN = 8
 
 
 class Options(DataSection):
@@ -49,8 +52,7 @@ class Options(DataSection):
     size_limit_bytes: Annotated[int, Field(ge=1)] = 2**32
 
     def outside_files(self) -> dict[str, Path]:
-        options = ("train_images", "train_labels", "test_images", "test_labels")
-        return {option: _find(self.folder, getattr(self, option)) for option in options}
+        return {option: _find(self.folder, getattr(self, option)) for option in FILES}
 
 
 def load(options: Options) -> SourceData:
@@ -62,6 +64,7 @@ def load(options: Options) -> SourceData:
     train_images, train_labels, test_images, test_labels = options.outside_files().values()
     train = _read_split(train_images, train_labels, options)
     test = _read_split(test_images, test_labels, options)
+    _refuse_late_labels(options, min(part.labels.min(initial=255) for part in (train, test)))
     classes = options.classes or _label_texts(train, options.first_label)
     origin = f"IDX files from the folder {options.folder.resolve().name}"
     return SourceData(train, test, classes, origin)
@@ -72,9 +75,25 @@ def _find(folder: Path, name: str) -> Path:
     for path in (folder / name, folder / bare, folder / f"{bare}.gz"):
         if path.is_file():
             return path
-    raise DataError(
-        f"{folder / name}: no such file, with or without .gz. "
-        f"Put it there, or name its folder as data.folder.{_if_photos(folder)}"
+    if not folder.is_dir():
+        raise no_folder(folder)
+    raise DataError(f"{folder / name}: no such file, with or without .gz{_instead(folder)}")
+
+
+def _instead(folder: Path) -> str:
+    """What lies in the folder, and what to do."""
+    files = sorted(p.name for p in folder.glob("*") if p.is_file() and p.name[0] != ".")
+    if not files:
+        return f". Put it there, or name its folder as data.folder.{_if_photos(folder)}"
+    more = f" and {len(files) - MOST_SHOWN:,} more" if len(files) > MOST_SHOWN else ""
+    there = f"; there are {', '.join(map(repr, files[:MOST_SHOWN]))}{more}. "
+    if other := fitting_beside(folder, files[:MOST_SHOWN], "npz", "csv"):
+        return f"{there}{other}"
+    names = (Options.model_fields[option].default.removesuffix(".gz") for option in FILES)
+    return (
+        f"{there}Expected {', '.join(names)}: rename the files, set "
+        f"{', '.join(f'data.{option}' for option in FILES)} to their names, or correct "
+        f"data.folder.{_if_photos(folder)}"
     )
 
 
@@ -82,6 +101,17 @@ def _if_photos(folder: Path) -> str:
     if not any(path.is_dir() and not path.name.startswith(".") for path in folder.glob("*")):
         return ""
     return " It holds folders: for photos use -c configs/photos.yaml."
+
+
+def _refuse_late_labels(options: Options, lowest: int) -> None:
+    """Refuses labels that are counted from another number on, in all files."""
+    if 0 < lowest < 255:
+        first = options.first_label
+        raise DataError(
+            f"{options.folder}: labels begin at {first + lowest}, expected {first}. If the first "
+            f"class is {first + lowest}, set data.first_label={first + lowest}; else add images of "
+            f"class {first}."
+        )
 
 
 def _label_texts(data: LabelledImages, first: int) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from pipeline.sources._class_names import (
     refuse_no_classes,
     twins_error,
 )
+from pipeline.sources._fitting import fitting_beside, no_folder
 from pipeline.sources._folder_listing import Listing, Place, list_pictures, look_into
 from pipeline.sources._picture_files import PictureFiles, PictureOptions
 
@@ -29,6 +30,7 @@ USUAL_NAMES = {
 }
 LIKE_A_SPLIT = re.compile(r"(?i)(.*[\W_])?(train|test|val)(ing|id|idation)?([\W_\d].*)?")
 TEST_FRACTION = 0.2
+MOST_LOOKED_AT = 8
 
 
 class Options(PictureOptions):
@@ -115,7 +117,7 @@ def _list_all(options: Options) -> dict[str, dict[str, Listing]]:
     """The files of each class by split, the classes of training in label order."""
     root = options.folder
     if not root.is_dir():
-        raise DataError(f"{root}: no such folder. Put it there, or set data.folder.")
+        raise no_folder(root)
     splits = _find_splits(options, look_into(root))
     places = {split: look_into(root, name) for split, name in splits.items()}
     for place in places.values():
@@ -279,6 +281,9 @@ def _remedy(root: Path, train: Place) -> str:
     while len(place.folders) == 1 and not place.picture:
         place = look_into(root, f"{place.name}/{place.folders[0]}".lstrip("/"))
     if len(place.folders) < 2:
+        files = sorted(path.name for path in root.glob("*") if path.is_file())
+        if other := fitting_beside(root, files[:MOST_LOOKED_AT], "npz", "csv", "idx"):
+            return other.removesuffix(".")
         return "Put the pictures of each class into a folder of its name"
     setting = f"train_split={place.name}" if train.name else f"folder={root / place.name}"
     return (

@@ -20,6 +20,7 @@ from pipeline.file_kinds import kind_of
 from pipeline.sources import DrawnTest, LabelledImages, SourceData
 from pipeline.sources._class_names import classes_of, refuse_no_classes
 from pipeline.sources._csv_pixels import ImageShape, square_of
+from pipeline.sources._fitting import no_file, refuse_foreign
 from pipeline.sources._npy import read_array
 from pipeline.sources._pixel_range import as_bytes
 
@@ -120,7 +121,8 @@ class Options(DataSection):
 
     def outside_files(self) -> dict[str, Path]:
         if not self.file.is_file():
-            raise DataError(f"{self.file}: no such file. Put it there, or set data.file.")
+            raise no_file(self.file, "file")
+        refuse_foreign(self.file, "npz", "a file of NumPy arrays, .npz")
         return {self.file.name: self.file}
 
 

@@ -122,7 +122,7 @@ KINDS = {
     "no folder": Hostile(named("nothing"), "nothing: no such folder", "set data.folder"),
     "a file": Hostile(
         lambda folder: (folder / "f").touch() or from_folder(folder / "f"),
-        "f: no such folder", "set data.folder",
+        "f: is a file, expected a folder", "Set data.folder",
     ),
     "a link to itself": Hostile(linked("photos"), "photos: no such folder", "set data.folder"),
     "a link to nothing": Hostile(linked("nothing"), "photos: no such folder", "set data.folder"),

@@ -264,3 +264,32 @@ def test_no_damage_to_a_file_makes_anything_but_a_data_error(
     with contextlib.suppress(DataError):
         load(folder)
     rewrite(folder, name, packed)
+
+
+def test_files_of_other_names_are_told_with_the_names_that_are_needed(folder):
+    (folder / f"{NAMES[0]}.gz").rename(folder / "train-images_idx3-ubyte.gz")
+    with pytest.raises(DataError) as caught:
+        load(folder)
+    said = str(caught.value)
+    assert "there are 't10k-images-idx3-ubyte.gz', 't10k-labels-idx1-ubyte.gz', 'train-im" in said
+    assert f"Expected {', '.join(NAMES)}: rename the files, set data.train_images, data" in said
+
+
+def test_a_folder_that_does_not_exist_is_told(tmp_path):
+    with pytest.raises(DataError, match=r"nothing: no such folder\. Put it there"):
+        load(tmp_path / "nothing")
+
+
+def test_labels_that_begin_at_another_number_lead_to_the_setting_for_it(folder):
+    for name, labels in ((NAMES[1], [3, 4, 5, 3]), (NAMES[3], [4, 5])):
+        rewrite(folder, name, gzip.compress(encode(np.array(labels, np.uint8))))
+    with pytest.raises(
+        DataError, match=r"labels begin at 3, expected 0\..*set data\.first_label=3"
+    ):
+        load(folder)
+    assert load(folder, first_label=3).classes == ("3", "4", "5")
+
+
+def test_a_split_without_the_first_class_is_no_other_count_of_labels(folder):
+    rewrite(folder, NAMES[3], gzip.compress(encode(np.array([1, 2], np.uint8))))
+    assert load(folder).test.labels.tolist() == [1, 2]
