@@ -2,10 +2,11 @@
 
 import math
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
+from string import ascii_lowercase
 from typing import Any, Literal
 
 import numpy as np
@@ -13,7 +14,7 @@ from PIL import Image, ImageOps
 
 from export import contract, failures
 from export.contract import Contract, ImageInput
-from export.formats import opened
+from export.formats import Holds, formats, opened
 from pipeline.data.pictures import reading, signatures
 from pipeline.data.pictures.decoding import ColorMode, Decoding, RefusedFileError
 from pipeline.errors import ConfigError, DataError
@@ -28,6 +29,7 @@ BROUGHT = {
     "pad": "with its border's colour to",
 }
 BACKGROUND = {"light_on_dark": "dark", "dark_on_light": "light"}
+USUAL = "tflite_float32"
 TOP = 3
 PIXELS_A_BATCH = 2**22
 MID_GREY = 127.5
@@ -124,21 +126,55 @@ def _readable(
             refuse(error)
 
 
-def pictures_in(places: Sequence[Path]) -> list[Path]:
+def pictures_in(
+    places: Sequence[Path], refuse: Callable[[DataError], None] | None = None
+) -> list[Path]:
     """The files that are meant: of a folder, all pictures in it and in the folders below.
 
+    `refuse` is told of each folder that cannot be read or holds no picture.
+
     Raises:
-        DataError: a folder cannot be read, or holds no picture.
+        DataError: there is such a folder, and nobody who is told of it.
     """
     files: list[Path] = []
     for place in places:
-        found = list_pictures(place, ".").names if place.is_dir() else None
-        if found == []:
-            raise DataError(
-                f"{place}: holds no picture, such as a PNG or JPEG; name another folder"
-            )
-        files += [place] if found is None else [place / name for name in found]
+        try:
+            files += _pictures_of(place) if place.is_dir() else [place]
+        except DataError as error:
+            if refuse is None:
+                raise
+            refuse(error)
     return files
+
+
+def _pictures_of(folder: Path) -> list[Path]:
+    if found := list_pictures(folder, ".").names:
+        return [folder / name for name in found]
+    raise DataError(f"{folder}: holds no picture, such as a PNG or JPEG; name another folder")
+
+
+def usual_format(folder: Path, failed: Collection[str] = ()) -> str:
+    """What answers where nobody says what: `USUAL`, or else the most exact of those that passed.
+
+    Args:
+        folder: an export artifact.
+        failed: formats that did not pass; one of them answers where there is no other.
+    """
+    written = _written(contract.read(folder), failures.read(folder))
+    if USUAL in written or not written:
+        return USUAL
+    return max(written, key=lambda name: (name not in failed, _bits(formats()[name].holds)))
+
+
+def _bits(holds: Holds) -> tuple[int, ...]:
+    """How wide the numbers of a format are: those that it stores, then those it computes with."""
+    return tuple(
+        int(dtype.lstrip(ascii_lowercase)) for dtype in (holds.kernels[0], holds.activations[0])
+    )
+
+
+def _written(promised: Contract, failed: Collection[str]) -> list[str]:
+    return [name for name in formats() if name in promised.formats and name not in failed]
 
 
 def file_of(promised: Contract, format_name: str, folder: Path) -> Path:
@@ -148,7 +184,7 @@ def file_of(promised: Contract, format_name: str, folder: Path) -> Path:
         ConfigError: it is not there.
     """
     failed = failures.read(folder)
-    written = sorted(promised.formats.keys() - failed.keys())
+    written = _written(promised, failed)
     if format_name in written:
         return folder / promised.formats[format_name].file
     why = failed.get(format_name, "this run did not export it")

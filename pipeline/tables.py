@@ -103,8 +103,8 @@ def show_formats(console: Console, verdict: "Verdict") -> None:
     print_table(console, (*names, *more), rows, right=(1, 2, 3, 4, 5, 7, 8))
     console.print(
         f"[dim]{verdict.test_images:,} test images; Keras {verdict.keras_accuracy:.2%}; p50 of "
-        f"{_count(verdict.timed_runs, 'run')} on one image, {_count(verdict.threads, 'thread')}, "
-        f"after {verdict.warmup_runs} to warm up"
+        f"{count_of(verdict.timed_runs, 'run')} on one image, "
+        f"{count_of(verdict.threads, 'thread')}, after {verdict.warmup_runs} to warm up"
     )
     for row in verdict.formats:
         if "microcontroller" in formats()[row.name].targets and row.size_bytes:
@@ -120,7 +120,7 @@ def _in_micro(micro: "Micro | None") -> str:
         return f"was not run here in TensorFlow Lite Micro: {escape(micro.absence)}"
     if micro.refusal:
         return f"does not run in TensorFlow Lite Micro: {escape(micro.refusal)}"
-    ties = f", {_count(micro.near_ties, 'near tie')} aside" if micro.near_ties else ""
+    ties = f", {count_of(micro.near_ties, 'near tie')} aside" if micro.near_ties else ""
     return (
         f"in TensorFlow Lite Micro: {micro.different} of {micro.images:,} predictions differ from "
         f"LiteRT's{ties}; arena {readable_size(micro.arena_bytes or 0)}"
@@ -271,8 +271,9 @@ def _points(value: float | None) -> str:
     return "0.00 pt" if is_exact else _shown_as("{:+.2f} pt", value)
 
 
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+def count_of(number: int, word: str) -> str:
+    """`1 picture`, `2,000 pictures`."""
+    return f"{number:,} {word if number == 1 else word + 's'}"
 
 
 def _shown(path: Path) -> str:

@@ -53,9 +53,14 @@ def predict(
         ),
     ],
     format_name: Annotated[
-        str,
-        typer.Option("--format", metavar="FORMAT", help=f"What answers: {', '.join(formats())}."),
-    ] = "tflite_float32",
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            help=f"What answers: {', '.join(formats())}. If none, tflite_float32, or else the "
+            "most exact that passed.",
+        ),
+    ] = None,
     run_name: RunOption = None,
     polarity: Annotated[
         Polarity, typer.Option(help="How the pictures are drawn, if not as the training data.")
@@ -89,6 +94,7 @@ def predict(
         raise ConfigError("--image-folder is for a table of paths; leave it out with pictures")
     run = runs.find_run(ArtifactStore(artifacts), run_name, "export")
     folder = run.intact_artifact("export")
+    format_name = format_name or _usual_format(run, folder)
     if table:
         table = replace(table, image_folder=image_folder)
         _predict_table(table, folder, format_name, run)
@@ -97,19 +103,31 @@ def predict(
     with quiet_libraries():
         from pipeline.prediction import each_prediction, pictures_in
 
-        found = pictures_in(files)
+        found = pictures_in(files, refused.append)
         answers = each_prediction(found, folder, format_name, polarity.value, refused.append)
         if output:
             check_target(output, found)
         count = _write_answers(output, two_columns(columns), answers) if output else 0
         shown = list(answers)
     if count:
-        console.print(f"{count:,} pictures answered in {output}", markup=False)
+        console.print(f"{tables.count_of(count, 'picture')} answered in {output}", markup=False)
         _say_who_answered(format_name, run)
     elif not output:
         _show_answers(shown, format_name, None if as_json else run)
     if refused:
         raise DataError(*map(str, refused))
+
+
+def _usual_format(run: runs.Run, exported: Path) -> str:
+    from export import verdict
+
+    with quiet_libraries():
+        from pipeline.prediction import usual_format
+
+        if not run.artifact("verify"):
+            return usual_format(exported)
+        verified = verdict.read(run.intact_artifact("verify") / verdict.FILE_NAME)
+        return usual_format(exported, [row.name for row in verified.failed])
 
 
 def _write_answers(
@@ -150,7 +168,7 @@ def _say_who_answered(format_name: str, run: runs.Run) -> None:
 def _predict_table(table: Tables, folder: Path, format_name: str, run: runs.Run) -> None:
     with quiet_libraries():
         done = predict_table(table, folder, format_name, progress_on(console))
-    told = f"{done.images:,} images answered in {table.answers}"
+    told = f"{tables.count_of(done.images, 'image')} answered in {table.answers}"
     console.print(told, markup=False)
     if done.labelled:
         console.print(

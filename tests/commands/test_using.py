@@ -127,6 +127,7 @@ def some_run(monkeypatch, tmp_path):
     """Stands for a run: no file of it is read before the place for answers is looked at."""
     run = SimpleNamespace(intact_artifact=lambda stage: tmp_path, name="some")
     monkeypatch.setattr(using.runs, "find_run", lambda *_: run)
+    monkeypatch.setattr(using, "_usual_format", lambda *_: "tflite_float32")
 
 
 @pytest.mark.parametrize("place", ["photos/a.png", "photos/../photos/a.png", "link.png"])
@@ -156,6 +157,36 @@ def test_where_nothing_was_answered_older_answers_stay(some_run, monkeypatch, tm
     assert output.read_text() == "older answers\n"
 
 
+@pytest.mark.parametrize(
+    ("unwritten", "failed", "taken"),
+    [
+        ([], ["tflite_float32"], "tflite_float32"),
+        (["tflite_float32"], [], "onnx"),
+        (["tflite_float32"], ["onnx", "saved_model"], "tflite_float16"),
+        (["tflite_float32", "tflite_float16"], ["onnx", "saved_model"], "tflite_dynamic"),
+        (["tflite_float32"], list(formats()), "onnx"),
+    ],
+)
+def test_without_a_format_another_answers_where_the_usual_one_is_not(
+    monkeypatch, tmp_path, unwritten, failed, taken
+):
+    promised = SimpleNamespace(formats=dict.fromkeys(formats()))
+    monkeypatch.setattr(prediction.contract, "read", lambda _: promised)
+    prediction.failures.write(dict.fromkeys(unwritten, "not to be had"), tmp_path)
+    assert prediction.usual_format(tmp_path, failed) == taken
+
+
+def test_the_format_that_answered_by_default_is_told(smoke_run, golden, monkeypatch, tmp_path):
+    picture = golden / "images" / "00.png"
+    monkeypatch.setattr(prediction, "USUAL", "of another run")
+    output = tmp_path / "answers.csv"
+    done = call_here("predict", picture, "--output", output, "--artifacts", smoke_run)
+    assert (done.returncode, done.stderr) == (0, "")
+    told, who = done.stdout.splitlines()[-2:]
+    assert told == f"1 picture answered in {output}"
+    assert who == f"answered by onnx of run {run_of(smoke_run)}"
+
+
 def test_labels_of_some_rows_and_a_doubt_are_told(some_run, monkeypatch, tmp_path):
     answered = Answered(4, 1, 2, "t.csv: has pixels from 0 to 5")
     monkeypatch.setattr(using, "predict_table", lambda *_: answered)
@@ -169,7 +200,9 @@ def test_labels_of_some_rows_and_a_doubt_are_told(some_run, monkeypatch, tmp_pat
 
 def test_a_bad_file_among_others_ends_with_2_after_their_answers(smoke_run, golden, tmp_path):
     (tmp_path / "bad.png").write_bytes(b"")
-    files = [golden / "images" / "00.png", tmp_path / "bad.png", tmp_path / "none.png"]
+    (tmp_path / "empty").mkdir()
+    names = ("empty", "bad.png", "none.png")
+    files = [golden / "images" / "00.png", *(tmp_path / name for name in names)]
     done = call_here("predict", *files, "--run", "smoke", "--artifacts", smoke_run)
     assert done.returncode == 2
     assert done.stdout.splitlines()[-1] == (
