@@ -6,10 +6,14 @@ from statistics import NormalDist
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.stats import binom
 from sklearn import metrics as sklearn_metrics
 
 SMALLEST_PROBABILITY = 1e-7
 """As in Keras: keeps the loss of a probability of 0 finite, at 16.1 nats."""
+
+LUCK = 0.05
+"""How often naming the largest class always may be right for more images than was seen."""
 
 
 class Interval(NamedTuple):
@@ -59,6 +63,17 @@ def wilson_interval(successes: int, total: int, confidence: float = 0.95) -> Int
     spread = z * math.sqrt(share * (1 - share) / total + z**2 / (4 * total**2))
     scale = 1 + z**2 / total
     return Interval(max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale))
+
+
+def is_guessing(right: int, support: np.ndarray) -> bool:
+    """Whether so many right answers are no more than naming the largest class always may give.
+
+    Args:
+        right: images that were answered rightly.
+        support: int (classes,), the images of each class.
+    """
+    total = int(support.sum())
+    return bool(binom.sf(right - 1, total, support.max() / total) > LUCK)
 
 
 def cross_entropy(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:

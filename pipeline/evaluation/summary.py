@@ -55,6 +55,15 @@ class Summary:
         return self.test_images - self.correct
 
     @property
+    def largest_share(self) -> float:
+        """That of the class with the most test images."""
+        return float(self.scores.support.max() / self.test_images)
+
+    @property
+    def is_guessing(self) -> bool:
+        return metrics.is_guessing(self.correct, self.scores.support)
+
+    @property
     def expected_calibration_error(self) -> float:
         return calibration.expected_calibration_error(self.bins)
 

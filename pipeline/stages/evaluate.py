@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from export.model_files import model_file
-from pipeline.config import AugmentationSection
+from pipeline.config import AugmentationSection, TrainSection
 from pipeline.data import description, file_names
 from pipeline.data.checking import samples
 from pipeline.data.records import read_split
@@ -49,7 +49,7 @@ def run(context: StageContext) -> StageResult:
         made=datetime.now(UTC),
     )
     (output / "report.html").write_text(page, encoding="utf-8")
-    return StageResult(_words(summary), summary.headline())
+    return StageResult(_words(summary, config.train), summary.headline())
 
 
 def _model_path(context: StageContext) -> Path:
@@ -163,7 +163,7 @@ def _write_json(path: Path, values: object) -> None:
     path.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _words(summary: Summary) -> str:
+def _words(summary: Summary, section: TrainSection) -> str:
     low, high = summary.interval
     words = (
         f"accuracy {summary.accuracy:.2%} (95% interval {low:.2%} to {high:.2%}) "
@@ -171,4 +171,8 @@ def _words(summary: Summary) -> str:
     )
     if averaged := summary.test_time:
         words += f"; {averaged.accuracy:.2%} averaged over {averaged.views} views of each"
+    if summary.is_guessing:
+        words += f"; no better than naming the most frequent class ({summary.largest_share:.2%})"
+        if not section.model_file:
+            words += ": train longer, or look at the data with check-data"
     return words

@@ -10,7 +10,6 @@ from typing import Any
 
 import keras
 import numpy as np
-from scipy.stats import binom
 
 from export.model_files import model_file
 from export.model_files.model_file import Trust
@@ -18,6 +17,7 @@ from pipeline.config import TrainSection
 from pipeline.data import description
 from pipeline.data.records import Shards, open_split
 from pipeline.errors import ConfigError
+from pipeline.evaluation.metrics import is_guessing
 from pipeline.sources import LabelledImages
 from pipeline.stages import StageContext, StageResult
 from pipeline.training.class_order import SURE, places
@@ -29,7 +29,6 @@ MOST_BYTES = 1 << 28
 BATCH, SOME = 500, 32
 SUM_TOLERANCE = 1e-3
 CLEARLY_BETTER = 0.02
-LUCK = 0.05  # how often a model that guesses may do better, for all that is said of it
 
 
 def import_model(context: StageContext) -> StageResult:
@@ -270,9 +269,10 @@ def _is_beyond_luck(reading: Reading, accuracy: float, images: int) -> bool:
 
 def _is_guessing(accuracy: float, labels: np.ndarray) -> str:
     """What to say of a model that does no better than naming the largest class always."""
-    share = float(np.bincount(labels).max() / len(labels))
-    if binom.sf(round(accuracy * len(labels)) - 1, len(labels), share) <= LUCK:
+    support = np.bincount(labels)
+    if not is_guessing(round(accuracy * len(labels)), support):
         return ""
+    share = support.max() / len(labels)
     return (
         f", no better than naming the most frequent class always ({share:.2%}): if it knows these "
         "classes, put layers in front of it that prepare pixels 0..255 as it expects them"

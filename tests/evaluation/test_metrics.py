@@ -11,6 +11,7 @@ from pipeline.evaluation.metrics import (
     class_scores,
     confusion_matrix,
     cross_entropy,
+    is_guessing,
     wilson_interval,
 )
 
@@ -72,3 +73,11 @@ def test_a_class_without_images_counts_as_0_in_the_macro_mean_alone():
     scores = class_scores(LABELS, PREDICTED, 3)
     assert scores.macro == pytest.approx((1 / 2, 5 / 9, 22 / 45))
     assert scores.weighted == pytest.approx((7 / 8, 3 / 4, 23 / 30))
+
+
+@given(st.lists(st.integers(0, 50), min_size=2, max_size=5).filter(any), st.floats(0, 1))
+def test_guessing_is_what_a_test_of_the_largest_share_cannot_rule_out(support, part):
+    total = sum(support)
+    right = round(part * total)
+    by_luck = binomtest(right, total, max(support) / total, alternative="greater").pvalue
+    assert is_guessing(right, np.array(support)) == (by_luck > 0.05)
