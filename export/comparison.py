@@ -1,6 +1,7 @@
 """Compares a format's answers with Keras', and holds them against the format's gate."""
 
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 
@@ -17,6 +18,7 @@ class Comparison:
     agreement: float
     disagreements: int
     largest_difference: float
+    images: int
 
 
 def compare(
@@ -51,6 +53,7 @@ def compare(
         agreement=float((chosen == expected).mean()),
         disagreements=int((short_of_highest > tie_margin).sum()),
         largest_difference=float(np.abs(given - keras).max()),
+        images=len(labels),
     )
 
 
@@ -61,8 +64,7 @@ def hold(comparison: Comparison, gate: Gate) -> tuple[Check, ...]:
         checks.append(_same_predictions(comparison.disagreements, gate.tie_margin))
         checks.append(_same_probabilities(comparison.largest_difference, gate.tie_margin))
     if gate.max_accuracy_drop_points is not None:
-        points = comparison.accuracy_difference_points
-        checks.append(_accuracy_drop(points, gate.max_accuracy_drop_points))
+        checks.append(_accuracy_drop(comparison, gate.max_accuracy_drop_points))
     return tuple(checks)
 
 
@@ -94,8 +96,14 @@ def same_in_micro(micro: Micro) -> Check:
     return Check("same on a microcontroller", different, 0, different == 0, reason)
 
 
-def _accuracy_drop(difference_points: float, bound: float) -> Check:
+def _accuracy_drop(comparison: Comparison, bound: float) -> Check:
+    difference_points, of_one = comparison.accuracy_difference_points, 100 / comparison.images
     # Points are a ratio of counts: 3 of 1,000 images come out a rounding error off 0.3.
     passed = -difference_points <= bound + 1e-9
     reason = f"accuracy is {difference_points:+.2f} points from Keras'; {-bound:g} is allowed"
+    if 0 < bound < of_one:
+        reason += (
+            f"; each of {comparison.images:,} test images counts for {of_one:.2g}: test on "
+            f"{ceil(100 / bound):,} or more, or allow more in verify.gates"
+        )
     return Check("accuracy drop in points", -difference_points, bound, passed, reason)

@@ -40,7 +40,7 @@ def test_an_answer_that_is_no_number_is_refused():
 
 
 def figures(points=0.0, disagreements=0, largest_difference=0.0):
-    return Comparison(0.9, points, 1.0, disagreements, largest_difference)
+    return Comparison(0.9, points, 1.0, disagreements, largest_difference, 1000)
 
 
 @pytest.mark.parametrize(("disagreements", "passed"), [(0, True), (1, False)])
@@ -76,3 +76,15 @@ def test_a_gate_with_two_bounds_checks_both():
     assert [check.passed for check in checks] == [False, True, False]
     assert "on 2 images" in checks[0].reason
     assert checks[2].reason == "accuracy is -1.00 points from Keras'; -0.5 is allowed"
+
+
+def test_where_one_image_is_more_than_is_allowed_it_is_said_how_many_would_tell():
+    keras, given = np.tile([0.9, 0.1], (100, 1)), np.tile([0.9, 0.1], (100, 1))
+    given[0] = [0.1, 0.9]
+    lost = compare(given, keras, np.zeros(100, int), 0.0)
+    (check,) = hold(lost, Gate(max_accuracy_drop_points=0.3))
+    assert not check.passed
+    assert check.reason == (
+        "accuracy is -1.00 points from Keras'; -0.3 is allowed; each of 100 test images counts "
+        "for 1: test on 334 or more, or allow more in verify.gates"
+    )
