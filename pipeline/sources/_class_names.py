@@ -71,6 +71,21 @@ def _whole(text: str) -> str:
     return str(int(number)) if number == number.to_integral_value() else text
 
 
+def late_count(lowest: float, highest: float, num_classes: int) -> str:
+    """What an error adds where labels are as many numbers as classes, but count from above 0."""
+    if not 0 < float(lowest) <= float(highest) < float(lowest) + num_classes:
+        return ""
+    return f" If the first class is {lowest:.0f}, subtract {lowest:.0f} from each label."
+
+
+def late_texts(texts: Collection[str], num_classes: int) -> str:
+    """The same of labels in a table."""
+    named = set(_plain(texts).values())
+    if not all(map(INTEGER.fullmatch, named)):
+        return ""
+    return late_count(min(map(int, named)), max(map(int, named)), num_classes)
+
+
 def refuse_no_classes(places: Mapping[str, str], doubt: str = "") -> None:
     """Refuses texts that nobody means as class names, unless the config gives all names.
 

@@ -1,8 +1,10 @@
 """Reads the paths of pictures from a column of a table; no path leads out of their folder."""
 
 import os
+import shlex
 import stat
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,6 +15,8 @@ from pipeline.sources._csv_rows import Table, check_length, open_table, shown
 
 if TYPE_CHECKING:
     import numpy as np
+
+MOST_NEAR = 1000
 
 
 class PathOptions(Protocol):
@@ -73,6 +77,24 @@ class PathRows:
     def labelled(self, labels: "np.ndarray") -> ImageFiles:
         return ImageFiles(str(self.folder), tuple(self.names), labels, self._decoding)
 
+    def refuse_none_there(self, table: Path) -> None:
+        """Refuses paths that start from another folder, as no file is there then.
+
+        Raises:
+            DataError: names a folder near the table that has the first file, if there is one.
+        """
+        if any(os.path.lexists(self.folder / name) for name in self.names):
+            return
+        first = self.names[0]
+        near = next((home for home in _near(table) if _is_file(home / first)), None)
+        setting = f"data.image_folder={shlex.quote(str(near))}" if near else (
+            "data.image_folder to the one that they start from"
+        )  # fmt: skip
+        raise DataError(
+            f"{table}: none of its {len(self.names):,} pictures is there, such as {shown(first)}: "
+            f"paths start from {self.folder}. Set {setting}."
+        )
+
     def _checked(self, where: str, text: str) -> str:
         """The path from the folder on."""
         if not text.strip():
@@ -95,6 +117,25 @@ class PathRows:
                 f"{where}: {shown(name)} is no file in {self.folder}, but {shown(name + ending)} "
                 f"is. {self._remedies.suffix.format(ending)}"
             )
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # such as a name that is too long, or a folder that may not be read
+        return False
+
+
+def _near(table: Path) -> Iterator[Path]:
+    """The folders above a table, and those beside and below it."""
+    home = table.absolute().parent
+    yield from home.parents
+    for place in (home, home.parent):
+        try:
+            with os.scandir(place) as entries:
+                yield from (Path(e.path) for e in islice(entries, MOST_NEAR) if e.is_dir())
+        except OSError:
+            continue
 
 
 def sound_files(table: Path, options: PathOptions) -> Iterator[tuple[str, str]]:

@@ -31,7 +31,9 @@ class PictureOptions(DataSection):
     @model_validator(mode="after")
     def _fit_has_a_size(self) -> "PictureOptions":
         if self.image_size is None and self.fit != "stretch":
-            raise ValueError(f"fit: {self.fit} needs image_size, such as [64, 64]")
+            raise ValueError(
+                f"data.fit={self.fit} needs a size, such as data.image_size='[64, 64]'"
+            )
         return self
 
     @model_validator(mode="after")

@@ -14,6 +14,7 @@ from pipeline.sources import DrawnTest, ImageFiles, LabelledImages, SourceData
 from pipeline.sources._class_names import (
     classes_of,
     find_twins,
+    late_texts,
     refuse_no_classes,
     twins_error,
 )
@@ -92,17 +93,20 @@ class Options(PictureOptions):
     @model_validator(mode="after")
     def _test_images_come_from_one_place(self) -> "Options":
         if [self.test_file, self.test_fraction, self.split_column].count(None) != 2:
-            raise ValueError("give one of test_file, test_fraction and split_column")
+            raise ValueError(
+                "give one of data.test_file, data.test_fraction and data.split_column, such as "
+                "data.test_fraction=0.2"
+            )
         return self
 
     @model_validator(mode="after")
     def _options_fit_the_table(self) -> "Options":
         for name in OF_PIXELS if self.path_column else OF_PATHS:
             if getattr(self, name) != type(self).model_fields[name].default:
-                what = "pixels; files have image_size" if self.path_column else (
-                    "paths; name their column, path_column"
+                what = "pixels; files have data.image_size" if self.path_column else (
+                    "paths; name their column in data.path_column"
                 )  # fmt: skip
-                raise ValueError(f"{name} is for tables of {what}")
+                raise ValueError(f"data.{name} is for tables of {what}")
         return self
 
     @model_validator(mode="after")
@@ -113,7 +117,7 @@ class Options(PictureOptions):
         if len(columns) < 2 or len(set(columns)) < len(columns):
             raise ValueError(f"label_columns: {list(columns)} should be two columns or more")
         if self.label_column != "label":
-            raise ValueError("give label_column or label_columns, one of the two")
+            raise ValueError("give data.label_column or data.label_columns, one of the two")
         return self
 
     def reads_pictures(self) -> bool:
@@ -241,10 +245,11 @@ def _classes(
     for table in tables:
         for text, line in table.first_lines.items():
             if text not in indices:
+                counted = late_texts({t for each in tables for t in each.first_lines}, len(names))
                 raise DataError(
                     f"{table.path}: line {line}: label {shown(text)}, expected a name of "
                     f"data.classes or 0..{len(names) - 1}. Correct the label, or add its class."
-                    f"{table.doubt}"
+                    f"{counted}{table.doubt}"
                 )
     return names, indices
 
@@ -271,6 +276,8 @@ def _read_table(path: Path, options: Options) -> _Table:
         codes.append(known.setdefault(label, (len(known), line))[0])
     if not codes:
         raise no_row(path)
+    if isinstance(images, PathRows):
+        images.refuse_none_there(path)
     first_lines = {label: line for label, (_, line) in known.items()}
     coded = images.labelled(np.frombuffer(codes, np.int64))
     return _Table(path, coded, first_lines, splits, _doubt(options, len(table.names)))

@@ -18,7 +18,7 @@ from pipeline.config import ClassNames, DataSection, OutsidePath, Section
 from pipeline.errors import DataError
 from pipeline.file_kinds import kind_of
 from pipeline.sources import DrawnTest, LabelledImages, SourceData
-from pipeline.sources._class_names import classes_of, refuse_no_classes
+from pipeline.sources._class_names import classes_of, late_count, refuse_no_classes
 from pipeline.sources._csv_pixels import ImageShape, square_of
 from pipeline.sources._fitting import no_file, refuse_foreign
 from pipeline.sources._npy import read_array
@@ -210,6 +210,7 @@ def _with_classes(
 
     texts = {text for part in found.values() for text in part.texts or ()}
     if not texts:
+        _refuse_late_labels(found)
         splits = {split: LabelledImages(part.images, part.labels) for split, part in found.items()}
         return splits, given or tuple(map(str, range(max(p.num_classes for p in found.values()))))
     if given is None:
@@ -227,6 +228,16 @@ def _with_classes(
         labels = np.array([indices[text] for text in part.texts], np.int64)[part.labels]
         splits[split] = LabelledImages(part.images, labels)
     return splits, names
+
+
+def _refuse_late_labels(found: dict[str, _Split]) -> None:
+    """Refuses numbers that count from another than 0 on, in all splits."""
+    lowest = min(part.labels.min(initial=MOST_CLASSES) for part in found.values())
+    if 0 < lowest < MOST_CLASSES:
+        raise DataError(
+            f"{found['train'].where}: labels begin at {lowest}, expected 0."
+            f"{late_count(lowest, lowest, 1)} Else add images of class 0."
+        )
 
 
 @contextmanager
@@ -386,15 +397,22 @@ def _as_labels(
     values = values.reshape(-1)
     broken = (values != values.round()).nonzero()[0] if values.dtype.kind == "f" else values[:0]
     if broken.size:
+        remedy = ". Save the index of each image's class, or its name."
+        if math.isnan(values[broken[0]]):
+            remedy = (
+                ", for it stands for a label that is missing. Write the class, or leave the image "
+                "out; if it is a class, save texts, and name all in data.classes."
+            )
         raise DataError(
             f"{where} has label {values[broken[0]]} at position {broken[0]:,}, expected whole "
-            "numbers or texts. Save the index of each image's class, or its name."
+            f"numbers or texts{remedy}"
         )
     wrong = ((values < 0) | (values >= num_classes)).nonzero()[0]
     if wrong.size:
         raise DataError(
             f"{where} has label {values[wrong[0]]} at position {wrong[0]:,}, expected "
             f"0..{num_classes - 1}. Correct the label, or name its class in data.classes."
+            f"{late_count(values.min(), values.max(), num_classes)}"
         )
     return values.astype("int64"), width or int(values.max()) + 1
 

@@ -76,7 +76,7 @@ KINDS = {
         options=["data.image_folder=nowhere"],
     ),
     "no picture where the paths lead": only(
-        ".png: cannot be read (No such file", "pictures of the train split are refused",
+        "all.csv: none of its 16 pictures is there, such as 'cat/no-0.png'", "data.image_folder",
         *(row.replace("/", "/no-") for row in GOOD),
     ),
     "names without their ending": only(

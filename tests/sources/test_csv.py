@@ -249,7 +249,10 @@ def test_a_class_of_one_image_cannot_be_drawn_from(tmp_path):
 
 @pytest.mark.parametrize("options", [{}, {"test_fraction": 0.5, "test_file": Path("t.csv")}])
 def test_test_images_come_from_one_place(options):
-    with pytest.raises(ValidationError, match="give one of test_file, test_fraction and split_"):
+    with pytest.raises(
+        ValidationError,
+        match=r"one of data.test_file, data.test_fraction and .*such as data.test_fraction=0.2",
+    ):
         csv.Options(train_file=Path("train.csv"), **options)
 
 
@@ -391,3 +394,11 @@ def test_a_name_that_stands_twice_at_the_end_of_a_long_header_is_found_at_once(t
     started = monotonic()
     assert refusal(tmp_path, content).startswith("line 1: two columns named 'p129999'")
     assert monotonic() - started < 5
+
+
+@pytest.mark.parametrize(("labels", "is_late"), [("12", True), ("1.0 2.0", True), ("02", False)])
+def test_numbers_that_count_from_one_for_given_names_are_told_so(tmp_path, labels, is_late):
+    rows = "".join(f"{label},1\n" for label in (labels.split() if " " in labels else labels) * 2)
+    said = refusal(tmp_path, f"label,p\n{rows}", classes=("cat", "dog"))
+    assert "expected a name of data.classes or 0..1" in said
+    assert said.endswith("If the first class is 1, subtract 1 from each label.") == is_late

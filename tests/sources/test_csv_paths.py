@@ -124,7 +124,10 @@ def test_a_missing_folder_is_named(photos):
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"image_size": (8, 8)}, "image_size is for tables of paths; name their column, path_col"),
+        (
+            {"image_size": (8, 8)},
+            "data.image_size is for tables of paths; name their column in data.path_col",
+        ),
         ({"alpha": "white"}, "alpha is for tables of paths"),
         ({"image_folder": Path("x")}, "image_folder is for tables of paths"),
         ({"path_column": "f", "image_shape": (1, 1, 1)}, "image_shape is for tables of pixels"),
@@ -167,3 +170,36 @@ def test_what_is_no_file_within_the_folder_is_listed_but_not_hashed(photos, tmp_
     table = write(photos / "t.csv", [(name, "cat") for name in ["in.png", *odd]])
     assert csv.load(options(table, test_file=table)).train.names == ("in.png", *odd)
     assert set(options(table).outside_files()) == {"train_file", "train_file in.png"}
+
+
+@pytest.mark.parametrize(
+    ("place", "base"),
+    [("photos", ""), ("photos/a", "photos"), ("meta/x", "meta"), ("..", "photos")],
+)
+def test_paths_from_another_folder_lead_to_the_one_that_has_the_first(
+    photos, tmp_path, place, base
+):
+    """A table in `place`, of which the paths start from `base`."""
+    home = tmp_path if place == ".." else tmp_path / place
+    home.mkdir(parents=True, exist_ok=True)
+    if base == "meta":
+        photos.rename(tmp_path / "meta" / "photos")
+    names = [(f"photos/{name}" if base == "" else name, label) for name, label in ROWS]
+    right = tmp_path / "meta" / "photos" if base == "meta" else tmp_path / base
+    table = write(home / "t.csv", names)
+    assert refusal(table) == (
+        f"none of its 4 pictures is there, such as {names[0][0]!r}: paths start from {home}. "
+        f"Set data.image_folder={right}."
+    )
+    assert len(csv.load(options(table, image_folder=right)).train) == 4
+
+
+def test_paths_that_start_from_no_folder_near_lead_to_the_setting(photos):
+    table = write(photos / "t.csv", [(f"lost/{name}", label) for name, label in ROWS])
+    said = f"paths start from {photos}. Set data.image_folder to the one that they start from."
+    assert refusal(table).endswith(said)
+
+
+def test_a_table_of_which_one_file_is_there_starts_from_its_folder(photos):
+    table = write(photos / "t.csv", [("lost/1.png", "cat"), *ROWS[1:], ("lost/2.png", "cat")])
+    assert len(csv.load(options(table)).train) == 5

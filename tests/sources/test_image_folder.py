@@ -138,7 +138,9 @@ def test_the_options_say_how_files_are_decoded(classes):
 
 
 def test_a_fit_without_a_size_is_refused():
-    with pytest.raises(ValidationError, match=r"fit: crop needs image_size, such as \[64, 64\]"):
+    with pytest.raises(
+        ValidationError, match=r"data.fit=crop needs a size, such as data.image_size='\[64, 64\]'"
+    ):
         Options(folder=Path("x"), fit="crop")
 
 

@@ -237,7 +237,10 @@ def test_images_that_are_none_are_refused(tmp_path, values, message):
         (np.array([0, 1, 2, 3]), "label 3 at position 3, expected 0..2"),
         (np.array([0, 1, 2, 2**64 - 1], np.uint64), "label 18446744073709551615 at position 3"),
         (np.array([0, 1, 0.5, 2.5]), "label 0.5 at position 2, expected whole numbers or texts"),
-        (np.array([[1], [np.nan], [2], [1]]), "label nan at position 1, expected whole numbers"),
+        (
+            np.array([[1], [np.nan], [2], [1]]),
+            "label nan at position 1, expected whole numbers or texts, for it stands",
+        ),
         (np.array([0, 1, np.inf, 1]), "label inf at position 2, expected 0..2"),
         (np.zeros((4, 14), np.int64), "int64 of 4×14, expected integers, one an image"),
         (np.array(3), "expected integers, one an image"),
@@ -393,3 +396,14 @@ def test_no_damage_to_a_file_makes_anything_but_a_data_error(tmp_path, changes):
 def test_no_header_makes_anything_but_a_data_error(tmp_path, text, version):
     path = packed(tmp_path, members(x_train=header(text, version) + bytes(24)))
     assert refusal(path).startswith("array 'x_train'")
+
+
+def test_labels_that_count_from_another_number_are_told_so(tmp_path):
+    late = {"y_train": np.array([1, 2, 3, 1]), "y_test": np.array([1, 3])}
+    remedy = "If the first class is 1, subtract 1 from each label."
+    said = refusal(saved(tmp_path, **late))
+    assert said == f"array 'y_train': labels begin at 1, expected 0. {remedy} Else add images of " \
+                   "class 0."  # fmt: skip
+    assert refusal(saved(tmp_path, **late), classes=("a", "b", "c")).endswith(remedy)
+    mixed = refusal(saved(tmp_path, y_train=np.array([0, 1, 2, 3])), classes=("a", "b", "c"))
+    assert mixed.endswith("name its class in data.classes.")
