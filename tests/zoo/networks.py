@@ -54,7 +54,7 @@ BETWEEN_MAPS = {
     "SeparableConv2D": lambda: L.SeparableConv2D(8, 3),
     "SpectralNormalization": lambda: L.SpectralNormalization(L.Conv2D(8, 3)),
     "EinsumDense": lambda: L.EinsumDense("abcd,de->abce", output_shape=(13, 13, 8)),
-    "glu": lambda: L.Activation("glu"),
+    "glu": lambda: keras.activations.glu,
     "Dense(on maps)": lambda: L.Dense(8),
 }
 ON_PICTURES = {
@@ -201,13 +201,12 @@ APPLICATIONS = {
     "DenseNet121": (1 / 255, 0), "NASNetMobile": (1 / 127.5, -1), "ConvNeXtTiny": None,
     "Xception": (1 / 127.5, -1),
 }  # fmt: skip
-XCEPTION_LEAST = 71
 
 
 def _application(name: str) -> keras.Model:
-    side = XCEPTION_LEAST if name == "Xception" else COLOUR[0]
+    """Of 96 pixels a side: Xception wants 71 at least, and of fewer the last maps are one pixel."""
     image = keras.Input(COLOUR)
-    x = image if side == COLOUR[0] else L.UpSampling2D(3)(image)
+    x = L.UpSampling2D(3)(image)
     if scaling := APPLICATIONS[name]:
         x = L.Rescaling(*scaling)(x)
     make = getattr(keras.applications, name)
@@ -252,7 +251,7 @@ LAYER_OPTIONS = (
 )
 OWN_OPTIONS = {
     "compact_cnn": ({"filters": 3}, {"filters": 48}),
-    "tiny_cnn": ({"filters": (8, 16, 24)}, {"pooled": (1, 3)}, {"pooled": ()}),
+    "tiny_cnn": ({"filters": (8, 16, 24)}, {"pooled": (1, 3), "padding": "same"}, {"pooled": ()}),
 }
 
 
