@@ -9,7 +9,9 @@ try:
     import signal
     from contextlib import suppress
     from pathlib import Path
+    from shlex import quote
     from types import FrameType
+    from typing import NoReturn
 except KeyboardInterrupt:
     os.write(2, INTERRUPTED)
     os._exit(130)
@@ -25,10 +27,14 @@ if __name__ == "__main__":
     for _number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(_number, _end)
 
+
+def _refuse(message: str) -> NoReturn:
+    print(f"error  {message}", file=sys.stderr)  # noqa: T201
+    sys.exit(2)
+
+
 if sys.version_info < (3, 11):  # noqa: UP036
-    sys.exit(
-        f"error  this is Python {sys.version.split()[0]}; make .venv with python3.11 (README.md)"
-    )
+    _refuse(f"this is Python {sys.version.split()[0]}; make .venv with python3.11 (README.md)")
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
@@ -38,10 +44,10 @@ except ImportError as error:
     is_missing = isinstance(error, ModuleNotFoundError)
     wrong = "is not installed" if is_missing else f"is broken ({error})"
     how = "install" if is_missing else "install --force-reinstall"
-    pins = Path(__file__).resolve().with_name("requirements.txt")
-    sys.exit(
-        f"error  {error.name} {wrong}; run it as .venv/bin/python run_pipeline.py, "
-        f"or mend this Python: {sys.executable} -m pip {how} -r {pins}"
+    pins = str(Path(__file__).resolve().with_name("requirements.txt"))
+    _refuse(
+        f"{error.name} {wrong}; run it as .venv/bin/python run_pipeline.py, or mend this Python: "
+        f"{quote(sys.executable)} -m pip {how} -r {quote(pins)}"
     )
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from export import child, contract
 from export.formats import exporter, formats, refuse_reaching
-from export.golden import FILE_NAME, SCHEMA
+from export.golden import FILE_NAME, FOLDER, SCHEMA
 from export.interface import TensorType
 from pipeline.artifacts.digest import sha256
 from pipeline.errors import ConfigError, DataError, PipelineError
@@ -108,7 +108,10 @@ def _read(folder: Path) -> Record:
             raise DataError(f"{path}: has more than {MOST_BYTES:,} bytes; {AGAIN}")
         values: Any = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
-        raise DataError(f"{path}: there is no such file; name a folder that verify made") from None
+        below = [folder / name for name in (FOLDER, f"verify/{FOLDER}")]
+        made = next((place for place in below if (place / FILE_NAME).is_file()), None)
+        hint = f"did you mean {made}?" if made else "name a folder that verify made"
+        raise DataError(f"{path}: there is no such file; {hint}") from None
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: is no JSON ({error})") from error
     schema = values.get("schema") if isinstance(values, dict) else None
@@ -120,6 +123,15 @@ def _read(folder: Path) -> Record:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise DataError(f"{path}: {where}: {first['msg'].lower()}; {AGAIN}") from error
+
+
+def held_formats(folder: Path) -> list[str]:
+    """The formats whose answers a golden folder holds.
+
+    Raises:
+        DataError: it is no golden folder.
+    """
+    return sorted(_read(folder).formats)
 
 
 def replay(folder: Path, format_name: str, model: Path) -> Replay:

@@ -2,9 +2,11 @@
 
 import logging
 import os
+import shlex
 import sys
 from collections.abc import Callable, Mapping
 from io import TextIOWrapper
+from itertools import pairwise
 
 import typer
 from rich.text import Text
@@ -20,7 +22,8 @@ from pipeline.commands import (
     sharing,
     using,
 )
-from pipeline.config_hints import suggest
+from pipeline.config import PipelineConfig
+from pipeline.config_hints import nearest, suggest
 from pipeline.disk_trouble import disk_trouble
 from pipeline.errors import ConfigError, PipelineError, StageError
 from pipeline.interruption import GOES_ON, Interrupted, interruptible
@@ -83,6 +86,8 @@ def main() -> None:
         _fail(disk_trouble(error, "disk"), exit_code=StageError.exit_code)
     except typer.TyperException as error:
         message = error.format_message().replace("Value error, ", "").rstrip(".")
+        if message.startswith("Missing ") and (missing := getattr(error, "param", None)):
+            message += f": {missing.help.rstrip('.')}"
         help_call = f"see python run_pipeline.py {arguments[0]} --help"
         _fail(f"{message}; {help_call}", exit_code=ConfigError.exit_code)
 
@@ -109,6 +114,23 @@ def _with_command(arguments: list[str]) -> list[str]:
         return arguments
     if first.endswith((".yaml", ".yml")):
         raise ConfigError(f"{first} is a config file; name it with -c {first}")
-    if first and "=" not in first and not first.startswith("-"):
-        raise ConfigError(f"no command {first!r}. {suggest(first, tuple(COMMANDS))}")
+    if first in graph.NAMES:
+        raise ConfigError(f"no command {first!r}. It is a stage: {_calling_stage(first)}")
+    is_setting = "=" in first or first.partition(".")[0] in PipelineConfig.model_fields
+    if first and not is_setting and not first.startswith("-"):
+        raise ConfigError(f"no command {first!r}. {_meant(first)}")
+    for place, (before, word) in enumerate(pairwise(arguments), 1):
+        if word in COMMANDS and (before == "--dry-run" or not before.startswith("-")):
+            others = [*arguments[:place], *arguments[place + 1 :]]
+            raise ConfigError(f"put the command first: {shlex.join([word, *others])}")
     return ["run", *arguments]
+
+
+def _meant(name: str) -> str:
+    stage = None if nearest(name, tuple(COMMANDS)) else nearest(name, graph.NAMES)
+    hint = f"Did you mean {_calling_stage(stage)}? " if stage else ""
+    return hint + suggest(name, tuple(COMMANDS))
+
+
+def _calling_stage(name: str) -> str:
+    return f"run --stage {name}"

@@ -2,8 +2,10 @@
 
 import json
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ SHARED = {"data": set(DataSection.model_fields), "model": set(ModelSection.model
 MAX_EXTENDS = 10
 DEEPEST_KEY = 10
 COMMAND_LINE = "command line"
+KEY = re.compile(r"[A-Za-z_]\w*(\.\w+)*")
 
 
 @dataclass(frozen=True)
@@ -72,11 +75,12 @@ def _read(path: Path, named_by: str) -> str:
 
 def override_layer(overrides: Sequence[str]) -> Layer:
     merged: dict[str, Any] = {}
-    for text in overrides:
+    for index, text in enumerate(overrides):
         key, equals, value = text.partition("=")
-        if not equals or not re.fullmatch(r"[A-Za-z_]\w*(\.\w+)*", key):
+        if not equals or not KEY.fullmatch(key):
             raise ConfigError(
-                f"{text!r} is not an override; expected key=value, such as train.epochs=5"
+                f"{text!r} is not an override; expected key=value, such as "
+                f"{_as_one_word(overrides, index) or 'train.epochs=5'}"
             )
         if key.count(".") > DEEPEST_KEY:
             raise ConfigError(
@@ -85,6 +89,16 @@ def override_layer(overrides: Sequence[str]) -> Layer:
         parsed = parse_yaml(value, f"{COMMAND_LINE}: {key}")
         merged = merge(merged, nested(key.split("."), parsed), is_one_layer=True)
     return Layer(COMMAND_LINE, merged)
+
+
+def _as_one_word(overrides: Sequence[str], index: int) -> str:
+    """The override that was typed in several words, of which this is one, as one; else nothing."""
+    before = overrides[index - 1] if index else ""
+    words = list(takewhile(lambda word: "=" not in word, overrides[index:]))
+    if "=" in before and words:
+        return f"{shlex.quote(' '.join([before, *words]))}: a value with a space needs quotes"
+    is_key = len(words) > 1 and "." in words[0] and KEY.fullmatch(words[0])
+    return shlex.quote(f"{words[0]}={' '.join(words[1:])}") if is_key else ""
 
 
 def without_training(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import shutil
 import subprocess
 import sys
 from importlib.metadata import version
@@ -12,7 +13,7 @@ import pytest
 from export.formats import formats
 from pipeline import cli, environment, graph, runner
 from pipeline.commands import joining, making
-from pipeline.errors import DivergedError, ExportError, StageError
+from pipeline.errors import ConfigError, DivergedError, ExportError, StageError
 from pipeline.plugins import ROOT
 from pipeline.stages import StageResult
 
@@ -97,7 +98,24 @@ BAD_CALLS = {
         "a",
         "b",
     ): "Got unexpected extra argument(s) (b); see python run_pipeline.py show --help",
-    ("predict",): "Missing argument 'FILE'; see python run_pipeline.py predict --help",
+    ("predict",): "Missing argument 'FILE': PNG, JPEG, BMP or WebP files, folders of them, or a "
+    "CSV table of pixels or paths; see python run_pipeline.py predict --help",
+    ("recommend",): "Missing option '--target': microcontroller, android, ios, browser, server; "
+    "see python run_pipeline.py recommend --help",
+    ("train",): "no command 'train'. It is a stage: run --stage train",
+    ("trian",): "no command 'trian'. Did you mean run --stage train? Available: run, export,",
+    ("exprot",): "no command 'exprot'. Did you mean 'export'? Available: run, export,",
+    ("-c", "a b.yaml", "status"): "put the command first: status -c 'a b.yaml' --artifacts ",
+    ("seed=1", "--dry-run", "run"): "put the command first: run seed=1 --dry-run --artifacts ",
+    ("train.epochs", "3"): "'train.epochs' is not an override; expected key=value, such as "
+    "train.epochs=3",
+    ("run", "data.folder=my", "own", "photos", "seed=1"): "'own' is not an override; expected "
+    "key=value, such as 'data.folder=my own photos': a value with a space needs quotes",
+    ("export", "--model", "a.keras", "--code", "my layers.py"): "command line: train: model_code "
+    "is run; if you trust it, set trust_model_file=true; "
+    "here that is --trust --code 'my layers.py'",
+    ("export", "--model", "a.keras", "--pixels", "1..0"): "command line: train: pixel_range is "
+    "[1.0, 0.0]; expected [low, high]; here that is --pixels LOW..HIGH",
     ("predict", "--polarity", "x", "a.png"): "Invalid value for '--polarity': 'x' is not one of "
     "'auto', 'light_on_dark', 'dark_on_light'; see",
     (
@@ -112,10 +130,10 @@ BAD_CALLS = {
         "--json",
     ): "--json and --polarity are for pictures; leave them out with a table",
     ("train.epoch=5",): "command line: train.epoch is no known key. Did you mean 'epochs'?",
-    ("train.epochs",): "no command 'train.epochs'. ",
+    ("train.epochs",): "'train.epochs' is not an override; expected key=value, such as train.ep",
     ("run", "epochs"): "'epochs' is not an override; expected key=value, such as train.epochs=5",
     ("-c", "nowhere.yaml"): "nowhere.yaml: no such config file. Check the path.",
-    ("data.folder=nowhere",): "nowhere/train-images-idx3-ubyte.gz: no such file",
+    ("data.folder=nowhere",): "nowhere: no such folder. Put it there, or set data.folder.",
     ("tune.enabled=false", "--stage", "tune"): "mnist has no stage tune; set tune.enabled=true",
 }
 
@@ -128,6 +146,32 @@ def test_a_bad_call_ends_with_2_and_one_line_and_writes_nothing(call, arguments)
     (line,) = ended.err.splitlines()
     assert line.startswith(f"error  {BAD_CALLS[arguments]}")
     assert not ended.folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("said", "options"),
+    [
+        (
+            "set train.trust_model_file=true, and name it with train.model_code",
+            "--trust --code FILE.py",
+        ),
+        ("If they are logits, set train.gives=logits", "--logits"),
+        ("set train.pixel_range", "--pixels LOW..HIGH"),
+        ("set train.pixel_range (to export, --pixels 0..1)", None),
+        ("set data.pixel_range, for it gives rows", None),
+    ],
+)
+def test_export_ends_an_error_that_names_settings_with_its_options(
+    call, stages, tmp_path, said, options
+):
+    (tmp_path / "a.keras").touch()
+
+    def refuse(context):
+        raise ConfigError(said)
+
+    stages["ingest"] = refuse
+    ended = call("export", "--model", str(tmp_path / "a.keras"))
+    assert ended.err == f"error  {said}{f'; here that is {options}' if options else ''}\n"
 
 
 def test_each_mistake_in_a_config_has_its_own_line(call):
@@ -159,6 +203,20 @@ def test_a_long_line_is_not_wrapped_when_it_goes_to_a_pipe(tmp_path):
     assert done.stdout == ""
     (line,) = done.stderr.splitlines()
     assert line.endswith("Available: sgd, adam, adamw, rmsprop")
+
+
+def test_where_a_library_is_missing_the_call_that_mends_it_can_be_pasted(tmp_path):
+    folder = tmp_path / "a b"
+    folder.mkdir()
+    shutil.copy(ROOT / "run_pipeline.py", folder)
+    done = subprocess.run(
+        [sys.executable, "-S", "run_pipeline.py"], cwd=folder, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error  pipeline is not installed; run it as .venv/bin/python")
+    words = shlex.split(line.partition("this Python: ")[2])
+    assert words[1:] == ["-m", "pip", "install", "-r", str(folder / "requirements.txt")]
 
 
 def test_the_command_for_missing_inputs_repeats_the_call_and_works(call, tmp_path):

@@ -1,5 +1,6 @@
 """Commands that make artifacts: run, export."""
 
+import re
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -32,11 +33,19 @@ from pipeline.config import PipelineConfig
 from pipeline.config_layers import as_overrides
 from pipeline.config_loading import load_config
 from pipeline.config_model_file import range_of
-from pipeline.errors import ConfigError, DivergedError, GateError, StageError
+from pipeline.errors import ConfigError, DivergedError, GateError, PipelineError, StageError
 from pipeline.planning import UNCHANGED, Step, plan
 from pipeline.progress import progress_on
 from pipeline.runner import Watcher, execute
 from pipeline.selection import Selection
+
+OPTIONS = {
+    r"\btrust_model_file\b": "--trust",
+    r"\bmodel_code\b": "--code {}",
+    r"\bgives=logits\b": "--logits",
+    r"(?<!data\.)\bpixel_range\b": "--pixels LOW..HIGH",
+}
+"""What sets the settings of a model's file in a call of `export`; settings as errors name them."""
 
 
 def run(
@@ -126,9 +135,27 @@ def export(
     }
     said = [*as_overrides(settings), *(overrides or ())]
     selection = Selection(call=_call(config, artifacts, said))
-    loaded = with_folders(load_config(config, said, is_trained=True), artifacts)
-    named = loaded.model_copy(update={"name": model.stem})
-    _carry_out(named, ArtifactStore(artifacts), selection)
+    with _named_as_options(code):
+        loaded = with_folders(load_config(config, said, is_trained=True), artifacts)
+        named = loaded.model_copy(update={"name": model.stem})
+        _carry_out(named, ArtifactStore(artifacts), selection)
+
+
+@contextmanager
+def _named_as_options(code: Path | None) -> Iterator[None]:
+    """Ends each error that names settings with those options of `export` that set them."""
+    file = shlex.quote(str(code)) if code else "FILE.py"
+    try:
+        yield
+    except PipelineError as error:
+        error.args = tuple(_with_options(str(text), file) for text in error.args)
+        raise
+
+
+def _with_options(message: str, code: str) -> str:
+    found = [option for setting, option in OPTIONS.items() if re.search(setting, message)]
+    told = [option.format(code) for option in found if option.split()[0] not in message]
+    return f"{message}; here that is {' '.join(told)}" if told else message
 
 
 def _carry_out(loaded: PipelineConfig, store: ArtifactStore, selection: Selection) -> None:

@@ -186,8 +186,9 @@ def check_golden(
         Path, typer.Argument(metavar="GOLDEN", help="A golden folder, as verify makes it.")
     ],
     format_name: Annotated[
-        str, typer.Option("--format", metavar="FORMAT", help="The format that answers.")
-    ],
+        str | None,
+        typer.Option("--format", metavar="FORMAT", help="The format that answers; must be said."),
+    ] = None,
     model: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Its file or folder; that of the run if none."),
@@ -197,6 +198,12 @@ def check_golden(
 ) -> None:
     """Ask a format about the golden images again."""
     _refuse_damaged(Path(os.path.realpath(folder)).parent)  # resolve() raises on loops of links
+    if format_name is None:
+        with quiet_libraries():
+            from export.golden_replay import held_formats
+
+            held = ", ".join(held_formats(folder))
+        raise ConfigError(f"name the format that answers with --format; {folder} holds {held}")
     found = None if model else runs.find_run(ArtifactStore(artifacts), run_name, "export")
     place = found.intact_artifact("export") if found else model
     assert place is not None

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from shlex import quote
 from typing import Protocol
 
 from pipeline.errors import DataError
@@ -105,9 +106,10 @@ def _no_label(table: Table, missing: str, options: LabelOptions) -> DataError:
             "so on, and data.label_column is 1 unless said. Else set data.label_column."
         )
     if marked := _one_hot(table):
+        setting = quote(f"data.label_columns=[{', '.join(marked)}]")
         return DataError(
             f"{found} One of several columns is 1 in each row: if these are the classes, set "
-            f"data.label_columns=[{', '.join(marked)}]. Else set data.label_column."
+            f"{setting}. Else set data.label_column."
         )
     return DataError(
         f"{found} Set data.label_column, or add labels; for a test split from the training table, "

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 
 from pydantic import Field
@@ -174,9 +175,9 @@ def _meant(name: str, text: str, remedies: Remedies) -> str:
     """The setting for a column that is no pixel, by one of its values; empty if there is none."""
     values = text.split()
     if len(values) > 1 and all(map(NUMBER.fullmatch, values)):
-        return remedies.pixels_column.format(name)
+        return remedies.pixels_column.format(quote(name))
     if text.lower().endswith(LISTED):
-        return remedies.path_column.format(name)
+        return remedies.path_column.format(quote(name))
     return ""
 
 

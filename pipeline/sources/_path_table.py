@@ -6,6 +6,7 @@ import stat
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Protocol
 
 from pipeline.data.pictures.decoding import SUFFIXES, Decoding
@@ -115,7 +116,7 @@ class PathRows:
         if ending and not (self.folder / name).exists():
             raise DataError(
                 f"{where}: {shown(name)} is no file in {self.folder}, but {shown(name + ending)} "
-                f"is. {self._remedies.suffix.format(ending)}"
+                f"is. {self._remedies.suffix.format(quote(ending))}"
             )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from pipeline.errors import DataError
@@ -120,7 +121,7 @@ def remedy(ends: Range) -> str:
     setting = ", ".join(f"{end:.{SHOWN_DIGITS}g}" for end in fitting_range(*ends))
     return (
         f"All values run from {ends[0]:.{SHOWN_DIGITS}g} to {ends[1]:.{SHOWN_DIGITS}g}: set "
-        f"data.pixel_range=[{setting}], or correct the value."
+        f"{quote(f'data.pixel_range=[{setting}]')}, or correct the value."
     )
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -266,11 +267,11 @@ def _remedy_of_containers(
     way = os.path.commonpath([str(Path(name).parent) for name in inner])
     one, other = (str(Path(name, way)) for name in outer[:2])
     if train.name:
-        way = f"set data.train_split={train.name}/{one}, or join those of one name"
+        way = f"set {quote(f'data.train_split={train.name}/{one}')}, or join those of one name"
     else:
         way = (
-            f"set data.folder={root / one}, join those of one name, or set data.train_split={one} "
-            f"and data.test_split={other}"
+            f"set {quote(f'data.folder={root / one}')}, join those of one name, or set "
+            f"{quote(f'data.train_split={one}')} and {quote(f'data.test_split={other}')}"
         )
     return f"If these are the classes, {way}"
 
@@ -287,8 +288,8 @@ def _remedy(root: Path, train: Place) -> str:
         return "Put the pictures of each class into a folder of its name"
     setting = f"train_split={place.name}" if train.name else f"folder={root / place.name}"
     return (
-        f"If the classes are {_listed(place.folders)} below, set data.{setting}; else put the "
-        "pictures of each class into a folder of its name"
+        f"If the classes are {_listed(place.folders)} below, set {quote(f'data.{setting}')}; "
+        "else put the pictures of each class into a folder of its name"
     )
 
 

@@ -231,6 +231,18 @@ def test_a_folder_that_is_not_golden_is_named(smoke_run, tmp_path):
     assert "golden.json: there is no such file" in done.stderr
 
 
+def test_without_a_format_those_of_the_golden_folder_are_named(golden):
+    done = call_here("check-golden", golden)
+    assert done.returncode == 2
+    assert f"with --format; {golden} holds onnx, " in done.stderr
+
+
+def test_of_a_folder_above_its_golden_folder_is_named(golden):
+    done = call_here("check-golden", golden.parent, "--format", "onnx", "--model", golden)
+    assert done.returncode == 2
+    assert f"no such file; did you mean {golden}?" in done.stderr
+
+
 def test_links_that_form_a_loop_are_told_in_one_line(tmp_path):
     (loop := tmp_path / "loop").symlink_to(tmp_path / "loop")
     done = call_here("check-golden", loop, "--format", "onnx", "--model", tmp_path)

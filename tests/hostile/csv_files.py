@@ -70,9 +70,9 @@ KINDS = {
     "a row too long": table(TABLE + "7" + ",1" * 5, "line 6: 6 values", "Correct the row"),
     "a NUL byte": table(TABLE.replace("9,4", "9,\0"), "line 3: holds a NUL", "CSV in UTF-8"),
     "not a number": value("nan"),
-    "a fraction": value("0.5", "set data.pixel_range=[0, 255], or correct the value"),
-    "a negative number": value("-1", "set data.pixel_range=[-1, 255]"),
-    "a number too large": value("256", "set data.pixel_range=[0, 256]"),
+    "a fraction": value("0.5", "set 'data.pixel_range=[0, 255]', or correct the value"),
+    "a negative number": value("-1", "set 'data.pixel_range=[-1, 255]'"),
+    "a number too large": value("256", "set 'data.pixel_range=[0, 256]'"),
     "no value": value(""),
     "a number of 1,000 digits": table(
         TABLE.replace("255", "9" * 1000), "line 3: '9999", "Correct the value"
@@ -134,7 +134,7 @@ KINDS = {
     "pixels beyond data.pixel_range": table(
         TABLE,
         "line 3: '255' in column 'p3', expected a number 0..16 as data.pixel_range says",
-        "set data.pixel_range=[0, 255], or correct the value",
+        "set 'data.pixel_range=[0, 255]', or correct the value",
         "data.pixel_range=[0, 16]",
     ),
     "labels that differ in case": twins("cat", "Cat", "differ in case, spaces"),

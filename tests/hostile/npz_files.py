@@ -138,7 +138,7 @@ KINDS = {
         "x_train",
         np.full((4, 3, 2), 1.5),
         " has the value 1.5 in image 0, expected a number 0..1 as data.pixel_range says",
-        "set data.pixel_range=[0, 1.5], or correct the value",
+        "set 'data.pixel_range=[0, 1.5]', or correct the value",
         "data.pixel_range=[0, 1]",
     ),
     "rows of pixels that fill no square": array(

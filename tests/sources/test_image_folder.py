@@ -166,6 +166,11 @@ def test_class_folders_further_down_are_named_with_the_setting(tmp_path):
     )
 
 
+def test_a_setting_with_a_space_is_quoted(tmp_path):
+    put(tmp_path, "my pets/Cat/1.png", "my pets/Dog/1.png")
+    assert f"below, set 'data.folder={tmp_path}/my pets'; else" in refusal(tmp_path)
+
+
 def test_splits_may_lie_further_down(tmp_path):
     put(tmp_path, *(f"{s}/{s}/{c}/1.png" for s in ("train", "test") for c in ("cat", "dog")))
     assert "/train: holds one class folder ('train')" in refusal(tmp_path)

@@ -196,7 +196,7 @@ def test_the_remedy_for_a_wrong_range_is_the_range_that_fits(tmp_path, put, low,
     for said in ([], ["data.pixel_range=[0, 0.125]"]):
         with pytest.raises(DataError) as caught:
             inspect(tmp_path, [*typed, *said])
-        assert f"values run from {low} to {high}: set {setting}, or correct" in str(caught.value)
+        assert f"values run from {low} to {high}: set '{setting}', or correct" in str(caught.value)
     found = pixels_of(inspect(tmp_path, [*typed, setting]))
     assert found == {image.tobytes() for image in images_to(255)}
 

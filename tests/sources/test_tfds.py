@@ -106,9 +106,9 @@ def test_resized_pixels_keep_their_levels(pixels, pixel_range, level):
 @pytest.mark.parametrize(
     ("pixels", "pixel_range", "value", "remedy"),
     [
-        ([0, 0, 1, 5], (0, 1), "5.0", "run from 0 to 5: set data.pixel_range=[0, 5]"),
-        ([0, 0.25, 1, 0], None, "0.25", "set data.pixel_range=[0, 1]"),
-        ([0, 0.25, -1, 0], None, "0.25", "run from -1 to 0.25: set data.pixel_range=[-1, 1]"),
+        ([0, 0, 1, 5], (0, 1), "5.0", "run from 0 to 5: set 'data.pixel_range=[0, 5]'"),
+        ([0, 0.25, 1, 0], None, "0.25", "set 'data.pixel_range=[0, 1]'"),
+        ([0, 0.25, -1, 0], None, "0.25", "run from -1 to 0.25: set 'data.pixel_range=[-1, 1]'"),
         ([-3, np.nan], (0, 1), "nan", "Mend that image"),
     ],
 )
