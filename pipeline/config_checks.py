@@ -15,7 +15,7 @@ class ChecksSection(Section):
     Attributes:
         unreadable: files that cannot be opened; like those of the next seven, they are left out.
         constant_images: images of one colour, or nearly so.
-        size_outliers: files of a height or width far from the median.
+        size_outliers: files of a height or width far from the median; pictures that are blown up.
         colour: all images have three channels and none has a colour.
         duplicates: equal images in one class of a split.
         near_duplicates: images in one class of a split that are equal but for compression,

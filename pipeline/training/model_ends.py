@@ -122,7 +122,11 @@ def _layers_with_others(model: Any, loaded: Container[int]) -> Iterator[str]:
 def _check_output(path: Path, given: Any, num_classes: int) -> None:
     single = ((None,), (None, 1)) if num_classes == 2 else ()
     if given.shape not in ((None, num_classes), *single):
+        known = f"{given.shape[-1]} classes" if len(given.shape) == 2 else "its own classes"
+        if given.shape[1:] in ((), (1,)):
+            known = "two classes, which its single output tells apart"
         raise ConfigError(
             f"{path}: gives an output of shape {given.shape[1:]} for each image, but the data has "
-            f"{num_classes} classes; expected ({num_classes},), one probability a class"
+            f"{num_classes} classes; expected ({num_classes},), one probability a class. "
+            f"Bring a model of these {num_classes} classes, or data of {known}"
         )

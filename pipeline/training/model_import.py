@@ -27,6 +27,7 @@ COMMON_RANGES = (PIXELS, (0.0, 1.0), (-1.0, 1.0))
 LEAST_IMAGES, IMAGES_A_CLASS, MOST_IMAGES = 500, 10, 5000
 MOST_BYTES = 1 << 28
 BATCH, SOME = 500, 32
+COLOR_MODES = {1: "grayscale", 3: "rgb"}
 SUM_TOLERANCE = 1e-3
 CLEARLY_BETTER = 0.02
 
@@ -45,7 +46,7 @@ def import_model(context: StageContext) -> StageResult:
     trust = Trust(section.model_code) if section.trust_model_file else None
     _check_order(section.class_order, dataset.classes)
     core = model_file.load(path, trust)
-    _check_input(path, core, dataset.image_shape)
+    _check_input(path, core, dataset)
     some = _scaled(images.images[:SOME], section.pixel_range)
     core, section = as_logits(core, section, some)
     model = wrapped(path, core, dataset, section)
@@ -92,7 +93,7 @@ def _sample(split: Shards, num_classes: int) -> LabelledImages:
     return split.read(np.linspace(0, len(split) - 1, count).astype(np.int64))
 
 
-def _check_input(path: Path, model: Any, image_shape: tuple[int, ...]) -> None:
+def _check_input(path: Path, model: Any, dataset: description.Description) -> None:
     """Refuses a model that cannot take the images as they are."""
     for layer in model._flatten_layers():
         if getattr(layer, "data_format", None) == "channels_first":
@@ -110,19 +111,32 @@ def _check_input(path: Path, model: Any, image_shape: tuple[int, ...]) -> None:
         raise ConfigError(
             f"{path}: takes batches of exactly {batch}; make its Input without a batch size"
         )
-    if len(taken) != len(image_shape) or any(
-        size not in (None, found) for size, found in zip(taken, image_shape, strict=True)
+    if len(taken) != len(dataset.image_shape) or any(
+        size not in (None, found) for size, found in zip(taken, dataset.image_shape, strict=True)
     ):
         raise ConfigError(
-            f"{path}: takes images of shape {tuple(taken)}, but the data's are {image_shape} "
-            "(height, width, channels); put a Reshape or Resizing layer in front of the model, "
-            "or bring data of its shape"
+            f"{path}: takes images of shape {tuple(taken)}, but the data's are "
+            f"{dataset.image_shape} (height, width, channels); {_to_shape(taken, dataset)}"
         )
     if not keras.backend.is_float_dtype(inputs[0].dtype):
         raise ConfigError(
             f"{path}: takes {inputs[0].dtype}; expected an Input of float32, which holds pixels "
             "0..255 in every format"
         )
+
+
+def _to_shape(taken: Sequence[int | None], dataset: description.Description) -> str:
+    """What brings the data to a model's shape: settings, where they are read from picture files."""
+    if dataset.fit is None or len(taken) != 3 or taken[2] not in (None, *COLOR_MODES):
+        return "put a Reshape or Resizing layer in front of the model, or bring data of its shape"
+    height, width, channels = (
+        wanted or found for wanted, found in zip(taken, dataset.image_shape, strict=True)
+    )
+    size = f"data.image_size=[{height}, {width}]"
+    settings = [size] if (height, width) != dataset.image_shape[:2] else []
+    if channels != dataset.image_shape[2]:
+        settings.append(f"data.color_mode={COLOR_MODES[channels]}")
+    return f"set {shlex.join(settings)} to read the pictures so"
 
 
 def _answers(model: Any, images: np.ndarray) -> np.ndarray:

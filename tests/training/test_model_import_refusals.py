@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+from pathlib import Path
 
 import h5py
 import keras
@@ -9,8 +10,19 @@ import numpy as np
 import pytest
 
 from export.model_files import model_file
+from pipeline.data.description import Description
 from pipeline.errors import ConfigError
-from tests.training.brought_models import BY_ROWS, FORGETFUL, NET, SHAPE, dense, images, sequential
+from pipeline.training import model_import
+from tests.training.brought_models import (
+    BY_ROWS,
+    CLASSES,
+    FORGETFUL,
+    NET,
+    SHAPE,
+    dense,
+    images,
+    sequential,
+)
 
 L = keras.layers
 
@@ -81,6 +93,10 @@ def of_shape(*shape, **options):
     return keras.Sequential(
         [keras.Input(shape, **options), L.Flatten(), L.Dense(3, activation="softmax")]
     )
+
+
+def of_shape_pooled(*shape):
+    return keras.Sequential([keras.Input(shape), L.GlobalAveragePooling2D()])
 
 
 def channels_first():
@@ -154,10 +170,13 @@ MISFITS = {
     r"takes images of shape \(48,\), but .* put a Reshape or Resizing": lambda: of_shape(48),
     r"takes batches of exactly 4; make its Input without": lambda: of_shape(*SHAPE, batch_size=4),
     r"takes uint8; expected an Input of float32": lambda: of_shape(*SHAPE, dtype="uint8"),
-    r"gives an output of shape \(5,\) for each image, but the data has 3": lambda: sequential(
+    r"gives an output of shape \(5,\) for each image, but the data has 3 .*"
+    r"\. Bring a model of these 3 classes, or data of 5 classes$": lambda: sequential(
         L.Dense(5, activation="softmax")
     ),
-    r"gives an output of shape \(1,\)": lambda: sequential(L.Dense(1, activation="sigmoid")),
+    r"these 3 classes, or data of two classes, which its single output": lambda: sequential(
+        L.Dense(1, activation="sigmoid")
+    ),
     r"layer max_pooling2d\S* has data_format channels_first": channels_first,
 }
 
@@ -166,6 +185,23 @@ MISFITS = {
 def test_a_model_that_does_not_fit_is_refused_with_what_to_do(bring, said):
     with pytest.raises(ConfigError, match=said):
         bring(MISFITS[said]())
+
+
+@pytest.mark.parametrize(
+    ("shape", "settings"),
+    [
+        ((28, 28, 1), "'data.image_size=[28, 28]' data.color_mode=grayscale"),
+        ((28, None, 3), "'data.image_size=[28, 64]'"),
+        ((48, 64, 1), "data.color_mode=grayscale"),
+    ],
+)
+def test_pictures_of_another_shape_lead_to_the_settings_that_read_them_so(shape, settings):
+    dataset = Description(
+        (48, 64, 3), CLASSES, {}, (0.0,) * 3, (1.0,) * 3, "made", {}, {}, fit="stretch"
+    )
+    with pytest.raises(ConfigError) as caught:
+        model_import._check_input(Path("a.keras"), of_shape_pooled(*shape), dataset)
+    assert str(caught.value).endswith(f"; set {settings} to read the pictures so")
 
 
 def test_a_model_that_gives_no_number_is_refused_with_what_to_do(bring):

@@ -46,7 +46,7 @@ def _example(file: Refused, material: Material) -> Example:
 
 
 def size_outliers(material: Material) -> Iterator[Finding]:
-    """Files whose height or width is far from the median."""
+    """Files whose height or width is far from the median, and a median far below `image_size`."""
     parts = material.surveyed.values()
     sizes = [p.images.file_sizes for p in parts if isinstance(p.images, SpooledImages)]
     numbers = [p.numbers for p in parts if isinstance(p.images, SpooledImages)]
@@ -64,4 +64,14 @@ def size_outliers(material: Material) -> Iterator[Finding]:
             f"or smaller than the median of {median[1]:g}×{median[0]:g} pixels; look whether "
             "they show what the others do",
             material.singles(odd),
+        )
+    decoding = material.gathered.decoding
+    asked = decoding.image_size if decoding else None
+    if asked and (asked / median).min() > material.section.size_ratio:
+        yield Finding(
+            "size_outliers",
+            len(sides),
+            f"the pictures are small, in the median {median[1]:g}×{median[0]:g} pixels, and are "
+            f"blown up to {asked[1]}×{asked[0]}, which shows a model no more and takes longer; "
+            f"look whether data.image_size='[{median[0]:.0f}, {median[1]:.0f}]' does as well",
         )

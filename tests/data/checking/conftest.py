@@ -35,8 +35,16 @@ def labelled(noise):
 def examined():
     """Examines splits; `train`, `validation` and `test` are given by name."""
 
-    def run(checks=EVERY_CLASS, classes=("a", "b"), refused=(), *, drop_duplicates=False, **splits):
-        gathered = Gathered(splits, classes, "somewhere", refused)
+    def run(
+        checks=EVERY_CLASS,
+        classes=("a", "b"),
+        refused=(),
+        *,
+        decoding=None,
+        drop_duplicates=False,
+        **splits,
+    ):
+        gathered = Gathered(splits, classes, "somewhere", refused, decoding)
         section = DataSection(source="idx", checks=checks, drop_duplicates=drop_duplicates)
         surveyed = survey(gathered, section, seed=0)
         prepared = prepare(surveyed, section, 0, classes)

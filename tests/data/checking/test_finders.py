@@ -9,6 +9,7 @@ import pytest
 from pipeline.config_checks import REFUSED, ChecksSection
 from pipeline.data.checking import drift
 from pipeline.data.gathering import Refused, SpooledImages
+from pipeline.data.pictures.decoding import Decoding
 from pipeline.sources import LabelledImages
 
 FOUR = [0, 0, 0, 0, 1, 1, 1, 1]
@@ -92,6 +93,18 @@ def test_files_far_from_the_median_size_are_found(found, noise, tmp_path):
     (finding,) = found(train=train, test=test)["size_outliers"]
     assert names(finding) == [("train 6.png",), ("train 7.png",)]
     assert "median of 200×100 pixels" in finding.message
+
+
+@pytest.mark.parametrize(("size", "is_told"), [((63, 65), True), ((60, 65), False)])
+def test_pictures_that_are_blown_up_are_told_of(examined, noise, tmp_path, size, is_told):
+    """Height and width asked for, of pictures of 15×2 pixels, smaller 4.2 or 4 times and more."""
+    train, test = (spooled(tmp_path, noise(8), FOUR, [(15, 2)] * 8) for _ in range(2))
+    findings = examined(train=train, test=test, decoding=Decoding(image_size=size)).findings
+    lines = [finding.line for finding in findings if finding.check == "size_outliers"]
+    assert len(lines) == is_told
+    if is_told:
+        assert "in the median 2×15 pixels, and are blown up to 65×63" in lines[0]
+        assert lines[0].endswith("look whether data.image_size='[15, 2]' does as well")
 
 
 def test_colour_images_without_colour_are_told_of(found, labelled):
