@@ -132,7 +132,7 @@ class _Judge:
             path.name,
             checks,
             size,
-            **asdict(figures),
+            **{key: value for key, value in asdict(figures).items() if key != "images"},
             **asdict(speed),
             micro=micro,
             content=seen.content,
