@@ -61,16 +61,15 @@ def import_model(context: StageContext) -> StageResult:
     accuracy = _accuracy(answers.argmax(axis=1), images.labels)
     better = _better(core, images, section, dataset.classes)
     hint = _in_words(better, section) or _is_guessing(accuracy, images.labels)
+    passed = not (better.order or _is_beyond_luck(better, accuracy, len(images.labels)))
     return StageResult(
-        f"took {path.name}: {model.count_params():,} parameters, "
-        f"validation accuracy {accuracy:.2%}{hint}",
+        f"{'took' if passed else _wrong(better, section)} {path.name}: "
+        f"{model.count_params():,} parameters, validation accuracy {accuracy:.2%}{hint}",
         {
             "val_accuracy": accuracy,
             "parameters": model.count_params(),
             "model_file": path.name,
-            "passed": int(
-                not (better.order or _is_beyond_luck(better, accuracy, len(images.labels)))
-            ),
+            "passed": int(passed),
         },
     )
 
@@ -291,6 +290,13 @@ def _is_guessing(accuracy: float, labels: np.ndarray) -> str:
         f", no better than naming the most frequent class always ({share:.2%}): if it knows these "
         "classes, put layers in front of it that prepare pixels 0..255 as it expects them"
     )
+
+
+def _wrong(reading: Reading, section: TrainSection) -> str:
+    """What comes first of a model that fails the run: which setting is wrong."""
+    is_range = reading.pixel_range != section.pixel_range
+    wrong = ["pixel range"] * is_range + ["class order"] * bool(reading.order)
+    return f"wrong {' and '.join(wrong)} for"
 
 
 def _in_words(reading: Reading, section: TrainSection) -> str:

@@ -143,6 +143,7 @@ def test_a_range_with_which_it_would_do_better_is_named_but_not_taken(bring):
     )
     _, result = bring(scaled)
     assert result.metrics["val_accuracy"] < 0.5
+    assert result.summary.startswith("wrong pixel range for mine.keras: ")
     assert result.summary.endswith(
         "; with 'train.pixel_range=[0,1]' it would be 100.00% (to export, --pixels 0..1 says that)"
     )
@@ -247,6 +248,7 @@ SHIFTED = [BY_ROWS[0][:, [2, 0, 1]], BY_ROWS[1]]
 def test_classes_in_another_order_are_said_and_fail_the_run(bring):
     _, result = bring(dense(SHIFTED))
     assert (result.metrics["val_accuracy"], result.metrics["passed"]) == (0, 0)
+    assert result.summary.startswith("wrong class order for mine.keras: ")
     assert result.summary.endswith(
         "; its classes stand in another order: with "
         """'train.class_order=["c", "a", "b"]' it would be 100.00%"""
@@ -275,6 +277,7 @@ def test_a_wrong_order_in_the_config_is_said_too(bring):
 def test_a_range_and_an_order_that_are_both_wrong_are_said_together(bring):
     scaled = keras.Sequential([keras.Input(SHAPE), L.ReLU(max_value=1.0), dense(SHIFTED)])
     _, result = bring(scaled)
+    assert result.summary.startswith("wrong pixel range and class order for mine.keras: ")
     assert result.summary.endswith(
         "with 'train.pixel_range=[0,1]' "
         """'train.class_order=["c", "a", "b"]' it would be 100.00% """

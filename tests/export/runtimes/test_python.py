@@ -108,6 +108,22 @@ def test_a_call_that_names_nothing_is_told_what_to_name(shipped):
     assert "name a picture, or --check with the golden folder" in done.stderr
 
 
+@pytest.mark.parametrize("content", [None, b"", b"no picture", "cut off"])
+@pytest.mark.parametrize("script", ["classify_litert.py", "classify_onnx.py"])
+def test_a_broken_picture_is_told_in_one_line(shipped, tmp_path, script, content):
+    broken, whole = tmp_path / "broken.png", tmp_path / "whole.png"
+    Image.fromarray(np.random.default_rng(3).integers(0, 256, (50, 80)).astype(np.uint8)).save(
+        whole
+    )
+    if content is not None:
+        broken.write_bytes(whole.read_bytes()[:900] if content == "cut off" else content)
+    done = run(shipped, script, whole, broken)
+    assert done.returncode == 2
+    assert done.stdout.startswith(f"{whole}: ")
+    (line,) = (line for line in done.stderr.splitlines() if not line.startswith("INFO: "))
+    assert line.startswith(f"{broken}: cannot be read (")
+
+
 @pytest.mark.parametrize("alpha", ["white", "black"])
 @pytest.mark.parametrize("fit", ["stretch", "letterbox", "crop"])
 @pytest.mark.parametrize("size", [(50, 80), (81, 33), (28, 28), (1, 300)])
