@@ -149,9 +149,12 @@ def _class_indices(path: Path, labels: "np.ndarray", options: Options) -> "np.nd
     last = first + len(options.classes) - 1 if options.classes else 255
     wrong = ((labels < first) | (labels > last)).nonzero()[0]
     if wrong.size:
+        lowest, remedy = labels.min(), "Correct the label, data.classes or data.first_label."
+        if first < lowest and labels.max() - lowest <= last - first:
+            remedy = f"If the first class is {lowest}, set data.first_label={lowest}."
         raise DataError(
             f"{path}: label {labels[wrong[0]]} at position {wrong[0]:,}, expected {first}..{last}. "
-            "Correct the label, data.classes or data.first_label."
+            f"{remedy}"
         )
     return labels - first
 

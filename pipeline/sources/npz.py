@@ -236,7 +236,7 @@ def _refuse_late_labels(found: dict[str, _Split]) -> None:
     if 0 < lowest < MOST_CLASSES:
         raise DataError(
             f"{found['train'].where}: labels begin at {lowest}, expected 0."
-            f"{late_count(lowest, lowest, 1)} Else add images of class 0."
+            f"{late_count(lowest, lowest, 1)} If it is not, add images of class 0."
         )
 
 

@@ -287,6 +287,8 @@ def test_labels_that_begin_at_another_number_lead_to_the_setting_for_it(folder):
         DataError, match=r"labels begin at 3, expected 0\..*set data\.first_label=3"
     ):
         load(folder)
+    with pytest.raises(DataError, match=r"the first class is 3, set data\.first_label=3"):
+        load(folder, classes=("a", "b", "c"))
     assert load(folder, first_label=3).classes == ("3", "4", "5")
 
 

@@ -402,8 +402,7 @@ def test_labels_that_count_from_another_number_are_told_so(tmp_path):
     late = {"y_train": np.array([1, 2, 3, 1]), "y_test": np.array([1, 3])}
     remedy = "If the first class is 1, subtract 1 from each label."
     said = refusal(saved(tmp_path, **late))
-    assert said == f"array 'y_train': labels begin at 1, expected 0. {remedy} Else add images of " \
-                   "class 0."  # fmt: skip
+    assert said.startswith(f"array 'y_train': labels begin at 1, expected 0. {remedy} If it is not")
     assert refusal(saved(tmp_path, **late), classes=("a", "b", "c")).endswith(remedy)
     mixed = refusal(saved(tmp_path, y_train=np.array([0, 1, 2, 3])), classes=("a", "b", "c"))
     assert mixed.endswith("name its class in data.classes.")
