@@ -113,7 +113,7 @@ def _with_command(arguments: list[str]) -> list[str]:
     if first in (*COMMANDS, "--help", "-h", "--version"):
         return arguments
     if first.endswith((".yaml", ".yml")):
-        raise ConfigError(f"{first} is a config file; name it with -c {first}")
+        raise ConfigError(f"{first} is a config file; name it with -c {shlex.quote(first)}")
     if first in graph.NAMES:
         raise ConfigError(f"no command {first!r}. It is a stage: {_calling_stage(first)}")
     is_setting = "=" in first or first.partition(".")[0] in PipelineConfig.model_fields

@@ -69,6 +69,7 @@ BAD_CALLS = {
         "verify.gates.onnx.max_drop=1",
     ): "command line: verify.gates.onnx.max_drop is no known key. Did you mean 'max_accuracy",
     ("runn",): "no command 'runn'. Did you mean 'run'? Available: run, export, status,",
+    ("my photos.yaml",): "my photos.yaml is a config file; name it with -c 'my photos.yaml'",
     ("xyz",): "no command 'xyz'. Available: run, export, status,",
     (
         "run",

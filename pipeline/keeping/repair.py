@@ -1,6 +1,7 @@
 """repair(): makes what is damaged anew where that gives the same artifact, else leaves it."""
 
 import os
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -207,7 +208,7 @@ def _make_anew(
     if step.key != problem.name:
         stays = "" if problem.kind is Kind.MISSING else f"; {STAYS}"
         return False, f"{_other(step, recipe)}{stays}"
-    call = f"python run_pipeline.py run -c {config.name}.yaml"
+    call = f"python run_pipeline.py run -c {shlex.quote(f'{config.name}.yaml')}"
     with _moved_aside(store, problem, watcher) as is_aside:
         if not is_aside:
             return True, "replaced meanwhile by a run"
