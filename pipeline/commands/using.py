@@ -122,10 +122,11 @@ def _usual_format(run: runs.Run, exported: Path) -> str:
     from export import verdict
 
     with quiet_libraries():
-        from pipeline.prediction import usual_format
+        from pipeline.prediction import USUAL, usual_format
 
-        if not run.artifact("verify"):
-            return usual_format(exported)
+        name = usual_format(exported)
+        if name == USUAL or not run.artifact("verify"):
+            return name
         verified = verdict.read(run.intact_artifact("verify") / verdict.FILE_NAME)
         return usual_format(exported, [row.name for row in verified.failed])
 
