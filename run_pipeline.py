@@ -39,7 +39,7 @@ if sys.version_info < (3, 11):  # noqa: UP036
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 try:
-    from pipeline.cli import main
+    from pipeline.cli.main import main
 except ImportError as error:
     is_missing = isinstance(error, ModuleNotFoundError)
     wrong = "is not installed" if is_missing else f"is broken ({error})"

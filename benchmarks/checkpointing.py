@@ -22,16 +22,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import keras
 import numpy as np
 
-from pipeline.config import PipelineConfig
-from pipeline.config_loading import load_config
-from pipeline.plugins import ROOT
-from pipeline.sources import LabelledImages, idx
+from pipeline.config.loading import load_config
+from pipeline.config.schema import PipelineConfig
+from pipeline.core.plugins import ROOT
+from pipeline.data.images.types import LabelledImages
+from pipeline.data.sources import idx
 from pipeline.training.checkpoint import CheckpointFile
+from pipeline.training.create_model import create_model
 from pipeline.training.determinism import deterministic
-from pipeline.training.fitting import Splits, fit
-from pipeline.training.model_creation import create_model
+from pipeline.training.fit import Splits, fit
 from pipeline.training.precision import Execution
-from pipeline.training.resuming import Resume
+from pipeline.training.resume import Resume
 
 VALIDATION, EPOCHS = 5000, 2
 

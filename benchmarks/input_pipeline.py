@@ -24,9 +24,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pipeline.config import AugmentationSection
-from pipeline.data.dataset import BatchPlan, training_batches
-from pipeline.sources import LabelledImages, idx
+from pipeline.config.schema import AugmentationSection
+from pipeline.data.batches import BatchPlan, training_batches
+from pipeline.data.images.types import LabelledImages
+from pipeline.data.sources import idx
 
 BATCH, ROUNDS, SECONDS, WARM_UP = 128, 5, 2.0, 5
 TURN, SHIFT, ZOOM, SHEAR = 10.0, 0.1, 0.1, 0.1

@@ -94,9 +94,9 @@ def _generate(folder: Path, label: int, first: int, last: int) -> None:
 
 def draw(artifact: Path) -> None:
     """Reads each batch of an epoch, as `fit` would, and says nothing."""
-    from pipeline.config import AugmentationSection
-    from pipeline.data.dataset import BatchPlan, training_batches
-    from pipeline.data.records import open_split
+    from pipeline.config.schema import AugmentationSection
+    from pipeline.data.batches import BatchPlan, training_batches
+    from pipeline.data.tfrecords import open_split
 
     section = AugmentationSection(rotation_degrees=10, horizontal_flip_probability=0.5)
     plan = BatchPlan(CLASSES, batch_size=128, seed=0, epochs=1)

@@ -23,8 +23,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 
-from export.formats import exporter, formats
-from export.model_files.keras_model import load_float32
+from export.formats.format import exporter, formats
+from export.keras_files.saved_model_writer import load_float32
 
 FORMATS = ("tflite_float32", "onnx")
 ROUNDS, RUNS_A_ROUND = 20, {"model.predict": 5, "model(image)": 20}

@@ -17,8 +17,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from pipeline.diagnosis.distributions import normal
-from pipeline.plugins import ROOT
+from pipeline.core.plugins import ROOT
+from pipeline.doctor.packages import normal
 
 PYTHONS = ("3.11", "3.12", "3.13")
 # Each with uv's name for it, and the oldest release that it stands for.

@@ -17,9 +17,9 @@ from statistics import mean, stdev
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from export import verdict
-from export.facts import tflite_facts
-from export.formats import formats
+from export.formats import verdict
+from export.formats.format import formats
+from export.tflite import facts as tflite_facts
 
 ITEM_BYTES = {"int4": 0.5, "int8": 1, "int32": 4, "float32": 4}
 

@@ -21,17 +21,18 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 
-from pipeline.config import AugmentationSection, PipelineConfig, TrainSection
-from pipeline.config_loading import load_config
-from pipeline.data.dataset import BatchPlan, training_batches
-from pipeline.data.splits import sample_per_class
-from pipeline.plugins import ROOT
-from pipeline.sources import LabelledImages, idx
-from pipeline.training.fine_tuning import begin, set_rates_of
-from pipeline.training.fitting import Splits
-from pipeline.training.model_creation import create_model
-from pipeline.training.nearest_mean import set_nearest_mean
+from pipeline.config.loading import load_config
+from pipeline.config.schema import AugmentationSection, PipelineConfig, TrainSection
+from pipeline.core.plugins import ROOT
+from pipeline.data.batches import BatchPlan, training_batches
+from pipeline.data.images.stratified import sample_per_class
+from pipeline.data.images.types import LabelledImages
+from pipeline.data.sources import idx
+from pipeline.training.create_model import create_model
+from pipeline.training.fit import Splits
 from pipeline.training.optimizer import compile_model
+from pipeline.training.techniques.fine_tuning import begin, set_rates_of
+from pipeline.training.techniques.nearest_class_mean import set_nearest_mean
 
 SHAPE, CLASSES = (28, 28, 1), 10
 COUNTS = (10, 50, 500)

@@ -6,9 +6,11 @@ import threading
 from contextlib import contextmanager
 from unittest.mock import patch
 
-from export import audit, checking, child, conversion
+from export import convert
+from export.verification import audit, measure
+from pipeline.core import child_process
 
-FUNCTIONS = (audit.AUDIT, checking.MEASURE, conversion.WRITE)
+FUNCTIONS = (audit.AUDIT, measure.MEASURE, convert.WRITE)
 
 
 @contextmanager
@@ -17,7 +19,7 @@ def children_here():
 
     A test of what a child's crash, hang or environment comes to has no use for it.
     """
-    in_child, turn = child.call, threading.Lock()
+    in_child, turn = child_process.call, threading.Lock()
 
     def call(function, argument, **limits):
         if function not in FUNCTIONS or _sets_threads(function, argument):
@@ -25,15 +27,15 @@ def children_here():
         module, _, name = function.partition(":")
         with turn:
             told = getattr(importlib.import_module(module), name)(_sent(argument))
-            return child.Outcome(tuple(map(_sent, told)))
+            return child_process.Outcome(tuple(map(_sent, told)))
 
-    with patch.object(child, "call", call):
+    with patch.object(child_process, "call", call):
         yield
 
 
 def _sets_threads(function, argument):
     """TensorFlow has its threads for a whole process, and only until it first works."""
-    return function == checking.MEASURE and argument["format_name"] == "saved_model"
+    return function == measure.MEASURE and argument["format_name"] == "saved_model"
 
 
 def _sent(value):

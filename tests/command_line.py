@@ -8,9 +8,9 @@ from unittest.mock import patch
 
 import pytest
 
-from pipeline import cli
-from pipeline.plugins import ROOT
-from pipeline.terminal import create_console
+from pipeline.cli import main
+from pipeline.core.plugins import ROOT
+from pipeline.core.terminal import create_console
 
 
 def console_of(width=120):
@@ -40,6 +40,6 @@ def call_here(*arguments):
         redirect_stderr(err),
         pytest.raises(SystemExit) as ended,
     ):
-        cli.main()
+        main.main()
     code = ended.value.code or 0
     return subprocess.CompletedProcess(command, code, out.getvalue(), err.getvalue())

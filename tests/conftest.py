@@ -9,8 +9,8 @@ import pytest
 from filelock import FileLock
 from hypothesis import settings
 
-from pipeline.diagnosis.distributions import read_others
-from pipeline.plugins import ROOT
+from pipeline.core.plugins import ROOT
+from pipeline.doctor.packages import read_others
 
 # Machines that run several test processes at once are too uneven for a deadline an example.
 settings.register_profile("evenkeel", deadline=None)

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from pipeline import graph
-from pipeline.errors import ConfigError, StageError
-from tests.test_runner import Project, project  # noqa: F401
+from pipeline.core.errors import ConfigError, StageError
+from pipeline.workflow import graph
+from tests.workflow.test_execute import Project, project  # noqa: F401
 
 CLUSTER = {"worker": ["127.0.0.1:1", "127.0.0.1:2"]}
 TO_TRAIN = graph.NAMES[: graph.NAMES.index("train") + 1]

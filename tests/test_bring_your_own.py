@@ -6,13 +6,13 @@ import keras
 import numpy as np
 import pytest
 
-from pipeline import graph
-from pipeline.config_layers import as_overrides, override_layer
-from pipeline.config_loading import load_config
-from pipeline.config_model_file import range_of
-from pipeline.errors import ConfigError, DataError
-from pipeline.fingerprint import changes, ingredients, key_of
-from pipeline.plugins import ROOT
+from pipeline.config.layers import as_overrides, override_layer
+from pipeline.config.loading import load_config
+from pipeline.config.train.model_file import range_of
+from pipeline.core.errors import ConfigError, DataError
+from pipeline.core.plugins import ROOT
+from pipeline.workflow import graph
+from pipeline.workflow.keys import changes, ingredients, key_of
 from tests.children_here import children_here
 from tests.command_line import call, call_here
 
@@ -81,7 +81,7 @@ def test_a_model_from_a_file_goes_all_the_way(exported, brought):
 
 
 def test_its_answers_are_those_of_its_weights_worked_out_by_hand(exported, brought):
-    from pipeline.data.records import read_split
+    from pipeline.data.tfrecords import read_split
 
     run, *_ = exported
     _, _, kernel, bias = brought

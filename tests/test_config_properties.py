@@ -6,10 +6,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from pipeline.config_loading import load_config
-from pipeline.errors import ConfigError
-from pipeline.plugins import ROOT
-from pipeline.yaml_reading import parse_yaml
+from pipeline.config.loading import load_config
+from pipeline.config.strict_yaml import parse_yaml
+from pipeline.core.errors import ConfigError
+from pipeline.core.plugins import ROOT
 
 MNIST = ROOT / "configs" / "mnist.yaml"
 CONFIGS = {path.name: path.read_bytes() for path in sorted((ROOT / "configs").glob("*.yaml"))}

@@ -14,11 +14,11 @@ import tensorflow_datasets
 from PIL import Image
 from tensorflow_datasets.core.download import DownloadManager
 
-from pipeline import cli
-from pipeline.config_loading import load_config
-from pipeline.errors import DataError
-from pipeline.plugins import ROOT
-from pipeline.sources import idx, tfds
+from pipeline.cli import main
+from pipeline.config.loading import load_config
+from pipeline.core.errors import DataError
+from pipeline.core.plugins import ROOT
+from pipeline.data.sources import idx, tfds
 
 CONFIGS = ROOT / "configs"
 FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
@@ -59,7 +59,7 @@ def dry_run(monkeypatch, capsys, tmp_path):
         place = ["--artifacts", str(tmp_path / "artifacts")]
         monkeypatch.setattr(sys, "argv", [*command, *overrides, *place])
         with pytest.raises(SystemExit) as ended:
-            cli.main()
+            main.main()
         captured = capsys.readouterr()
         return ended.value.code or 0, captured.out, captured.err.splitlines()
 

@@ -15,10 +15,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipeline import cli
-from pipeline.data import inspecting
-from pipeline.plugins import ROOT
-from pipeline.sources import tfds
+from pipeline.cli import main
+from pipeline.core.plugins import ROOT
+from pipeline.data import ingest
+from pipeline.data.sources import tfds
 from tests.hostile import (
     bad_pictures,
     configs,
@@ -69,7 +69,7 @@ def call(monkeypatch, capfd):
         capfd.readouterr()
         before = reset_peak_kilobytes()
         with pytest.raises(SystemExit) as caught:
-            cli.main()
+            main.main()
         growth = peak_kilobytes() - before
         shown = capfd.readouterr()
         return SimpleNamespace(
@@ -114,7 +114,7 @@ def check_refused(ended, hostile, artifacts):
     assert line.startswith("error  ")
     assert hostile.where in line
     assert hostile.remedy in line.partition(hostile.where)[2]
-    assert len(line) < cli.LONGEST_LINE + 100
+    assert len(line) < main.LONGEST_LINE + 100
     assert not artifacts.exists()
 
 
@@ -235,13 +235,13 @@ def test_a_file_that_changes_while_it_is_read_ends_the_run(
         if source == "a table"
         else photos.put(folder, "cat", "dog") or photos.from_folder(folder)
     )
-    gather = inspecting.gather
+    gather = ingest.gather
 
     def gather_late(*arguments):
         CHANGES[change](folder / "cat" / "3.png")
         return gather(*arguments)
 
-    monkeypatch.setattr(inspecting, "gather", gather_late)
+    monkeypatch.setattr(ingest, "gather", gather_late)
     ended = call([*SMOKE, "--to", "ingest", "--artifacts", str(artifacts), *overrides])
     if (source, change) == ("a table", "gets a neighbour"):
         assert ended.code == 0

@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-from export.formats import exporter, formats
-from pipeline import plugins
-from pipeline.plugins import ROOT
+from export.formats.format import exporter, formats
+from pipeline.core import plugins
+from pipeline.core.plugins import ROOT
 
 HEAVY = {
     "ai_edge_litert",
@@ -69,7 +69,7 @@ def imports_of(path):
 
 @pytest.mark.parametrize("path", sorted((ROOT / "export").rglob("*.py")), ids=lambda p: p.stem)
 def test_exporters_do_not_import_stages(path):
-    wrong = [name for name in imports_of(path) if name.startswith("pipeline.stages")]
+    wrong = [name for name in imports_of(path) if name.startswith("pipeline.workflow.stage")]
     assert wrong == []
 
 
@@ -98,6 +98,6 @@ CORE = sorted((ROOT / "pipeline").glob("*.py"))
 
 @pytest.mark.parametrize("path", CORE, ids=lambda p: p.stem)
 def test_the_core_imports_stages_only_for_what_they_take_and_give(path):
-    allowed = {"pipeline.stages.StageContext", "pipeline.stages.StageResult"}
-    stages = {name for name in imports_of(path) if name.startswith("pipeline.stages")}
+    allowed = {"pipeline.workflow.stage.StageContext", "pipeline.workflow.stage.StageResult"}
+    stages = {name for name in imports_of(path) if name.startswith("pipeline.workflow.stage")}
     assert stages <= allowed

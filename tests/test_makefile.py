@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from pipeline.plugins import ROOT
+from pipeline.core.plugins import ROOT
 
 pytestmark = pytest.mark.skipif(not shutil.which("make"), reason="make is not there")
 

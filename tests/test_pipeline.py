@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from pipeline import graph
-from pipeline.plugins import ROOT
+from pipeline.core.plugins import ROOT
+from pipeline.workflow import graph
 from tests.children_here import children_here
 from tests.command_line import call_here
 

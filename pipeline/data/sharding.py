@@ -2,7 +2,7 @@
 
 import math
 
-from pipeline.sources import Split
+from pipeline.data.images.types import Split
 
 SHARD_BYTES = 64 * 2**20
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from pipeline import plugins
-from pipeline.config import Fraction, ModelSection
-from pipeline.errors import ConfigError
+from pipeline.config.schema import Fraction, ModelSection
+from pipeline.core import plugins
+from pipeline.core.errors import ConfigError
 
 if TYPE_CHECKING:
     import keras

@@ -5,7 +5,7 @@ https://keras.io/examples/vision/mnist_convnet
 
 from typing import TYPE_CHECKING, Literal
 
-from pipeline.config import Fraction
+from pipeline.config.schema import Fraction
 from pipeline.models._network import Convolution, Network, NetworkOptions
 
 if TYPE_CHECKING:

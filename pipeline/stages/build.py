@@ -5,11 +5,11 @@ from pathlib import Path
 
 import keras
 
-from pipeline.config import PipelineConfig
-from pipeline.data import description
-from pipeline.stages import StageContext, StageResult
+from pipeline.config.schema import PipelineConfig
+from pipeline.data import dataset_json
 from pipeline.training.complexity import Complexity, measure
-from pipeline.training.ensemble import create_members, join, total
+from pipeline.training.techniques.ensemble import create_members, join, total
+from pipeline.workflow.stage import StageContext, StageResult
 
 
 def run(context: StageContext) -> StageResult:
@@ -18,7 +18,7 @@ def run(context: StageContext) -> StageResult:
     Raises:
         ConfigError: the images are too small for the preset.
     """
-    data = description.read(context.inputs["ingest"])
+    data = dataset_json.read(context.inputs["ingest"])
     members = create_members(context.config, data.image_shape, len(data.classes))
     complexity = total([measure(member) for member in members])
     model = join(members)

@@ -7,18 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from export.model_files import model_file
-from pipeline.config import AugmentationSection, TrainSection
-from pipeline.data import description, file_names
-from pipeline.data.checking import samples
-from pipeline.data.records import read_split
-from pipeline.errors import StageError
-from pipeline.evaluation import history, provenance, report
-from pipeline.evaluation.answering import Views, answers
+from export.keras_files import load
+from pipeline.config.schema import AugmentationSection, TrainSection
+from pipeline.core.errors import StageError
+from pipeline.data import dataset_json, files_csv
+from pipeline.data.images.types import LabelledImages
+from pipeline.data.quality import thumbnails
+from pipeline.data.tfrecords import read_split
+from pipeline.evaluation.predict import Views, answers
 from pipeline.evaluation.predictions import Predictions, write_csv
-from pipeline.evaluation.summary import AveragedFigures, Summary, averaged_figures, summarize
-from pipeline.sources import LabelledImages
-from pipeline.stages import StageContext, StageResult
+from pipeline.evaluation.report import history, provenance, report
+from pipeline.evaluation.report.summary import AveragedFigures, Summary, averaged_figures, summarize
+from pipeline.workflow.stage import StageContext, StageResult
 
 PREVIEW = "preview.png"
 CHECKS = "checks.json"
@@ -32,15 +32,13 @@ def run(context: StageContext) -> StageResult:
     """
     config, output = context.config, context.output
     ingest = context.inputs["ingest"]
-    test, dataset = read_split(ingest, "test"), description.read(ingest)
-    model = model_file.load_published(
-        _model_path(context), is_trusted=config.train.trust_model_file
-    )
+    test, dataset = read_split(ingest, "test"), dataset_json.read(ingest)
+    model = load.load_published(_model_path(context), is_trusted=config.train.trust_model_file)
     predictions = Predictions(test.labels, _probabilities(context, model, test.images))
     averaged = _averaged(context, model, test, predictions)
     summary = summarize(predictions, config.evaluate.calibration_bins, averaged)
     np.save(output / "probabilities.npy", predictions.probabilities)
-    files = file_names.read(ingest, "test")
+    files = files_csv.read(ingest, "test")
     write_csv(predictions, dataset.classes, output / "predictions.csv", files)
     _write_json(output / "metrics.json", summary.as_json(dataset.classes))
     page = report.render(
@@ -53,7 +51,7 @@ def run(context: StageContext) -> StageResult:
 
 
 def _model_path(context: StageContext) -> Path:
-    return context.inputs["train"] / model_file.MODEL
+    return context.inputs["train"] / load.MODEL
 
 
 def _probabilities(context: StageContext, model: Any, images: np.ndarray) -> np.ndarray:
@@ -106,7 +104,7 @@ def _evaluation(
     context: StageContext, summary: Summary, predictions: Predictions, images: np.ndarray
 ) -> report.Evaluation:
     config, ingest = context.config, context.inputs["ingest"]
-    dataset = description.read(ingest)
+    dataset = dataset_json.read(ingest)
     preview = ingest / PREVIEW
     return report.Evaluation(
         summary=summary,
@@ -116,11 +114,11 @@ def _evaluation(
             classes=dataset.classes,
             counts=dataset.counts,
             images=images,
-            files=file_names.read(ingest, "test"),
+            files=files_csv.read(ingest, "test"),
             origin=dataset.origin,
             preview=preview.read_bytes() if preview.is_file() else None,
             checks=_checks(ingest),
-            alike=samples.read(ingest),
+            alike=thumbnails.read(ingest),
         ),
         origin=report.Origin(config.name, _model(context), provenance.facts(context.inputs)),
     )

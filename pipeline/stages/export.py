@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from export import contract, failures
-from export.contract import Background, Contract
-from export.conversion import Conversion, convert
-from export.examples import rendering
-from export.formats import (
+from export.convert import Conversion, convert
+from export.deployment import render
+from export.formats import contract, failures, quantization_json
+from export.formats.contract import Background, Contract
+from export.formats.format import (
     ExportRequest,
     Materials,
     chosen_gate,
@@ -22,16 +22,15 @@ from export.formats import (
     size_bytes,
     with_needed,
 )
-from export.interface import Interface, fed
-from export.model_files import model_file, rgb_input
-from export.quantizing import record
-from pipeline import environment
-from pipeline.data import description
-from pipeline.data.description import Description
-from pipeline.data.records import open_split
-from pipeline.data.splits import stratified_sample
-from pipeline.errors import ConfigError, ExportError
-from pipeline.stages import StageContext, StageResult
+from export.formats.tensors import Interface, fed
+from export.keras_files import load, rgb_input
+from pipeline.core import environment
+from pipeline.core.errors import ConfigError, ExportError
+from pipeline.data import dataset_json
+from pipeline.data.dataset_json import Description
+from pipeline.data.images.stratified import stratified_sample
+from pipeline.data.tfrecords import open_split
+from pipeline.workflow.stage import StageContext, StageResult
 
 DARK_BELOW, LIGHT_ABOVE = 64, 191
 VALIDATION_IMAGES = 5000
@@ -47,10 +46,10 @@ def run(context: StageContext) -> StageResult:
         ExportError: no format at all could be written.
     """
     is_trusted = context.config.train.trust_model_file
-    model_file.refuse_unasked_trust(context.inputs["train"], is_trusted=is_trusted)
+    load.refuse_unasked_trust(context.inputs["train"], is_trusted=is_trusted)
     shutil.rmtree(context.scratch)  # what a killed run left there may be half written
     context.scratch.mkdir()
-    dataset = description.read(context.inputs["ingest"])
+    dataset = dataset_json.read(context.inputs["ingest"])
     channels = _shape(context, dataset)[2]
     images = fed(_calibration_images(context, dataset), channels)
     promised = _contract(context, dataset, background(images))
@@ -64,16 +63,16 @@ def run(context: StageContext) -> StageResult:
     contract.write(promised, context.output)
     written = {name: f for name, f in promised.formats.items() if name not in failed}
     left_out = _render(context, replace(promised, formats=written), images[0])
-    tries = record.gather(context.scratch, written, context.output)
+    tries = quantization_json.gather(context.scratch, written, context.output)
     result = _result(conversions, failed, context.output)
-    remarks = (record.in_words(tries), *left_out)
+    remarks = (quantization_json.in_words(tries), *left_out)
     return replace(result, summary=". ".join(filter(None, (result.summary, *remarks))))
 
 
 def _render(context: StageContext, written: Contract, image: np.ndarray) -> list[str]:
     """Writes `runtimes/`; says which examples are left out."""
-    rendering.render(written, context.output)
-    left_out = rendering.render_measured(
+    render.render(written, context.output)
+    left_out = render.render_measured(
         written, context.output, image, context.config.export.timeout_seconds
     )
     return [f"no example for {runtime}: {why}" for runtime, why in left_out.items()]
@@ -130,7 +129,7 @@ def _materials(context: StageContext, promised: Contract, images: np.ndarray) ->
 
 def _model(context: StageContext, workspace: Path) -> Path:
     """The file that formats are written from."""
-    model = (context.inputs["train"] / model_file.MODEL).resolve()
+    model = (context.inputs["train"] / load.MODEL).resolve()
     if not context.config.export.rgb_input:
         return model
     is_trusted = context.config.train.trust_model_file
@@ -156,7 +155,7 @@ def _validation(context: StageContext, workspace: Path) -> Path:
     seed = context.config.seed
     chosen = split.read(stratified_sample(split.labels(), VALIDATION_IMAGES, seed, "quantization"))
     path = workspace / "validation.npz"
-    channels = _shape(context, description.read(context.inputs["ingest"]))[2]
+    channels = _shape(context, dataset_json.read(context.inputs["ingest"]))[2]
     np.savez(path, images=fed(chosen.images, channels), labels=chosen.labels)
     return path
 

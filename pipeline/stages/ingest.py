@@ -8,18 +8,18 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from pipeline.artifacts.digest import sha256
-from pipeline.config import DataSection
-from pipeline.data import cleaning, description, file_names
+from pipeline.config.schema import DataSection
+from pipeline.core.errors import DataError
+from pipeline.core.sha256 import sha256
+from pipeline.data import cleaning, dataset_json, files_csv
 from pipeline.data.augmentation import preview
-from pipeline.data.checking import examination
-from pipeline.data.gathering import Gathered, SpooledImages
-from pipeline.data.inspecting import inspect
-from pipeline.data.preparing import Prepared
-from pipeline.data.profile import Profile
-from pipeline.data.records import write_split
-from pipeline.errors import DataError
-from pipeline.stages import StageContext, StageResult
+from pipeline.data.decode_files import Gathered, SpooledImages
+from pipeline.data.image_statistics import Profile
+from pipeline.data.ingest import inspect
+from pipeline.data.make_splits import Prepared
+from pipeline.data.quality import run_checks
+from pipeline.data.tfrecords import write_split
+from pipeline.workflow.stage import StageContext, StageResult
 
 MOST_FILES_TOLD = 16
 
@@ -41,14 +41,14 @@ def _run(context: StageContext, scratch: Path) -> StageResult:
     config = context.config
     inspected = inspect(config, scratch, context.progress)
     gathered, prepared = inspected.gathered, inspected.prepared
-    examination.refuse_failures(inspected.examination)
+    run_checks.refuse_failures(inspected.examination)
     for finding in inspected.examination.findings:
         context.progress.line(finding.line)
     described = _describe(gathered, prepared, config.data)
     _write(context, prepared)
     _list_files(context.output, prepared)
-    description.write(context.output, described)
-    examination.write(context.output, inspected.examination)
+    dataset_json.write(context.output, described)
+    run_checks.write(context.output, inspected.examination)
     _draw_preview(context, prepared, gathered.classes)
     sizes = {f"{split}_images": len(data) for split, data in prepared.splits.items()}
     return StageResult(_summary(described), {**sizes, "classes": described.num_classes})
@@ -73,7 +73,7 @@ def _write(context: StageContext, prepared: Prepared) -> None:
 def _list_files(folder: Path, prepared: Prepared) -> None:
     images = {split: data.images for split, data in prepared.splits.items()}
     names = {split: part.names for split, part in images.items() if isinstance(part, SpooledImages)}
-    file_names.write(folder, names)
+    files_csv.write(folder, names)
 
 
 def _filter(section: DataSection) -> Callable[[np.ndarray], np.ndarray]:
@@ -83,7 +83,7 @@ def _filter(section: DataSection) -> Callable[[np.ndarray], np.ndarray]:
 
 def _describe(
     gathered: Gathered, prepared: Prepared, section: DataSection
-) -> description.Description:
+) -> dataset_json.Description:
     train, decoding = prepared.splits["train"], gathered.decoding
     mean, deviation = _pixel_statistics(train.profile, train.images.image_shape)
     counts = {
@@ -91,7 +91,7 @@ def _describe(
         for split, data in prepared.splits.items()
     }
     height, width, channels = train.images.image_shape
-    return description.Description(
+    return dataset_json.Description(
         image_shape=(height, width, channels),
         classes=gathered.classes,
         counts=counts,
@@ -131,7 +131,7 @@ def _pixel_statistics(
     return tuple(mean.tolist()), tuple(np.sqrt(squares - mean**2).tolist())
 
 
-def _summary(described: description.Description) -> str:
+def _summary(described: dataset_json.Description) -> str:
     sizes = [f"{described.size(split):,}" for split in ("train", "validation", "test")]
     shape = "×".join(map(str, described.image_shape))
     return (

@@ -10,21 +10,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import TuneSection
-from pipeline.data import description
-from pipeline.stages import StageContext, StageResult
+from pipeline.config.schema import TuneSection
+from pipeline.data import dataset_json
 from pipeline.training.determinism import deterministic
 from pipeline.training.precision import decide_execution
+from pipeline.tuning.base_search import PROJECT, Ended, Trial, TrialSearch
 from pipeline.tuning.chance import Chance, chance
-from pipeline.tuning.crew import Crew, threads_of_each
-from pipeline.tuning.finished import TrialValues
-from pipeline.tuning.naming import search_name
+from pipeline.tuning.objective import open_material
 from pipeline.tuning.plot import plot_trials
 from pipeline.tuning.search import Search
-from pipeline.tuning.service import serving
-from pipeline.tuning.shared import SharedSearch
-from pipeline.tuning.trials import PROJECT, Ended, Trial, TrialSearch
-from pipeline.tuning.trying import open_material
+from pipeline.tuning.trial_log import TrialValues
+from pipeline.tuning.workers.chief import SharedSearch
+from pipeline.tuning.workers.grpc_server import serving
+from pipeline.tuning.workers.search_id import search_name
+from pipeline.tuning.workers.worker_pool import Crew, threads_of_each
+from pipeline.workflow.stage import StageContext, StageResult
 
 START_SECONDS = 120.0
 KEPT = "the config keeps its own values"
@@ -43,7 +43,7 @@ def run(context: StageContext) -> StageResult:
 
         search = _searched(context, folder, ended)
     trials, best = search.trials(), search.best()
-    counts = description.read(context.inputs["ingest"]).counts["validation"]
+    counts = dataset_json.read(context.inputs["ingest"]).counts["validation"]
     guessing = chance(context.config, trials, counts)
     winner = best if best and guessing.is_beaten_by(_score(best)) else None
     said = _found(winner) if winner else _not_found(trials, best, guessing, section)
@@ -108,7 +108,7 @@ def _alone(context: StageContext, folder: Path, ended: Ended) -> TrialSearch:
 
 def _shared(context: StageContext, folder: Path, ended: Ended) -> TrialSearch:
     config, images = context.config, context.inputs["ingest"]
-    dataset = description.read(images)
+    dataset = dataset_json.read(images)
     execution = decide_execution(config, dataset.image_shape, dataset.num_classes)
     search = SharedSearch(config.tune, config.seed, folder, ended, execution)
     name = search_name(config, images)

@@ -7,19 +7,19 @@ from pathlib import Path
 
 import numpy as np
 
-from export import audit, comparison, contract, failures, golden, micro_checking, verdict
-from export.checking import Speed, check
-from export.comparison import Comparison
-from export.formats import chosen_gate, chosen_options, formats, size_bytes
-from export.interface import fed
-from export.quantizing import record
-from export.verdict import Check, FormatVerdict, Micro, Verdict
-from pipeline.data import file_names
-from pipeline.data.records import read_split
-from pipeline.errors import ExportError, StageError
-from pipeline.evaluation import verdict_page
-from pipeline.sources import LabelledImages
-from pipeline.stages import StageContext, StageResult
+from export.formats import contract, failures, quantization_json, verdict
+from export.formats.format import chosen_gate, chosen_options, formats, size_bytes
+from export.formats.tensors import fed
+from export.formats.verdict import Check, FormatVerdict, Micro, Verdict
+from export.verification import audit, gates, golden, microcontroller
+from export.verification.gates import Comparison
+from export.verification.measure import Speed, check
+from pipeline.core.errors import ExportError, StageError
+from pipeline.data import files_csv
+from pipeline.data.images.types import LabelledImages
+from pipeline.data.tfrecords import read_split
+from pipeline.evaluation.report import verdict as verdict_page
+from pipeline.workflow.stage import StageContext, StageResult
 
 PAGE = "verdict.html"
 
@@ -60,7 +60,7 @@ def _as_taken(test: LabelledImages, export: Path) -> LabelledImages:
 
 def _with_files(choices: Sequence[golden.Choice], ingest: Path) -> list[golden.Choice]:
     """Each with the file that it came from, where images came from files."""
-    files = file_names.read(ingest, "test")
+    files = files_csv.read(ingest, "test")
     return [replace(choice, file=files[choice.index]) if files else choice for choice in choices]
 
 
@@ -77,7 +77,7 @@ def _write_page(
         )
         for choice in choices
     ]
-    records = record.read(export)
+    records = quantization_json.read(export)
     name, key = context.config.name, promised.model_key
     subject = verdict_page.Subject(result, records, pictures, name, key)
     page = verdict_page.render(subject, datetime.now(UTC))
@@ -124,8 +124,8 @@ class _Judge:
         checks = (
             *seen.checks,
             audit.sums(answers, chosen_options(self._export, name).probability_step),
-            *comparison.hold(figures, chosen_gate(self._section, name)),
-            *([comparison.same_in_micro(micro)] if micro and micro.has_run else ()),
+            *gates.hold(figures, chosen_gate(self._section, name)),
+            *([gates.same_in_micro(micro)] if micro and micro.has_run else ()),
         )
         row = FormatVerdict(
             name,
@@ -154,10 +154,10 @@ class _Judge:
         count = self._section.microcontroller_images
         if "microcontroller" not in formats()[name].targets or count == 0:
             return None
-        indices = micro_checking.sample(len(self._labels), count)
+        indices = microcontroller.sample(len(self._labels), count)
         images = self._images.with_name("micro_images.npy")
         np.save(images, np.load(self._images, mmap_mode="r")[indices])
-        return micro_checking.compare(
+        return microcontroller.compare(
             name, path, images, answers[indices], self._section.timeout_seconds
         )
 
@@ -171,7 +171,7 @@ class _Judge:
         """Raises ExportError where the answers cannot be compared."""
         margin = chosen_gate(self._section, name).tie_margin or 0.0
         try:
-            return comparison.compare(answers, self._keras, self._labels, margin)
+            return gates.compare(answers, self._keras, self._labels, margin)
         except ValueError as error:
             raise ExportError(str(error)) from error
 

@@ -18,9 +18,9 @@ from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 
-from pipeline.artifacts.durable import NOT_AS_WRITTEN, sync
-from pipeline.disk_trouble import disk_trouble
-from pipeline.errors import StageError
+from pipeline.core.durable import NOT_AS_WRITTEN, sync
+from pipeline.core.errors import StageError
+from pipeline.core.os_errors import disk_trouble
 
 FILE_NAME = "checkpoint.npz"
 PREVIOUS = "checkpoint-previous.npz"

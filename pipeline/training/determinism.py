@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import tensorflow as tf
 from tensorflow.python.framework import config as tensorflow_config
 
-from pipeline.processes import cores
+from pipeline.core.processes import cores
 from pipeline.training.precision import find_device
 
 

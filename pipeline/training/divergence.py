@@ -6,8 +6,8 @@ from typing import Any
 
 import keras
 
-from pipeline.config import TrainSection
-from pipeline.errors import DivergedError
+from pipeline.config.schema import TrainSection
+from pipeline.core.errors import DivergedError
 from pipeline.training.callbacks import KeepBest
 from pipeline.training.checkpoint import State
 

@@ -7,10 +7,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from export.model_files import model_file
-from pipeline.config import TrainSection
-from pipeline.data.description import Description
-from pipeline.errors import ConfigError
+from export.keras_files import load
+from pipeline.config.schema import TrainSection
+from pipeline.core.errors import ConfigError
+from pipeline.data.dataset_json import Description
 
 PIXELS = (0.0, 255.0)
 SAME_TOLERANCE = 1e-5
@@ -33,9 +33,9 @@ def wrapped(path: Path, model: Any, dataset: Description, section: TrainSection)
     except Exception as error:  # a model's own code may raise anything
         raise ConfigError(
             f"{path}: cannot be called with images of shape {dataset.image_shape}. "
-            f"{model_file.gist(error)}"
+            f"{load.gist(error)}"
         ) from error
-    model_file.refuse_unbuilt(path, list(_layers_with_others(model, loaded)))
+    load.refuse_unbuilt(path, list(_layers_with_others(model, loaded)))
     given = only(output, path)
     _check_output(path, given, dataset.num_classes)
     return keras.Model(image, _ending(given, dataset.classes, section), name="imported")

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from pipeline.config import TrainSection
+from pipeline.config.schema import TrainSection
 from pipeline.training.schedule import learning_rate
 
 

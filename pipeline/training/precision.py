@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from pipeline.artifacts.sealing import read_sealed, write_sealed
-from pipeline.config import PipelineConfig, TrainSection
-from pipeline.environment import processor
-from pipeline.training.model_creation import create_model
+from pipeline.config.schema import PipelineConfig, TrainSection
+from pipeline.core.environment import processor
+from pipeline.core.sealed_json import read_sealed, write_sealed
+from pipeline.training.create_model import create_model
 
 TENSOR_CORES = (7, 0)
 BF16_FLAGS = ("avx512_bf16", "amx_bf16")

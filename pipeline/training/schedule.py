@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from pipeline.config import TrainSection
+from pipeline.config.schema import TrainSection
 
 
 def learning_rate(section: TrainSection, total_steps: int) -> Any:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from scipy.stats import binom
 
-from pipeline.config import PipelineConfig
-from pipeline.config_loading import with_values
-from pipeline.tuning.trials import Trial
+from pipeline.config.loading import with_values
+from pipeline.config.schema import PipelineConfig
+from pipeline.tuning.base_search import Trial
 
 LUCK = 0.05
 """How often a search whose trials all guess may be taken, at most, for one that found something."""

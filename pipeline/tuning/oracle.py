@@ -5,7 +5,7 @@ from typing import Any
 
 import keras_tuner
 
-from pipeline.config import Choice, Dimension, LogRange, TuneSection
+from pipeline.config.schema import Choice, Dimension, LogRange, TuneSection
 
 
 def create_space(space: Mapping[str, Dimension]) -> keras_tuner.HyperParameters:

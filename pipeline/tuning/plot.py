@@ -7,8 +7,8 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from pipeline.tuning.base_search import Trial
 from pipeline.tuning.chance import Chance
-from pipeline.tuning.trials import Trial
 
 
 def plot_trials(trials: Sequence[Trial], objective: str, guessing: Chance, path: Path) -> None:

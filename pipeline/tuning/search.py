@@ -6,10 +6,10 @@ from typing import Any
 
 import keras_tuner
 
-from pipeline.config import TuneSection
-from pipeline.errors import ConfigError, DataError, StageError
-from pipeline.tuning.finished import TrialValues
-from pipeline.tuning.trials import Ended, Trial, TrialSearch
+from pipeline.config.schema import TuneSection
+from pipeline.core.errors import ConfigError, DataError, StageError
+from pipeline.tuning.base_search import Ended, Trial, TrialSearch
+from pipeline.tuning.trial_log import TrialValues
 
 Score = Callable[[TrialValues, int], float]
 """Trains with some values for some epochs and gives the objective."""

@@ -9,9 +9,9 @@ from types import ModuleType
 import pytest
 import typer
 
-from pipeline import plugins
-from pipeline.errors import PipelineError
-from pipeline.plugins import ROOT
+from pipeline.core import plugins
+from pipeline.core.errors import PipelineError
+from pipeline.core.plugins import ROOT
 from tests.documents import typed_commands
 from tests.documents.markdown_files import Document, documents, lines_of
 

@@ -14,16 +14,16 @@ from unittest.mock import patch
 
 import typer
 
-from export.formats import formats
-from export.recommendation import TARGETS
-from pipeline import cli, graph
-from pipeline.commands import making
-from pipeline.config_loading import load_config
-from pipeline.errors import ConfigError
-from pipeline.plugins import ROOT
+from export.formats.format import formats
+from export.formats.recommendation import TARGETS
+from pipeline.cli import main, run
+from pipeline.config.loading import load_config
+from pipeline.core.errors import ConfigError
+from pipeline.core.plugins import ROOT
+from pipeline.workflow import graph
 
 CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
-PROGRAM = typer.main.get_command(cli.app)
+PROGRAM = typer.main.get_command(main.app)
 BEFORE_IT = re.compile(r"time|[A-Z_]+=.*", re.DOTALL)
 OVERRIDE = re.compile(r"[a-z]\w*(\.\w+)*=.+", re.DOTALL)
 OF_PIXELS = ["data.source=csv", "data.train_file=a.csv", "data.test_fraction=0.2"]
@@ -41,7 +41,7 @@ def check(line):
     for command in line.replace(".venv\\Scripts\\", ".venv/bin/").split(" && "):
         words = _words(shlex.split(command, comments=True))
         program = _program(words)
-        if program in cli.COMMANDS:
+        if program in main.COMMANDS:
             _run_pipeline(words)
         elif program in CHECKS:
             CHECKS[program](words[1:])
@@ -52,7 +52,7 @@ def check(line):
 def check_mention(text):
     """Checks a command in a sentence, which may be but its name, with options but no values."""
     words = text.split()
-    while words and words[0] not in cli.COMMANDS:
+    while words and words[0] not in main.COMMANDS:
         words = words[1:]
     if words and all(word.startswith("--") or word.isupper() for word in words[1:]):
         assert {word for word in words[1:] if not word.isupper()} <= options(words[0])
@@ -69,7 +69,7 @@ def is_known(text):
 def is_mention(text):
     """Whether a text is a command with something behind its name."""
     words = text.split()
-    return len(words) > 1 and "→" not in words and (words[0] in cli.COMMANDS or is_known(text))
+    return len(words) > 1 and "→" not in words and (words[0] in main.COMMANDS or is_known(text))
 
 
 def are_overrides(text):
@@ -99,7 +99,7 @@ def check_config(text, path):
 
 def options(*commands):
     """All options that these commands have, or that any has."""
-    found = [PROGRAM.commands[name] for name in commands or cli.COMMANDS]
+    found = [PROGRAM.commands[name] for name in commands or main.COMMANDS]
     return {option for c in found for p in c.params for option in p.opts} | {"--help"}
 
 
@@ -154,7 +154,7 @@ def _plain(word):
 
 
 def _call(words):
-    name, *rest = cli._with_command(words)
+    name, *rest = main._with_command(words)
     if name.startswith("-"):
         assert not rest
         return
@@ -164,7 +164,7 @@ def _call(words):
         given = context.params[parameter] or []
         assert set(given if isinstance(given, list) else [given]) <= set(KNOWN[parameter])
     if name == "export":
-        with patch.object(making, "_carry_out"):
+        with patch.object(run, "_carry_out"):
             command.invoke(context)
     elif "config" in context.params:
         _load(context.params["overrides"] or (), _meant(context.params["config"]))

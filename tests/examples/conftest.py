@@ -7,9 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipeline import runner
-from pipeline.plugins import ROOT
-from tests.test_runner import Project
+from pipeline.core.plugins import ROOT
+from pipeline.workflow import execute
+from tests.workflow.test_execute import Project
 
 EXAMPLES = ROOT / "examples"
 
@@ -56,8 +56,8 @@ def made(tmp_path_factory):
     """An artifacts folder in which the default config's stages are made, in miniature."""
     project = Project(tmp_path_factory.mktemp("made") / "artifacts")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runner, "importlib", SimpleNamespace(import_module=project.load))
-        patch.setattr(runner.environment, "describe", dict)
+        patch.setattr(execute, "importlib", SimpleNamespace(import_module=project.load))
+        patch.setattr(execute.environment, "describe", dict)
         project.run()
     return project.store.root
 

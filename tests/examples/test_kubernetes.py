@@ -8,9 +8,10 @@ import pytest
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from pipeline import cli, graph
-from pipeline.errors import GateError, StageError
-from pipeline.plugins import ROOT
+from pipeline.cli import main
+from pipeline.core.errors import GateError, StageError
+from pipeline.core.plugins import ROOT
+from pipeline.workflow import graph
 from tests.examples.conftest import EXAMPLES
 
 KUBERNETES = EXAMPLES / "kubernetes"
@@ -194,7 +195,7 @@ def test_the_program_takes_every_command_line(jobs, made, capsys):
     for job in documents("jobs.yaml"):
         arguments = job["spec"]["template"]["spec"]["containers"][0]["args"]
         arguments[arguments.index("/artifacts")] = str(made)
-        cli.app([*arguments, "--dry-run"], standalone_mode=False)
+        main.app([*arguments, "--dry-run"], standalone_mode=False)
         assert arguments[-1] in capsys.readouterr().out
 
 

@@ -6,10 +6,11 @@ import subprocess
 
 import pytest
 
-from pipeline import cli, graph
-from pipeline.cluster import Cluster, job_of
-from pipeline.config import TrainSection
-from pipeline.plugins import ROOT
+from pipeline.cli import main
+from pipeline.config.schema import TrainSection
+from pipeline.config.train.tf_config import Cluster, job_of
+from pipeline.core.plugins import ROOT
+from pipeline.workflow import graph
 from tests.examples.conftest import EXAMPLES
 
 SLURM = EXAMPLES / "slurm"
@@ -53,7 +54,7 @@ def test_the_program_takes_every_command_line(stand_ins, made, capsys):
     assert len(calls) == len(graph.NAMES)
     for call in calls:
         call[call.index("/shared/artifacts")] = str(made)
-        cli.app([*call, "--dry-run"], standalone_mode=False)
+        main.app([*call, "--dry-run"], standalone_mode=False)
         assert call[call.index("--stage") + 1] in capsys.readouterr().out
 
 

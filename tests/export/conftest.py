@@ -7,8 +7,8 @@ import keras
 import numpy as np
 import pytest
 
-from export import contract, failures
-from export.formats import ExportRequest, Materials, exporter, formats, with_needed
+from export.formats import contract, failures
+from export.formats.format import ExportRequest, Materials, exporter, formats, with_needed
 
 SHAPE, LABELS = (12, 10, 1), ("ein", "zwei", "drei", "fünf")
 CLASSES = len(LABELS)

@@ -3,9 +3,9 @@
 import keras
 import numpy as np
 
-from export.model_files.keras_model import write_saved_model
-from export.quantizing import recipes
-from export.tflite_files.graph import operators, parse
+from export.keras_files.saved_model_writer import write_saved_model
+from export.tflite.flatbuffer import operators, parse
+from export.tflite.quantization import quantize
 
 SHAPE = (8, 8, 1)
 
@@ -17,7 +17,7 @@ def prepared(folder, *layers):
     model = keras.Sequential([keras.Input(SHAPE, name="image"), *layers])
     write_saved_model(model, folder / "saved_model", batch=1)
     converter = tf.lite.TFLiteConverter.from_saved_model(str(folder / "saved_model"))
-    return model, recipes.prepare(converter.convert())
+    return model, quantize.prepare(converter.convert())
 
 
 def images(count):

@@ -12,8 +12,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from export import contract
-from export.saved_model import CONTRACT
+from export.formats import contract
+from export.saved_model.exporter import CONTRACT
 from tests.export import mislabelled_onnx as onnx
 from tests.export import mislabelled_tflite as tflite
 

@@ -6,8 +6,8 @@ import numpy as np
 import onnx
 import onnxruntime.quantization as onnx_quantization
 
-from export import contract
-from export.onnx import CONTRACT
+from export.formats import contract
+from export.onnx.exporter import CONTRACT
 
 
 def edited(name, change):

@@ -8,10 +8,10 @@ import numpy as np
 import tensorflow as tf
 from ai_edge_litert import schema_py_generated as schema
 
-from export import contract
-from export.tflite_files import metadata, packing
-from export.tflite_files.completion import complete
-from export.tflite_files.graph import parse
+from export.formats import contract
+from export.tflite import metadata, pack
+from export.tflite.complete import complete
+from export.tflite.flatbuffer import parse
 
 FLEX = {
     "target_spec": tf.lite.TargetSpec(
@@ -26,7 +26,7 @@ def edited(name, change):
     def make(exported, path):
         model = parse(exported.path(name).read_bytes())
         change(model)
-        packed = packing.pack(model)
+        packed = pack.pack(model)
         path.write_bytes(metadata.with_labels(packed, exported.contract))
 
     return make
@@ -147,13 +147,13 @@ def without_notes(path):
     model = parse(path.read_bytes())
     model.buffers = model.buffers[: 1 + max(t.buffer for t in model.subgraphs[0].tensors)]
     model.metadata = []
-    return packing.pack(model)
+    return pack.pack(model)
 
 
 def with_swapped_labels_at_its_end(exported, path):
     swapped = contract.output(sorted(exported.contract.output.labels))
     model = exported.path("tflite_int8").read_bytes()
-    packed = packing.pack(parse(model))
+    packed = pack.pack(parse(model))
     path.write_bytes(metadata.with_labels(packed, replace(exported.contract, output=swapped)))
 
 
@@ -177,7 +177,7 @@ def any_batch_called_1(exported, path):
     converted(lambda model, image: model(image), batch=None)(exported, path)
     model = parse(path.read_bytes())
     fix_all_sizes(model)
-    packed = packing.pack(model)
+    packed = pack.pack(model)
     path.write_bytes(metadata.with_labels(packed, exported.contract))
 
 
@@ -233,7 +233,7 @@ def gelu_without_its_placeholder(exported, path):
     converted(use_gelu)(exported, path)
     model = parse(path.read_bytes())
     with_code("GELU", deprecatedBuiltinCode=0)(model)
-    path.write_bytes(metadata.with_labels(packing.pack(model), exported.contract))
+    path.write_bytes(metadata.with_labels(pack.pack(model), exported.contract))
 
 
 def stating(release):
@@ -259,7 +259,7 @@ def a_scale_a_channel_from_the_first_release_on(exported, path):
     quantised()(exported, path)
     model = parse(path.read_bytes())
     stating("1.14.0")(model)
-    path.write_bytes(metadata.with_labels(packing.pack(model), exported.contract))
+    path.write_bytes(metadata.with_labels(pack.pack(model), exported.contract))
 
 
 def constants_beyond_the_end(exported, path):
@@ -267,4 +267,4 @@ def constants_beyond_the_end(exported, path):
     model = parse(exported.path("tflite_int8").read_bytes())
     largest = max((b for b in model.buffers if b.data is not None), key=lambda b: len(b.data))
     largest.offset, largest.size, largest.data = 2**20, len(largest.data), None
-    path.write_bytes(metadata.with_labels(packing.pack(model), exported.contract))
+    path.write_bytes(metadata.with_labels(pack.pack(model), exported.contract))

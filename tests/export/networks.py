@@ -12,8 +12,9 @@ import keras
 import numpy as np
 from keras import layers
 
-from export import audit, contract
-from export.formats import ExportRequest, Materials, answers, exporter, formats
+from export.formats import contract
+from export.formats.format import ExportRequest, Materials, answers, exporter, formats
+from export.verification import audit
 
 SHAPE, LABELS = (8, 8, 3), ("ein", "zwei", "drei", "vier")
 CLASSES = len(LABELS)

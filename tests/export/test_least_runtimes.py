@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export import contract
-from export.formats import answers, formats
-from pipeline.data.records import open_split
-from pipeline.plugins import ROOT
+from export.formats import contract
+from export.formats.format import answers, formats
+from pipeline.core.plugins import ROOT
+from pipeline.data.tfrecords import open_split
 
 pytestmark = pytest.mark.long
 RELEASES = ("2.7.0", "2.14.0")

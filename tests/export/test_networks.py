@@ -6,8 +6,8 @@ import onnx
 import pytest
 import tensorflow as tf
 
-from export import saved_model
-from pipeline.errors import ExportError
+from export.saved_model import exporter
+from pipeline.core.errors import ExportError
 from tests.export import networks
 
 # One of each kind of trouble that converters have had with layers; the others take minutes.
@@ -43,8 +43,8 @@ def test_a_network_answers_as_onnx_as_in_keras_and_the_audit_finds_nothing(name,
 def test_a_network_answers_as_saved_model_as_in_keras_and_the_audit_finds_nothing(name, tmp_path):
     network = made(networks.NETWORKS[name], tmp_path)
     assert network.write("saved_model") == {}
-    loaded = tf.saved_model.load(network.path("saved_model") / saved_model.VERSION)
-    given = saved_model.SavedModelPredictor(loaded).run(network.images.astype(np.float32))
+    loaded = tf.saved_model.load(network.path("saved_model") / exporter.VERSION)
+    given = exporter.SavedModelPredictor(loaded).run(network.images.astype(np.float32))
     np.testing.assert_allclose(given, network.keras_answers, atol=1e-6)
 
 

@@ -6,11 +6,11 @@ import keras
 import numpy as np
 import pytest
 
-from export import audit, contract
-from export.formats import answers, exporter, formats
-from export.quantizing import record
-from export.tflite_files.graph import parse
-from pipeline.errors import ExportError
+from export.formats import contract, quantization_json
+from export.formats.format import answers, exporter, formats
+from export.tflite.flatbuffer import parse
+from export.verification import audit
+from pipeline.core.errors import ExportError
 from tests.export import float_models
 
 L = keras.layers
@@ -86,7 +86,7 @@ def written(exported, features, folder, name):
             max_accuracy_drop_points=100.0,
         )
         exporter(wanted).write(request)
-    record.gather(folder, [name], folder)
+    quantization_json.gather(folder, [name], folder)
     return model, request.path
 
 

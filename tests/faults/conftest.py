@@ -8,8 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipeline import runner
-from tests.test_runner import Project
+from pipeline.workflow import execute
+from tests.workflow.test_execute import Project
 
 MEMORY = Path("/dev/shm")
 
@@ -26,8 +26,8 @@ def folder():
 def project(tmp_path, monkeypatch):
     """The miniature pipeline in a folder of its own."""
     project = Project(tmp_path / "artifacts")
-    monkeypatch.setattr(runner, "importlib", SimpleNamespace(import_module=project.load))
-    monkeypatch.setattr(runner.environment, "describe", dict)  # asks Git, which takes its time
+    monkeypatch.setattr(execute, "importlib", SimpleNamespace(import_module=project.load))
+    monkeypatch.setattr(execute.environment, "describe", dict)  # asks Git, which takes its time
     return project
 
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.artifacts.artifact import open_artifact
-from pipeline.artifacts.store import ArtifactStore
-from pipeline.errors import DamagedArtifactError
+from pipeline.core.errors import DamagedArtifactError
+from pipeline.store.artifact import open_artifact
+from pipeline.store.store import ArtifactStore
 
 BLOCK = 512
 

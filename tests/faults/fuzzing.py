@@ -15,12 +15,12 @@ import numpy as np
 from hypothesis import strategies as st
 from PIL import Image
 
-from export import contract
-from export.interface import TensorType
-from pipeline.config_loading import load_config
-from pipeline.errors import PipelineError
-from pipeline.plugins import ROOT
-from pipeline.sources import csv, idx, image_folder, npz
+from export.formats import contract
+from export.formats.tensors import TensorType
+from pipeline.config.loading import load_config
+from pipeline.core.errors import PipelineError
+from pipeline.core.plugins import ROOT
+from pipeline.data.sources import csv, idx, image_folder, npz
 from pipeline.training.checkpoint import Checkpoint, State, decode, encode
 
 IMAGES = np.arange(6 * 3 * 2, dtype=np.uint8).reshape(6, 3, 2)

@@ -14,10 +14,10 @@ from tempfile import NamedTemporaryFile
 from types import MappingProxyType
 from typing import Any
 
-from pipeline.artifacts.artifact import MANIFEST, open_artifact
-from pipeline.artifacts.sealing import SEAL
-from pipeline.errors import DamagedArtifactError
-from pipeline.plugins import ROOT
+from pipeline.core.errors import DamagedArtifactError
+from pipeline.core.plugins import ROOT
+from pipeline.core.sealed_json import SEAL
+from pipeline.store.artifact import MANIFEST, open_artifact
 from tests.faults.miniature import Report
 
 PASSING = ("created", "seconds", SEAL)

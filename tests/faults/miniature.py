@@ -27,13 +27,13 @@ from typing import Any
 
 import numpy as np
 
-from export import verdict
-from pipeline import cli, runner
-from pipeline.commands import options
-from pipeline.errors import StageError
-from pipeline.interruption import ASKING, interruptible
-from pipeline.stages import StageContext, StageResult
+from export.formats import verdict
+from pipeline.cli import main, options
+from pipeline.core.errors import StageError
+from pipeline.core.signals import ASKING, interruptible
 from pipeline.training.checkpoint import Checkpoint, CheckpointFile, State
+from pipeline.workflow import execute
+from pipeline.workflow.stage import StageContext, StageResult
 
 REPORT_BYTES, STAGE_BYTES = 1 << 20, 32
 ALLOW_ANY_TRACER = (0x59616D61, ctypes.c_ulong(-1))  # PR_SET_PTRACER, PR_SET_PTRACER_ANY
@@ -114,9 +114,9 @@ def run(report: Report, arguments: Sequence[str]) -> Any:
 
     for number in ASKING:  # what is asked before and after is for tests of the whole program
         signal.signal(number, signal.SIG_IGN)
-    cli.interruptible = telling  # type: ignore[assignment]
+    main.interruptible = telling  # type: ignore[assignment]
     sys.argv = ["run_pipeline.py", *arguments]
-    cli.main()
+    main.main()
 
 
 def checkpoint(number: int) -> Checkpoint:
@@ -203,8 +203,8 @@ def _be_the_try(
 
 def _warm_up(report: Report) -> None:
     """Imports and caches all that a try needs, so that a try's system calls are its own."""
-    runner.environment = SimpleNamespace(describe=dict)  # type: ignore[assignment]  # asks git
-    runner.importlib = SimpleNamespace(  # type: ignore[assignment]
+    execute.environment = SimpleNamespace(describe=dict)  # type: ignore[assignment]  # asks git
+    execute.importlib = SimpleNamespace(  # type: ignore[assignment]
         import_module=lambda name: stage_of(report, name.rpartition(".")[2])
     )
     with TemporaryDirectory() as folder, redirect_stdout(io.StringIO()):

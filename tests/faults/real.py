@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
-from pipeline import graph, runner
+from pipeline.workflow import execute, graph
 from tests.faults.miniature import Report, serve
 
 
@@ -29,8 +29,8 @@ def load(report: Report, name: str) -> SimpleNamespace:
 def prepare(report: Report) -> None:
     for name in graph.NAMES:
         importlib.import_module(f"pipeline.stages.{name}")
-    runner.environment = SimpleNamespace(describe=dict)  # type: ignore[assignment]  # asks git
-    runner.importlib = SimpleNamespace(  # type: ignore[assignment]
+    execute.environment = SimpleNamespace(describe=dict)  # type: ignore[assignment]  # asks git
+    execute.importlib = SimpleNamespace(  # type: ignore[assignment]
         import_module=lambda name: load(report, name)
     )
 

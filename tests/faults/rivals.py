@@ -21,15 +21,16 @@ from pathlib import Path
 from threading import BrokenBarrierError
 from types import SimpleNamespace
 
-from export import verdict
-from pipeline import cli, graph, planning, runner
-from pipeline.artifacts.store import ArtifactStore
-from pipeline.commands import options
-from pipeline.config_loading import load_config
-from pipeline.errors import DamagedArtifactError, DataError
-from pipeline.plugins import ROOT
-from pipeline.selection import Selection
-from pipeline.stages import StageContext, StageResult
+from export.formats import verdict
+from pipeline.cli import main as cli
+from pipeline.cli import options
+from pipeline.config.loading import load_config
+from pipeline.core.errors import DamagedArtifactError, DataError
+from pipeline.core.plugins import ROOT
+from pipeline.store.store import ArtifactStore
+from pipeline.workflow import execute, graph, plan
+from pipeline.workflow.selection import Selection
+from pipeline.workflow.stage import StageContext, StageResult
 
 CONFIG = ROOT / "configs" / "mnist.yaml"
 ARCHIVES = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
@@ -74,7 +75,7 @@ class Place:
         return found
 
     def stage(self, name: str) -> SimpleNamespace:
-        """Stands for a module of `pipeline.stages`."""
+        """Stands for a module of `pipeline.workflow.stage`."""
 
         def run(context: StageContext) -> StageResult:
             if context.config.seed == REFUSED_SEED:
@@ -100,13 +101,13 @@ class Place:
 
 def warm(place: Place) -> None:
     """Has what every call needs read once, before processes are forked."""
-    runner.importlib = SimpleNamespace(  # type: ignore[attr-defined]
+    execute.importlib = SimpleNamespace(  # type: ignore[attr-defined]
         import_module=lambda name: place.stage(name.rpartition(".")[2])
     )
-    runner.environment = SimpleNamespace(describe=dict)  # type: ignore[attr-defined]
+    execute.environment = SimpleNamespace(describe=dict)  # type: ignore[attr-defined]
     options.console.width = 200
     config = load_config(CONFIG, place.overrides)
-    planning.plan(config, ArtifactStore(place.artifacts), Selection())
+    plan.plan(config, ArtifactStore(place.artifacts), Selection())
 
 
 def call(place: Place, *arguments: str) -> None:

@@ -10,17 +10,18 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipeline import cli, graph, planning
-from pipeline.artifacts.artifact import MANIFEST, open_artifact
-from pipeline.artifacts.owner import Owner, this_process
-from pipeline.artifacts.sealing import read_sealed, write_sealed
-from pipeline.artifacts.store import ArtifactStore
-from pipeline.errors import DamagedArtifactError
-from pipeline.plugins import ROOT
-from pipeline.runs import RECORD, list_runs, open_run, record_run
-from pipeline.selection import Selection
+from pipeline.cli import main
+from pipeline.core.errors import DamagedArtifactError
+from pipeline.core.plugins import ROOT
+from pipeline.core.sealed_json import read_sealed, write_sealed
+from pipeline.store.artifact import MANIFEST, open_artifact
+from pipeline.store.process_owner import Owner, this_process
+from pipeline.store.store import ArtifactStore
+from pipeline.workflow import graph, plan
+from pipeline.workflow.runs import RECORD, list_runs, open_run, record_run
+from pipeline.workflow.selection import Selection
 from tests.faults.damaging import Tally, absence, flip, flips, refuse_all, truncations
-from tests.test_runner import ALL
+from tests.workflow.test_execute import ALL
 
 SMOKE = ["-c", str(ROOT / "configs" / "smoke.yaml")]
 DAMAGES = "flips, truncations and losses of files of artifacts"
@@ -41,7 +42,7 @@ def call(monkeypatch, capsys):
         monkeypatch.setattr(sys, "argv", ["run_pipeline.py", *map(str, arguments)])
         capsys.readouterr()
         with pytest.raises(SystemExit) as caught:
-            cli.main()
+            main.main()
         shown = capsys.readouterr()
         return SimpleNamespace(code=caught.value.code or 0, out=shown.out, err=shown.err)
 
@@ -158,7 +159,7 @@ def test_status_and_a_dry_run_tell_damage_that_shows_in_a_size(copy, call, name)
 
 
 def contents(project):
-    steps = planning.plan(project.config(), project.store, Selection())
+    steps = plan.plan(project.config(), project.store, Selection())
     return {step.stage.name: step.artifact.identity for step in steps}
 
 
@@ -301,7 +302,7 @@ def test_the_two_exports_of_runs_that_were_swapped_are_used_by_neither(project):
     for epochs in (5, 10):
         config = project.config(f"train.epochs={epochs}")
         project.run(f"train.epochs={epochs}")
-        steps = planning.plan(config, project.store, Selection())
+        steps = plan.plan(config, project.store, Selection())
         record_run(project.store, config, steps, datetime.now(UTC))
     one, other = list_runs(project.store)
     for run in (one, other):
@@ -324,7 +325,7 @@ def test_stale_folders_locks_claims_and_reused_process_ids_hold_nothing_up(proje
     hostile = shutil.copytree(out, root / ".staging" / f"x.{earlier}.gh.replaced")
     values = {**read_sealed(hostile / MANIFEST), "stage": "..", "key": "escaped"}
     write_sealed(hostile / MANIFEST, values)
-    for step in planning.plan(project.config(), project.store, Selection()):
+    for step in plan.plan(project.config(), project.store, Selection()):
         (root / ".locks" / f"{step.stage.name}-{step.key}.lock").write_text("")
     (root / ".claims").mkdir(exist_ok=True)
     (root / ".claims" / f"claim.{earlier}.json").write_text("{torn")

@@ -8,14 +8,15 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from pipeline import planning, tables
-from pipeline.artifacts.artifact import MANIFEST, open_artifact
-from pipeline.artifacts.leftovers import sweep
-from pipeline.artifacts.owner import owner_in, this_process
-from pipeline.artifacts.sealing import read_sealed, write_sealed
-from pipeline.errors import DamagedArtifactError, PipelineError
-from pipeline.runs import RECORD, find_run, list_runs, record_run
-from pipeline.selection import Selection
+from pipeline.cli import tables
+from pipeline.core.errors import DamagedArtifactError, PipelineError
+from pipeline.core.sealed_json import read_sealed, write_sealed
+from pipeline.store.artifact import MANIFEST, open_artifact
+from pipeline.store.process_owner import owner_in, this_process
+from pipeline.store.stale_files import sweep
+from pipeline.workflow import plan
+from pipeline.workflow.runs import RECORD, find_run, list_runs, record_run
+from pipeline.workflow.selection import Selection
 from tests.command_line import console_of
 from tests.faults.fuzzing import KINDS, changed, images_in, json_values, paths_in, replaced
 
@@ -49,7 +50,7 @@ def fuzz(record_property):
 def project(project):
     """A project whose pipeline ran once, with a record of it."""
     project.run()
-    steps = planning.plan(project.config(), project.store, Selection())
+    steps = plan.plan(project.config(), project.store, Selection())
     record_run(project.store, project.config(), steps, datetime.now(UTC))
     return project
 

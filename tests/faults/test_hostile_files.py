@@ -8,13 +8,13 @@ import keras
 import numpy as np
 import pytest
 
-from export import golden_replay
-from export.formats import formats, refuse_reaching
-from export.model_files import model_file
-from pipeline import plugins
-from pipeline.artifacts.digest import sha256
-from pipeline.config_loading import load_config
-from pipeline.errors import ConfigError, PipelineError
+from export.formats.format import formats, refuse_reaching
+from export.keras_files import load
+from export.verification import golden_replay
+from pipeline.config.loading import load_config
+from pipeline.core import plugins
+from pipeline.core.errors import ConfigError, PipelineError
+from pipeline.core.sha256 import sha256
 from pipeline.training.checkpoint import CheckpointFile
 from tests.command_line import call
 from tests.hostile import (
@@ -86,9 +86,9 @@ def test_a_hostile_model_is_refused_before_keras_sees_it(place, monkeypatch, kin
     def read(path):
         with monkeypatch.context() as patched:
             patched.setattr(keras.saving, "load_model", lambda *a, **k: pytest.fail("parsed"))
-            if path.name == model_file.MODEL:
-                return model_file.load_published(path, is_trusted=False)
-            return model_file.load(path)
+            if path.name == load.MODEL:
+                return load.load_published(path, is_trusted=False)
+            return load.load(path)
 
     check(read, MODELS[kind], place)
 
@@ -124,7 +124,7 @@ def test_hostile_data_is_refused_unopened(place, source, kind):
 DOWNLOADS = {
     "data.npz": lambda path: read_data("npz", path),
     "train-images-idx3-ubyte.gz": lambda path: read_data("idx", path),
-    "mine.keras": model_file.load,
+    "mine.keras": load.load,
     "model.onnx": lambda path: refuse_reaching("onnx", path),
     "model.tflite": lambda path: refuse_reaching("tflite_float32", path),
     "saved_model/1/saved_model.pb": lambda path: refuse_reaching("saved_model", path.parents[1]),

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from pipeline.plugins import ROOT
+from pipeline.core.plugins import ROOT
 from tests.tuning.test_search import ALGORITHMS, search
 
 

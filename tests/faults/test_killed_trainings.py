@@ -8,13 +8,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipeline.plugins import ROOT
+from pipeline.core.plugins import ROOT
 from tests.training import resumed_training as training
 
 SEED, KILLS = 0, 12
 
 
-@pytest.mark.long  # tests/training/test_resuming.py breaks off at every turn, in one process
+@pytest.mark.long  # tests/training/test_resume.py breaks off at every turn, in one process
 @pytest.mark.parametrize("place", ["shards", "memory"])
 def test_killed_at_random_instants_it_ends_the_same(tmp_path, record_property, place):
     ingest = tmp_path / "ingest"

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import graph
-from pipeline.plugins import ROOT
+from pipeline.core.plugins import ROOT
+from pipeline.workflow import graph
 from tests.faults import harness
 
 INTERRUPTED = "error  interrupted; the same command goes on from what is finished\n"

@@ -19,8 +19,8 @@ import h5py
 import numpy as np
 import pytest
 
-from pipeline import graph
-from pipeline.plugins import ROOT
+from pipeline.core.plugins import ROOT
+from pipeline.workflow import graph
 from tests.faults import harness
 
 SMALL = (
@@ -116,7 +116,7 @@ def children():
             line = (path.parent / "cmdline").read_bytes()
         except OSError:
             continue
-        if mine and b"export.child" in line:
+        if mine and b"pipeline.core.child_process" in line:
             found.append(int(path.parent.name))
     return found
 

@@ -11,15 +11,15 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipeline import planning, runner, runs
-from pipeline.artifacts.store import ArtifactStore
-from pipeline.errors import DataError
-from pipeline.plugins import ROOT
-from pipeline.runs import find_run, list_runs, record_run
-from pipeline.selection import Selection
-from pipeline.sources import idx
+from pipeline.core.errors import DataError
+from pipeline.core.plugins import ROOT
+from pipeline.data.sources import idx
+from pipeline.store.store import ArtifactStore
+from pipeline.workflow import execute, plan, runs
+from pipeline.workflow.runs import find_run, list_runs, record_run
+from pipeline.workflow.selection import Selection
 from tests.faults.rivals import OTHERS, RIVALS
-from tests.test_runner import ALL, Project
+from tests.workflow.test_execute import ALL, Project
 
 UNTUNED = [name for name in ALL if name != "tune"]
 
@@ -158,11 +158,11 @@ def test_a_clock_that_was_wrong_makes_nothing_stale_and_hides_no_run(project, mo
     def recorded(*overrides):
         config, started = project.config(*overrides), runs.datetime.now(UTC)
         project.run(*overrides)
-        steps = planning.plan(config, project.store, Selection())
+        steps = plan.plan(config, project.store, Selection())
         return record_run(project.store, config, steps, started)
 
     with monkeypatch.context() as patch:
-        patch.setattr(runner, "datetime", Wrong)
+        patch.setattr(execute, "datetime", Wrong)
         patch.setattr(runs, "datetime", Wrong)
         wrong = recorded("train.epochs=5")
     assert project.run("train.epochs=5") == []
@@ -179,7 +179,7 @@ def test_a_clock_that_was_wrong_makes_nothing_stale_and_hides_no_run(project, mo
 def test_runs_of_one_second_are_in_order_of_their_numbers(project):
     project.run(last="ingest")
     config, started = project.config(), datetime.now(UTC)
-    steps = planning.plan(config, project.store, Selection(last="ingest"))
+    steps = plan.plan(config, project.store, Selection(last="ingest"))
     made = [record_run(project.store, config, steps, started).name for _ in range(12)]
     assert [run.name for run in list_runs(project.store)] == made
     assert find_run(project.store, None).name == made[-1]

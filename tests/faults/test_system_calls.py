@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.artifacts.owner import Owner, this_process
+from pipeline.store.process_owner import Owner, this_process
 from tests.faults import harness, tracing
 from tests.faults.harness import Ended, Server
 from tests.faults.tracing import Point

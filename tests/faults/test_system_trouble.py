@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from export import child
+from pipeline.core import child_process
 from tests.faults import harness
 from tests.faults.miniature import BEGUN
 
@@ -199,5 +199,5 @@ def test_a_full_folder_for_temporary_files_is_named(folder, monkeypatch):
     with mounted(disk, "size=4k"):
         monkeypatch.setattr(tempfile, "tempdir", str(disk))
         with pytest.raises(OSError, match="No space left on device") as caught:
-            child.call("builtins:iter", ["x"] * 10_000, timeout_seconds=5)
+            child_process.call("builtins:iter", ["x"] * 10_000, timeout_seconds=5)
     assert caught.value.filename == str(disk)

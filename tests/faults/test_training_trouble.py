@@ -9,10 +9,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from pipeline import cli
-from pipeline.artifacts.digest import sha256
-from pipeline.library_trouble import LEAST_ADDRESS_BYTES
-from pipeline.plugins import ROOT
+from pipeline.cli import main
+from pipeline.core.library_errors import LEAST_ADDRESS_BYTES
+from pipeline.core.plugins import ROOT
+from pipeline.core.sha256 import sha256
 from pipeline.training.divergence import StopOnDivergence
 
 SMALL = (
@@ -35,7 +35,7 @@ def call(monkeypatch, capfd, tmp_path):
     def run(*more):
         monkeypatch.setattr(sys, "argv", typed(tmp_path / "artifacts", *more))
         with pytest.raises(SystemExit) as caught:
-            cli.main()
+            main.main()
         shown = capfd.readouterr()
         return SimpleNamespace(code=caught.value.code or 0, out=shown.out, err=shown.err)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from tests.data.pictures.picture_files import GREY, RGB, png, saved
+from tests.data.images.picture_files import GREY, RGB, png, saved
 from tests.hostile.photos import PICTURE
 from tests.hostile.row import MEGABYTE, deflated_zeros
 

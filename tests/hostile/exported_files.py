@@ -8,7 +8,7 @@ import onnxruntime
 from ai_edge_litert import schema_py_generated as schema
 from onnx import TensorProto, helper, numpy_helper
 
-from export.tflite_files.packing import pack
+from export.tflite.pack import pack
 from tests.hostile.canary import SECRET_BYTES, HostileFile
 
 PIXELS = SECRET_BYTES // 16

@@ -4,8 +4,8 @@ import os
 import random
 from pathlib import Path
 
-from export import child
-from export.golden_replay import answer
+from export.verification.golden_replay import answer
+from pipeline.core import child_process
 
 ASK = "tests.hostile.mutants:ask"
 
@@ -50,7 +50,7 @@ def outcomes(argument, count, timeout_seconds):
     found = []
     while len(found) < count:
         left = {**argument, "first": len(found), "last": count}
-        outcome = child.call(ASK, left, timeout_seconds=timeout_seconds)
+        outcome = child_process.call(ASK, left, timeout_seconds=timeout_seconds)
         found += [next(iter(said.items())) for said in outcome.values]
         if len(found) < count:
             found.append(("died", outcome.failure))

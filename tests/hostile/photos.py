@@ -4,7 +4,7 @@ import json
 
 from PIL import Image
 
-from tests.data.pictures.picture_files import noise
+from tests.data.images.picture_files import noise
 
 COUNT = 8
 PICTURE = Image.fromarray(noise(12, 12))

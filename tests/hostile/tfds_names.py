@@ -1,6 +1,6 @@
 """Data sets of TensorFlow Datasets that must be refused."""
 
-from pipeline.sources import idx
+from pipeline.data.sources import idx
 from tests.hostile.row import Hostile
 
 

@@ -2,8 +2,8 @@ import keras
 import numpy as np
 import pytest
 
-from pipeline import plugins
-from pipeline.errors import ConfigError
+from pipeline.core import plugins
+from pipeline.core.errors import ConfigError
 from pipeline.models._network import Convolution, Network
 
 PRESETS = plugins.names(plugins.MODELS)

@@ -4,17 +4,17 @@ import keras
 import numpy as np
 import pytest
 
-from pipeline.config import DataSection, ExportSection, PipelineConfig
-from pipeline.data import description
-from pipeline.errors import ConfigError
+from pipeline.config.schema import DataSection, ExportSection, PipelineConfig
+from pipeline.core.errors import ConfigError
+from pipeline.data import dataset_json
 from pipeline.models.compact_cnn import Options
-from pipeline.stages import StageContext
 from pipeline.stages.build import run
+from pipeline.workflow.stage import StageContext
 
 
 def describe(folder, shape=(28, 28, 1)):
     folder.mkdir()
-    dataset = description.Description(
+    dataset = dataset_json.Description(
         image_shape=shape,
         classes=tuple("0123456789"),
         counts={"train": (1,) * 10},
@@ -24,7 +24,7 @@ def describe(folder, shape=(28, 28, 1)):
         source_sha256={},
         cleaning={},
     )
-    description.write(folder, dataset)
+    dataset_json.write(folder, dataset)
     return folder
 
 

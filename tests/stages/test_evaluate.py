@@ -7,17 +7,18 @@ import keras
 import numpy as np
 import pytest
 
-from pipeline.config import (
+from pipeline.config.schema import (
     DataSection,
     EvaluateSection,
     ExportSection,
     ModelSection,
     PipelineConfig,
 )
-from pipeline.data import description, file_names, records
-from pipeline.errors import StageError
-from pipeline.sources import LabelledImages
-from pipeline.stages import StageContext, evaluate
+from pipeline.core.errors import StageError
+from pipeline.data import dataset_json, files_csv, tfrecords
+from pipeline.data.images.types import LabelledImages
+from pipeline.stages import evaluate
+from pipeline.workflow.stage import StageContext
 
 CLASSES = ("dark", "grey", "light")
 KERNEL = np.array([[-0.01, 0.0, 0.01]] * 4, np.float32)
@@ -58,7 +59,7 @@ def write_inputs(folder, bias=BIAS, kernel=KERNEL, augmentation=None):
     train.mkdir()
     test = split()
     counts = {"train": (5, 5, 5), "test": tuple(np.bincount(test.labels).tolist())}
-    described = description.Description(
+    described = dataset_json.Description(
         image_shape=(2, 2, 1),
         classes=CLASSES,
         counts=counts,
@@ -68,11 +69,11 @@ def write_inputs(folder, bias=BIAS, kernel=KERNEL, augmentation=None):
         source_sha256={},
         cleaning={},
     )
-    description.write(ingest, described)
+    dataset_json.write(ingest, described)
     finding = {"check": "drift", "level": "warn", "message": "it drifts", "examples": []}
     checks = {"findings": [finding], "statistics": {}}
     (ingest / "checks.json").write_text(json.dumps(checks), encoding="utf-8")
-    records.write_split(ingest, "test", test)
+    tfrecords.write_split(ingest, "test", test)
     dense = keras.layers.Dense(3, activation="softmax", name="probabilities")
     model = keras.Sequential([keras.Input((2, 2, 1)), keras.layers.Flatten(), dense])
     dense.set_weights([kernel, bias])
@@ -142,7 +143,7 @@ def test_files_are_named_with_their_answers(tmp_path):
     context = context_of(tmp_path)
     files = [f"{number % 3}/{number}.png" for number in range(30)]
     others = {"train": ["x.png"] * 9, "test": files, "validation": ["y.png"]}
-    file_names.write(context.inputs["ingest"], others)
+    files_csv.write(context.inputs["ingest"], others)
     evaluate.run(context)
     with (context.output / "predictions.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))

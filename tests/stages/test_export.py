@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from export import contract, failures
-from export.conversion import Conversion
-from export.formats import formats
-from export.quantizing import record
-from pipeline import environment
-from pipeline.config import CalibrationSection, ExportSection, PipelineConfig, VerifySection
-from pipeline.data import description, records
-from pipeline.data.description import Description
-from pipeline.errors import ExportError
-from pipeline.progress import LogProgress
-from pipeline.sources import LabelledImages
-from pipeline.stages import StageContext, export
+from export.convert import Conversion
+from export.formats import contract, failures, quantization_json
+from export.formats.format import formats
+from pipeline.config.schema import CalibrationSection, ExportSection, PipelineConfig, VerifySection
+from pipeline.core import environment
+from pipeline.core.errors import ExportError
+from pipeline.core.progress import LogProgress
+from pipeline.data import dataset_json, tfrecords
+from pipeline.data.dataset_json import Description
+from pipeline.data.images.types import LabelledImages
+from pipeline.stages import export
+from pipeline.workflow.stage import StageContext
 from tests.children_here import children_here
 
 SHAPE, CLASSES = (8, 8, 1), ("a", "b", "c")
@@ -29,10 +29,10 @@ def write_inputs(root):
     train.mkdir(parents=True)
     labels = np.repeat([0, 1, 2], [10, 20, 30])
     counts = {"train": (10, 20, 30), "validation": (5, 10, 15)}
-    description.write(ingest, Description(SHAPE, CLASSES, counts, (0.0,), (1.0,), "noise", {}, {}))
+    dataset_json.write(ingest, Description(SHAPE, CLASSES, counts, (0.0,), (1.0,), "noise", {}, {}))
     images = np.random.default_rng(0).integers(0, 50, (60, *SHAPE)).astype(np.uint8)
-    records.write_split(ingest, "train", LabelledImages(images, labels))
-    records.write_split(ingest, "validation", LabelledImages(images[::2], labels[::2]))
+    tfrecords.write_split(ingest, "train", LabelledImages(images, labels))
+    tfrecords.write_split(ingest, "validation", LabelledImages(images[::2], labels[::2]))
     model = keras.Sequential(
         [
             keras.Input(SHAPE, name="image"),
@@ -100,18 +100,18 @@ def test_calibration_records_which_images_and_keeps_the_classes_shares(exported)
     calibration = json.loads((context.output / "calibration.json").read_text())
     assert calibration["split"] == "train"
     assert calibration["count_per_class"] == {"a": 2, "b": 4, "c": 6}
-    train = records.read_split(context.inputs["ingest"], "train")
+    train = tfrecords.read_split(context.inputs["ingest"], "train")
     used = np.load(context.scratch / "calibration.npy")
     np.testing.assert_array_equal(used, train.images[calibration["indices"]])
 
 
 def test_quantised_formats_are_judged_by_validation_images(exported):
     context, _ = exported
-    noted_of_int8 = record.read(context.output)["tflite_int8"]
+    noted_of_int8 = quantization_json.read(context.output)["tflite_int8"]
     assert noted_of_int8["validation_images"] == 30
     assert noted_of_int8["bound_points"] == 0.3
     with np.load(context.scratch / "validation.npz") as used:
-        split = records.read_split(context.inputs["ingest"], "validation")
+        split = tfrecords.read_split(context.inputs["ingest"], "validation")
         np.testing.assert_array_equal(used["images"], split.images)
         np.testing.assert_array_equal(used["labels"], split.labels)
 
@@ -156,7 +156,7 @@ def test_random_sampling_does_not_look_at_labels(inputs, tmp_path, monkeypatch):
 
 def test_tries_are_told_where_one_was_not_enough(inputs, tmp_path, monkeypatch):
     monkeypatch.setattr(export, "convert", converts_only(["onnx"]))
-    monkeypatch.setattr(record, "in_words", lambda tries: "tflite_int8: it took two")
+    monkeypatch.setattr(quantization_json, "in_words", lambda tries: "tflite_int8: it took two")
     result = export.run(context_for(tmp_path, inputs, ("onnx",)))
     assert result.summary.endswith(". tflite_int8: it took two")
 

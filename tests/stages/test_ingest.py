@@ -7,16 +7,17 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from pipeline.config import AugmentationSection, ExportSection, ModelSection, PipelineConfig
-from pipeline.config_checks import ChecksSection
-from pipeline.data import description, file_names
-from pipeline.data.pictures import reading
-from pipeline.data.records import read_split
-from pipeline.errors import DataError
-from pipeline.progress import LogProgress
-from pipeline.sources import idx, image_folder, npz
-from pipeline.stages import StageContext, ingest
-from pipeline.terminal import create_console
+from pipeline.config.data_checks import ChecksSection
+from pipeline.config.schema import AugmentationSection, ExportSection, ModelSection, PipelineConfig
+from pipeline.core.errors import DataError
+from pipeline.core.progress import LogProgress
+from pipeline.core.terminal import create_console
+from pipeline.data import dataset_json, files_csv
+from pipeline.data.images import read_file
+from pipeline.data.sources import idx, image_folder, npz
+from pipeline.data.tfrecords import read_split
+from pipeline.stages import ingest
+from pipeline.workflow.stage import StageContext
 
 
 def run(folder, data=None, seed=0, console=None):
@@ -68,7 +69,7 @@ def test_mnist_is_summed_up_in_one_line(mnist):
 
 
 def test_mnist_is_described(mnist):
-    described = description.read(mnist[0])
+    described = dataset_json.read(mnist[0])
     assert described.image_shape == (28, 28, 1)
     assert [described.size(split) for split in ("train", "validation", "test")] == [
         55000, 5000, 10000,
@@ -99,7 +100,7 @@ def test_a_preview_is_drawn(mnist):
 
 def test_limits_keep_the_share_of_each_class(tmp_path):
     run(tmp_path, idx.Options(train_limit=1200, test_limit=100))
-    described = description.read(tmp_path)
+    described = dataset_json.read(tmp_path)
     assert described.size("train") == 1100
     assert described.size("validation") == 100
     assert described.counts["test"] == (10, 11, 10, 10, 10, 9, 10, 10, 10, 10)
@@ -122,7 +123,7 @@ def test_the_artifact_holds_no_place_of_this_machine(small, tmp_path):
 
 def test_an_image_stands_in_one_split_alone(small, tmp_path):
     result = run(tmp_path / "out", idx.Options(folder=small))
-    described = description.read(tmp_path / "out")
+    described = dataset_json.read(tmp_path / "out")
     splits = [read_split(tmp_path / "out", split) for split in ("train", "validation", "test")]
     found = [image.tobytes() for split in splits for image in split.images]
     assert len(splits[2]) == 2
@@ -137,7 +138,7 @@ def test_an_image_stands_in_one_split_alone(small, tmp_path):
 
 def test_duplicates_are_dropped_and_counted(small, tmp_path):
     run(tmp_path / "out", idx.Options(folder=small, drop_duplicates=True))
-    described = description.read(tmp_path / "out")
+    described = dataset_json.read(tmp_path / "out")
     assert described.cleaning["duplicates_dropped"] == 1
     assert described.size("train") + described.size("validation") == 6
 
@@ -145,7 +146,7 @@ def test_duplicates_are_dropped_and_counted(small, tmp_path):
 def test_a_median_filter_changes_training_and_validation_and_no_test_image(small, tmp_path):
     out = tmp_path / "out"
     run(out, idx.Options(folder=small, median_filter=3))
-    described = description.read(out)
+    described = dataset_json.read(out)
     learned_from = described.size("train") + described.size("validation")
     assert described.cleaning["training_and_validation_median_filtered"] == learned_from
     # In the filled corner of 3 by 3, its inner pixel has four filled and five empty neighbours.
@@ -207,7 +208,7 @@ def test_a_folder_of_photos_is_read(photos, tmp_path):
         folder=photos, image_size=(16, 12), fit="crop", test_fraction=0.3, validation_fraction=0.2
     )
     result = run(tmp_path / "out", options)
-    described = description.read(tmp_path / "out")
+    described = dataset_json.read(tmp_path / "out")
     assert described.classes == ("ant", "bee", "cat")
     assert (described.fit, described.alpha) == ("crop", "refuse")
     assert "of 16×12×3 in 3 classes" in result.summary
@@ -219,7 +220,7 @@ def test_a_folder_of_photos_is_read(photos, tmp_path):
     }
     assert sum(map(len, found.values())) == 30
     known = {
-        reading.read(str(photos), f"{name}/{n}.jpg", options.decoding()).pixels.tobytes(): label
+        read_file.read(str(photos), f"{name}/{n}.jpg", options.decoding()).pixels.tobytes(): label
         for label, name in enumerate(described.classes)
         for n in range(10)
     }
@@ -238,10 +239,10 @@ def test_each_image_is_listed_with_its_file(photos, tmp_path):
     out = tmp_path / "out"
     run(out, options)
     for split in ("train", "validation", "test"):
-        images, names = read_split(out, split).images, file_names.read(out, split)
+        images, names = read_split(out, split).images, files_csv.read(out, split)
         assert len(names) == len(set(names)) == len(images) > 0
         for image, name in zip(images, names, strict=True):
-            decoded = reading.read(str(photos), name, options.decoding()).pixels
+            decoded = read_file.read(str(photos), name, options.decoding()).pixels
             np.testing.assert_array_equal(image, decoded)
     lines = (out / "files.csv").read_text(encoding="utf-8").splitlines()
     assert lines[0] == "split,index,file"
@@ -252,12 +253,12 @@ def test_each_image_is_listed_with_its_file(photos, tmp_path):
 
 def test_splits_are_described_in_their_order(small, tmp_path):
     run(tmp_path, idx.Options(folder=small))
-    assert list(description.read(tmp_path).counts) == ["train", "validation", "test"]
+    assert list(dataset_json.read(tmp_path).counts) == ["train", "validation", "test"]
 
 
 def test_arrays_have_no_fit_and_no_files(mnist):
-    assert description.read(mnist[0]).fit is None
-    assert file_names.read(mnist[0], "test") is None
+    assert dataset_json.read(mnist[0]).fit is None
+    assert files_csv.read(mnist[0], "test") is None
 
 
 def test_what_the_checks_found_is_published_and_said(small, tmp_path, capsys):

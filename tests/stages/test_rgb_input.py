@@ -5,16 +5,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from export import contract, verdict
-from export import formats as formats_module
-from pipeline.config import ExportSection
-from pipeline.config_loading import load_config
-from pipeline.data import description, records
-from pipeline.data.description import Description
-from pipeline.errors import ConfigError
-from pipeline.plugins import ROOT
-from pipeline.sources import LabelledImages
-from pipeline.stages import StageContext, export, verify
+from export.formats import contract, verdict
+from export.formats import format as formats_module
+from pipeline.config.loading import load_config
+from pipeline.config.schema import ExportSection
+from pipeline.core.errors import ConfigError
+from pipeline.core.plugins import ROOT
+from pipeline.data import dataset_json, tfrecords
+from pipeline.data.dataset_json import Description
+from pipeline.data.images.types import LabelledImages
+from pipeline.stages import export, verify
+from pipeline.workflow.stage import StageContext
 from tests.children_here import children_here
 from tests.stages.test_export import CLASSES, SHAPE, context_for, write_inputs
 
@@ -81,8 +82,8 @@ def test_verification_feeds_grey_images_as_three_channels(exported, tmp_path):
         folder.mkdir()
     shares = {"test": tuple(np.bincount(labels).tolist())}
     about = Description(SHAPE, CLASSES, shares, (0.0,), (1.0,), "noise", {}, {})
-    description.write(ingest, about)
-    records.write_split(ingest, "test", LabelledImages(grey(), labels))
+    dataset_json.write(ingest, about)
+    tfrecords.write_split(ingest, "test", LabelledImages(grey(), labels))
     np.save(evaluate / "probabilities.npy", np.asarray(model(grey().astype(np.float32))))
     config = context.config.model_copy(
         update={"export": context.config.export.model_copy(update={"formats": NAMES[:2]})}
@@ -103,9 +104,9 @@ def test_verification_feeds_grey_images_as_three_channels(exported, tmp_path):
 
 def test_data_in_colour_is_refused(tmp_path):
     inputs = write_inputs(tmp_path / "inputs")
-    about = description.read(inputs["ingest"])
+    about = dataset_json.read(inputs["ingest"])
     colour = Description((8, 8, 3), CLASSES, about.counts, (0.0,) * 3, (1.0,) * 3, "n", {}, {})
-    description.write(inputs["ingest"], colour)
+    dataset_json.write(inputs["ingest"], colour)
     with pytest.raises(ConfigError, match=r"export.rgb_input: is for grey images, and .* have 3"):
         export.run(rgb_context(tmp_path, inputs))
 

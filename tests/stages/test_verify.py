@@ -9,17 +9,19 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from export import contract, failures, micro_interpreter, verdict
-from export import formats as formats_module
-from export.formats import ExportRequest, Materials, exporter, formats
-from export.micro_interpreter import MicroAnswers
-from pipeline.config import ExportSection, Gate, PipelineConfig, VerifySection
-from pipeline.data import description, file_names, records
-from pipeline.data.description import Description
-from pipeline.errors import AbsentRuntimeError, ExportError, StageError
-from pipeline.progress import LogProgress
-from pipeline.sources import LabelledImages
-from pipeline.stages import StageContext, verify
+from export.formats import contract, failures, verdict
+from export.formats import format as formats_module
+from export.formats.format import ExportRequest, Materials, exporter, formats
+from export.tflite import micro_interpreter
+from export.tflite.micro_interpreter import MicroAnswers
+from pipeline.config.schema import ExportSection, Gate, PipelineConfig, VerifySection
+from pipeline.core.errors import AbsentRuntimeError, ExportError, StageError
+from pipeline.core.progress import LogProgress
+from pipeline.data import dataset_json, files_csv, tfrecords
+from pipeline.data.dataset_json import Description
+from pipeline.data.images.types import LabelledImages
+from pipeline.stages import verify
+from pipeline.workflow.stage import StageContext
 from tests.children_here import children_here
 
 SHAPE, CLASSES = (8, 8, 1), ("a", "b", "c")
@@ -70,10 +72,10 @@ def root(tmp_path_factory):
     ingest.mkdir()
     evaluate.mkdir()
     counts = {"test": (20, 10, 10)}
-    description.write(ingest, Description(SHAPE, CLASSES, counts, (0.0,), (1.0,), "noise", {}, {}))
+    dataset_json.write(ingest, Description(SHAPE, CLASSES, counts, (0.0,), (1.0,), "noise", {}, {}))
     images = np.random.default_rng(0).integers(0, 256, (40, *SHAPE)).astype(np.uint8)
     labels = np.repeat([0, 1, 2], [20, 10, 10])
-    records.write_split(ingest, "test", LabelledImages(images, labels))
+    tfrecords.write_split(ingest, "test", LabelledImages(images, labels))
     model = network(0)
     np.save(evaluate / "probabilities.npy", model.predict(images, verbose=0))
     write_formats(model, root / "export")
@@ -212,7 +214,7 @@ def test_a_check_that_hangs_fails_that_format(run):
 
 def test_answers_of_keras_to_other_images_are_refused(run, monkeypatch):
     def shorter(folder, split):
-        whole = records.read_split(folder, split)
+        whole = tfrecords.read_split(folder, split)
         return whole.select(np.arange(39))
 
     monkeypatch.setattr(verify, "read_split", shorter)
@@ -303,11 +305,11 @@ def test_tflite_micro_is_not_asked_about_0_images(run):
 
 def test_golden_images_name_their_files(run, root, tmp_path):
     files = [f"{number}.jpg" for number in range(40)]
-    file_names.write(root / "ingest", {"test": files})
+    files_csv.write(root / "ingest", {"test": files})
     try:
         run("onnx")
     finally:
-        (root / "ingest" / file_names.FILE_NAME).unlink()
+        (root / "ingest" / files_csv.FILE_NAME).unlink()
     record = json.loads((tmp_path / "output" / "golden" / "golden.json").read_text("utf-8"))
     assert len(record["images"]) == 32
     assert all(image["test_file"] == files[image["test_index"]] for image in record["images"])

@@ -3,8 +3,8 @@
 import keras
 import numpy as np
 
-from pipeline.artifacts.artifact import write_manifest
-from pipeline.training.named_artifact import write_classes
+from pipeline.store.artifact import write_manifest
+from pipeline.training.load_trained import write_classes
 
 SIDE, CLASSES = 8, ("a", "b", "c")
 

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from pipeline.sources import LabelledImages
+from pipeline.data.images.types import LabelledImages
 
 L = keras.layers
 SHAPE, CLASSES = (8, 6, 1), ("a", "b", "c")

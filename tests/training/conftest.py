@@ -6,13 +6,20 @@ import keras
 import numpy as np
 import pytest
 
-from pipeline.config import DataSection, ExportSection, ModelSection, PipelineConfig, TrainSection
-from pipeline.data import description, records
-from pipeline.data.description import Description
-from pipeline.sources import LabelledImages
-from pipeline.sources.idx import Options
-from pipeline.stages import StageContext, train
-from pipeline.training.fitting import Splits
+from pipeline.config.schema import (
+    DataSection,
+    ExportSection,
+    ModelSection,
+    PipelineConfig,
+    TrainSection,
+)
+from pipeline.data import dataset_json, tfrecords
+from pipeline.data.dataset_json import Description
+from pipeline.data.images.types import LabelledImages
+from pipeline.data.sources.idx import Options
+from pipeline.stages import train
+from pipeline.training.fit import Splits
+from pipeline.workflow.stage import StageContext
 from tests.training import brought_models
 
 CLASSES = 3
@@ -75,13 +82,13 @@ class Silent:
 
 def ingested(folder, classes, data):
     counts = tuple(np.bincount(data.labels).tolist())
-    description.write(
+    dataset_json.write(
         folder,
         Description(
             brought_models.SHAPE, classes, {"validation": counts}, (0.0,), (1.0,), "made", {}, {}
         ),
     )
-    records.write_split(folder, "validation", data)
+    tfrecords.write_split(folder, "validation", data)
     return folder
 
 

@@ -14,11 +14,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pipeline.config import TrainSection
+from pipeline.config.schema import TrainSection
 from pipeline.training.checkpoint import FILE_NAME
-from pipeline.training.distributed_fitting import scope_of, share_out
+from pipeline.training.distributed.replicated_model import scope_of, share_out
+from pipeline.training.distributed.strategy import choose_devices
 from pipeline.training.optimizer import compile_model
-from pipeline.training.strategy import choose_devices
 from tests.training import resumed_training as training
 
 # Of 58 images, the parts of a batch differ in size, and the last has one image for two devices.

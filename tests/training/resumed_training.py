@@ -8,7 +8,7 @@ from unittest.mock import patch
 import keras
 import numpy as np
 
-from pipeline.config import (
+from pipeline.config.schema import (
     AugmentationSection,
     DataSection,
     ExportSection,
@@ -16,17 +16,17 @@ from pipeline.config import (
     PipelineConfig,
     TrainSection,
 )
-from pipeline.data import description, records, sharding
-from pipeline.data.description import Description
-from pipeline.sources import LabelledImages
-from pipeline.training import compressing
+from pipeline.data import dataset_json, sharding, tfrecords
+from pipeline.data.dataset_json import Description
+from pipeline.data.images.types import LabelledImages
+from pipeline.training import techniques
 from pipeline.training.callbacks import KeepBest, WriteHistory
 from pipeline.training.checkpoint import CheckpointFile
 from pipeline.training.determinism import deterministic
 from pipeline.training.divergence import StopOnDivergence
-from pipeline.training.fitting import Splits, fit, open_splits
+from pipeline.training.fit import Splits, fit, open_splits
 from pipeline.training.precision import Execution
-from pipeline.training.resuming import Resume
+from pipeline.training.resume import Resume
 
 CLASSES, SIDE, EPOCHS, STEPS, TRAINED = 3, 8, 5, 6, 3
 
@@ -51,10 +51,10 @@ def write_images(folder: Path) -> None:
     parts = {"train": images(58, seed=1), "validation": wrong}
     counts = {name: tuple(np.bincount(part.labels).tolist()) for name, part in parts.items()}
     described = Description((SIDE, SIDE, 1), tuple("abc"), counts, (), (), "made", {}, {})
-    description.write(folder, described)
+    dataset_json.write(folder, described)
     with patch.object(sharding, "SHARD_BYTES", 1000):
         for name, part in parts.items():
-            records.write_split(folder, name, part)
+            tfrecords.write_split(folder, name, part)
 
 
 def make_config(**train) -> PipelineConfig:
@@ -111,8 +111,8 @@ def train(config: PipelineConfig, splits: Splits, folder: Path, *callbacks, bega
     `began` is told from which epoch and step.
     """
     folder.mkdir(exist_ok=True)
-    model = compressing.for_training(make_model(), config.train)
-    best = KeepBest(config.train.monitor, compressing.first_candidate(config.train))
+    model = techniques.for_training(make_model(), config.train)
+    best = KeepBest(config.train.monitor, techniques.first_candidate(config.train))
     file = CheckpointFile(folder)
     resume = Resume(file, "same", "here", file.read("same", print))
     if began is not None:

@@ -12,7 +12,7 @@ from zipfile import ZipFile
 import numpy as np
 import pytest
 
-from pipeline.errors import StageError
+from pipeline.core.errors import StageError
 from pipeline.training import checkpoint as checkpoints
 from pipeline.training.checkpoint import Checkpoint, CheckpointFile, State, decode, encode
 

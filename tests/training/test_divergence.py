@@ -7,8 +7,8 @@ import keras
 import numpy as np
 import pytest
 
-from pipeline.config import TrainSection
-from pipeline.errors import DivergedError
+from pipeline.config.schema import TrainSection
+from pipeline.core.errors import DivergedError
 from pipeline.training.callbacks import KeepBest
 from pipeline.training.divergence import StopOnDivergence, with_last_good
 

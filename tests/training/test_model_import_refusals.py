@@ -9,10 +9,10 @@ import keras
 import numpy as np
 import pytest
 
-from export.model_files import model_file
-from pipeline.data.description import Description
-from pipeline.errors import ConfigError
-from pipeline.training import model_import
+from export.keras_files import load
+from pipeline.core.errors import ConfigError
+from pipeline.data.dataset_json import Description
+from pipeline.stages.train import import_model
 from tests.training.brought_models import (
     BY_ROWS,
     CLASSES,
@@ -51,7 +51,7 @@ def test_what_goes_wrong_in_a_layers_own_call_is_told():
         Lost()(np.ones((1, 3), np.float32))
     assert str(caught.value).startswith("Exception encountered when calling Lost.call()")
     said = "AttributeError: 'Lost' object has no attribute 'lost'"
-    assert model_file.gist(caught.value) == said
+    assert load.gist(caught.value) == said
 
 
 def test_probabilities_get_no_second_softmax(bring):
@@ -200,7 +200,7 @@ def test_pictures_of_another_shape_lead_to_the_settings_that_read_them_so(shape,
         (48, 64, 3), CLASSES, {}, (0.0,) * 3, (1.0,) * 3, "made", {}, {}, fit="stretch"
     )
     with pytest.raises(ConfigError) as caught:
-        model_import._check_input(Path("a.keras"), of_shape_pooled(*shape), dataset)
+        import_model._check_input(Path("a.keras"), of_shape_pooled(*shape), dataset)
     assert str(caught.value).endswith(f"; set {settings} to read the pictures so")
 
 
@@ -214,6 +214,6 @@ def test_a_model_that_gives_no_number_is_refused_with_what_to_do(bring):
 
 def test_an_answer_that_changes_in_saving_is_refused(bring, monkeypatch):
     other = dense([np.eye(48, 3, dtype=np.float32), np.zeros(3, np.float32)])
-    monkeypatch.setattr(model_file, "load_published", lambda path, *, is_trusted: other)
+    monkeypatch.setattr(load, "load_published", lambda path, *, is_trusted: other)
     with pytest.raises(ConfigError, match="saved and loaded again, it answers otherwise"):
         bring(dense(BY_ROWS))

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from pipeline.config import TrainSection
+from pipeline.config.schema import TrainSection
 from pipeline.training.optimizer import class_weights, compile_model, create_optimizer, weigh
 
 OPTIMIZERS = ["sgd", "adam", "adamw", "rmsprop"]

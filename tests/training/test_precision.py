@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline.artifacts.sealing import read_sealed
-from pipeline.config import TrainSection
+from pipeline.config.schema import TrainSection
+from pipeline.core.sealed_json import read_sealed
 from pipeline.training import precision
 from pipeline.training.precision import (
     Device,

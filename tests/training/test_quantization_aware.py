@@ -5,24 +5,29 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from export.model_files import model_file
-from export.model_files.keras_model import write_saved_model
-from export.quantizing import learnt, ranges, recipes
-from export.quantizing.recipes import Recipe
-from export.tflite_files.running import Run
-from pipeline.config import DataSection, ExportSection, PipelineConfig, TrainSection
-from pipeline.data import description, records
-from pipeline.data.description import Description
-from pipeline.errors import ConfigError, ExportError
+from export.keras_files import load
+from export.keras_files.saved_model_writer import write_saved_model
+from export.tflite.interpreter import Run
+from export.tflite.quantization import calibration, learnt_ranges, quantize
+from export.tflite.quantization.quantize import Recipe
+from pipeline.config.schema import DataSection, ExportSection, PipelineConfig, TrainSection
+from pipeline.core.errors import ConfigError, ExportError
+from pipeline.data import dataset_json, tfrecords
+from pipeline.data.dataset_json import Description
+from pipeline.data.images.types import LabelledImages
 from pipeline.models import compact_cnn
-from pipeline.sources import LabelledImages
-from pipeline.stages import StageContext, build, train
-from pipeline.training import compressing
-from pipeline.training.quantization_aware.grouping import blocks_of
-from pipeline.training.quantization_aware.rounding import Range, round_constant, round_kernel
+from pipeline.stages import build, train
+from pipeline.training import techniques
+from pipeline.training.techniques.quantization_aware.fake_quant import (
+    Range,
+    round_constant,
+    round_kernel,
+)
+from pipeline.training.techniques.quantization_aware.fusing import blocks_of
+from pipeline.workflow.stage import StageContext
 from tests.training import resumed_training as training
 from tests.training.conftest import Silent
-from tests.training.test_resuming import Kill, KilledError
+from tests.training.test_resume import Kill, KilledError
 
 SIDE, CLASSES = 24, 3
 AWARE = {"quantization_aware": {"enabled": True}}
@@ -50,9 +55,9 @@ def trained(tmp_path_factory):
     counts = {name: tuple(np.bincount(part.labels).tolist()) for name, part in parts.items()}
     shape = (SIDE, SIDE, 1)
     made = Description(shape, tuple("abc"), counts, (), (), "made", {}, {})
-    description.write(folders["ingest"], made)
+    dataset_json.write(folders["ingest"], made)
     for name, part in parts.items():
-        records.write_split(folders["ingest"], name, part)
+        tfrecords.write_split(folders["ingest"], name, part)
     options = {"epochs": 3, "batch_size": 16, "learning_rate": 0.01, "jit_compile": False}
     config = PipelineConfig(
         name="test",
@@ -61,14 +66,14 @@ def trained(tmp_path_factory):
         train=TrainSection(**options, quantization_aware={"enabled": True, "begin_fraction": 0.3}),
         export=ExportSection(formats=("onnx",)),
     )
-    kept, publish = [], compressing.publish
+    kept, publish = [], techniques.publish
 
     def keep(model, *arguments):
         kept.append(model)
         return publish(model, *arguments)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(compressing, "publish", keep)
+        patch.setattr(techniques, "publish", keep)
         for stage, name in ((build, "build"), (train, "train")):
             context = StageContext(config, folders, folders[name], folders["scratch"], Silent())
             result = stage.run(context)
@@ -79,27 +84,29 @@ def trained(tmp_path_factory):
 def prepared(trained, tmp_path_factory):
     """The float32 TFLite file of the published model."""
     saved = tmp_path_factory.mktemp("saved") / "model"
-    write_saved_model(model_file.load(trained[0] / model_file.MODEL), saved, batch=1)
-    return recipes.prepare(tf.lite.TFLiteConverter.from_saved_model(str(saved)).convert())
+    write_saved_model(load.load(trained[0] / load.MODEL), saved, batch=1)
+    return quantize.prepare(tf.lite.TFLiteConverter.from_saved_model(str(saved)).convert())
 
 
 def test_the_int8_file_gives_the_answers_that_training_saw(trained, prepared):
     folder, twin, _ = trained
     held_out = images(1000, 3).images
-    observed = ranges.observe(prepared, images(50, 1).images)
-    used = learnt.in_place_of(observed, prepared, folder)
-    int8 = Run(recipes.quantize(prepared, used, Recipe(dense_scales="one"))).probabilities(held_out)
+    observed = calibration.observe(prepared, images(50, 1).images)
+    used = learnt_ranges.in_place_of(observed, prepared, folder)
+    int8 = Run(quantize.quantize(prepared, used, Recipe(dense_scales="one"))).probabilities(
+        held_out
+    )
     seen = twin.predict(held_out, verbose=0)
     assert int8.std(axis=0).min() > 0.01
     assert (int8.argmax(1) == seen.argmax(1)).mean() >= 0.999
     assert np.abs(int8 - seen).max() <= 1 / 256
-    unrounded = model_file.load(folder / model_file.MODEL).predict(held_out, verbose=0)
+    unrounded = load.load(folder / load.MODEL).predict(held_out, verbose=0)
     assert np.abs(unrounded - seen).mean() > 2 * np.abs(int8 - seen).mean()
 
 
 def test_what_is_published_is_a_plain_float32_model_of_an_epoch_in_8_bits(trained):
     folder, _, result = trained
-    model = model_file.load(folder / model_file.MODEL)
+    model = load.load(folder / load.MODEL)
     assert [type(layer).__module__.split(".")[0] for layer in model.layers] == (
         ["keras"] * len(model.layers)
     )
@@ -108,10 +115,10 @@ def test_what_is_published_is_a_plain_float32_model_of_an_epoch_in_8_bits(traine
 
 
 def test_learnt_ranges_of_another_network_are_refused(trained, prepared, tmp_path):
-    learnt.write([("CONV_2D", (0.0, 1.0))], tmp_path)
-    observed = ranges.observe(prepared, images(2, 1).images)
+    learnt_ranges.write([("CONV_2D", (0.0, 1.0))], tmp_path)
+    observed = calibration.observe(prepared, images(2, 1).images)
     with pytest.raises(ExportError, match=r"has ranges for CONV_2D, but the model became CONV"):
-        learnt.in_place_of(observed, prepared, tmp_path)
+        learnt_ranges.in_place_of(observed, prepared, tmp_path)
 
 
 def test_killed_while_it_rounds_it_ends_the_same(tmp_path):
@@ -169,4 +176,4 @@ def test_rounding_begins_neither_with_the_first_epoch_nor_after_the_last():
         TrainSection(epochs=4, quantization_aware={"enabled": True, "begin_fraction": fraction})
         for fraction in (0.01, 0.5, 0.99)
     ]
-    assert [compressing.first_candidate(section) for section in begins] == [1, 2, 3]
+    assert [techniques.first_candidate(section) for section in begins] == [1, 2, 3]

@@ -5,7 +5,7 @@ import math
 import keras
 import pytest
 
-from pipeline.config import TrainSection
+from pipeline.config.schema import TrainSection
 from pipeline.training.schedule import OneCycle, learning_rate
 
 

@@ -10,17 +10,18 @@ import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
-from pipeline.cluster import Cluster
-from pipeline.config_loading import load_config, with_values
-from pipeline.errors import DivergedError, StageError
-from pipeline.plugins import ROOT
-from pipeline.stages import StageContext, build, ingest, train, tune
+from pipeline.config.loading import load_config, with_values
+from pipeline.config.strict_yaml import parse_yaml
+from pipeline.config.train.tf_config import Cluster
+from pipeline.core.errors import DivergedError, StageError
+from pipeline.core.plugins import ROOT
+from pipeline.stages import build, ingest, train, tune
 from pipeline.training.callbacks import COLUMNS
+from pipeline.training.distributed.strategy import Devices
 from pipeline.training.divergence import BEFORE
-from pipeline.training.strategy import Devices
 from pipeline.tuning.chance import Chance
-from pipeline.tuning.trying import Material
-from pipeline.yaml_reading import parse_yaml
+from pipeline.tuning.objective import Material
+from pipeline.workflow.stage import StageContext
 
 SMALL = (
     "data.train_limit=120",

@@ -5,10 +5,10 @@ import math
 import numpy as np
 import pytest
 
-from pipeline.config_loading import load_config
-from pipeline.plugins import ROOT
+from pipeline.config.loading import load_config
+from pipeline.core.plugins import ROOT
+from pipeline.tuning.base_search import Trial
 from pipeline.tuning.chance import Chance, chance, of_accuracy, of_loss
-from pipeline.tuning.trials import Trial
 
 
 def test_of_ten_images_of_two_equal_classes_nine_right_are_more_than_luck():

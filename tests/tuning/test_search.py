@@ -5,8 +5,8 @@ import math
 
 import pytest
 
-from pipeline.config import Choice, LinearRange, LogRange, TuneSection
-from pipeline.errors import StageError
+from pipeline.config.schema import Choice, LinearRange, LogRange, TuneSection
+from pipeline.core.errors import StageError
 from pipeline.tuning.oracle import create_space
 from pipeline.tuning.search import Search
 

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config_loading import load_config
-from pipeline.errors import ConfigError
-from pipeline.plugins import ROOT
-from pipeline.stages import StageContext, tune
-from pipeline.tuning import starting
-from pipeline.tuning.shared import SharedSearch
-from tests.training.test_ensemble import write_ingest
+from pipeline.config.loading import load_config
+from pipeline.core.errors import ConfigError
+from pipeline.core.plugins import ROOT
+from pipeline.stages import tune
+from pipeline.tuning.workers import __main__
+from pipeline.tuning.workers.chief import SharedSearch
+from pipeline.workflow.stage import StageContext
+from tests.training.techniques.test_ensemble import write_ingest
 from tests.training.test_stages import SMALL, SilentProgress
 
 SEARCH = (*SMALL, "train.deterministic=true", "tune.algorithm=random", "tune.max_trials=2")
@@ -41,7 +42,7 @@ def workers_of_this_process():
     """Process ids of the children that run the worker's module."""
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            is_worker = starting.__name__.encode() in (folder / "cmdline").read_bytes()
+            is_worker = __main__.__name__.encode() in (folder / "cmdline").read_bytes()
             parent = (folder / "stat").read_text().rpartition(")")[2].split()[1]
         except OSError:
             continue

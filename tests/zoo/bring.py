@@ -10,7 +10,7 @@ from unittest.mock import patch
 import keras
 import numpy as np
 
-from export.examples import serving
+from export.deployment import tf_serving
 from tests import children_here as children
 from tests.children_here import children_here
 from tests.command_line import call_here
@@ -137,7 +137,7 @@ def _threads_as_they_are() -> Iterator[None]:
     setters = ("set_intra_op_parallelism_threads", "set_inter_op_parallelism_threads")
     with ExitStack() as stack:
         stack.enter_context(patch.object(children, "_sets_threads", lambda *asked: False))
-        every = (*children.FUNCTIONS, serving.ANSWER)
+        every = (*children.FUNCTIONS, tf_serving.ANSWER)
         stack.enter_context(patch.object(children, "FUNCTIONS", every))
         for name in setters:
             stack.enter_context(patch.object(tf.config.threading, name))

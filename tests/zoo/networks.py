@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 import keras
 from keras import layers as L  # noqa: N812
 
-from pipeline import plugins
+from pipeline.core import plugins
 
 IMAGE, COLOUR, CLASSES = (28, 28, 1), (32, 32, 3), 4
 NETWORKS: dict[str, Callable[[], keras.Model]] = {}

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from pipeline.plugins import ROOT
+from pipeline.core.plugins import ROOT
 from tests.zoo.bring import FORMATS
 from tests.zoo.networks import APPLICATIONS, CONFIGS, NETWORKS, presets
 from tests.zoo.outside import outside

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.plugins import ROOT
+from pipeline.core.plugins import ROOT
 from tests.zoo import bring, table
 from tests.zoo.networks import APPLICATIONS, CONFIGS, NETWORKS, preset, presets
 from tests.zoo.outside import outside

@@ -4,8 +4,8 @@ import math
 
 import tensorflow as tf
 
-from pipeline.config_augmentation import AugmentationSection
-from pipeline.data.augmentation.draws import Purpose, uniform
+from pipeline.config.augmentation import AugmentationSection
+from pipeline.data.augmentation.random import Purpose, uniform
 
 
 def random_field(images: tf.Tensor, section: AugmentationSection, seed: tf.Tensor) -> tf.Tensor:

@@ -5,8 +5,8 @@ Images are float32 (batch, height, width, channels), 0..255; amounts are float32
 
 import tensorflow as tf
 
-from pipeline.config_augmentation import AugmentationSection
-from pipeline.data.augmentation.draws import Purpose, normal, uniform
+from pipeline.config.augmentation import AugmentationSection
+from pipeline.data.augmentation.random import Purpose, normal, uniform
 
 SMALLEST_SIGMA = 1e-3
 

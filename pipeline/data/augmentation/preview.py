@@ -9,10 +9,10 @@ import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
 
-from pipeline.config import AugmentationSection
-from pipeline.data.augmentation.augment import augment
-from pipeline.data.augmentation.mixing import mix
-from pipeline.sources import LabelledImages
+from pipeline.config.schema import AugmentationSection
+from pipeline.data.augmentation.geometric import augment
+from pipeline.data.augmentation.mixup import mix
+from pipeline.data.images.types import LabelledImages
 
 VARIANTS = 7
 MOST_ROWS = 10

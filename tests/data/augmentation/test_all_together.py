@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline.config import AugmentationSection
-from pipeline.data.augmentation.augment import augment, flip_first, inverse_affine, transform
-from pipeline.data.dataset import BatchPlan, training_batches
-from pipeline.sources import LabelledImages
+from pipeline.config.schema import AugmentationSection
+from pipeline.data.augmentation.geometric import augment, flip_first, inverse_affine, transform
+from pipeline.data.batches import BatchPlan, training_batches
+from pipeline.data.images.types import LabelledImages
 
 SEED = tf.constant([3, 4], tf.int64)
 IMAGES = np.random.default_rng(1).integers(0, 256, (6, 12, 10, 3)).astype(np.uint8)

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from pipeline.config import AugmentationSection
-from pipeline.data.augmentation.augment import inverse_affine, transform
+from pipeline.config.schema import AugmentationSection
 from pipeline.data.augmentation.elastic import random_field, sample, smooth, warp
+from pipeline.data.augmentation.geometric import inverse_affine, transform
 
 SEED = tf.constant([3, 4], tf.int64)
 RANDOM = np.random.default_rng(4)

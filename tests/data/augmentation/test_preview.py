@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.config import AugmentationSection
+from pipeline.config.schema import AugmentationSection
 from pipeline.data.augmentation import preview
-from pipeline.sources import LabelledImages
+from pipeline.data.images.types import LabelledImages
 
 ON = AugmentationSection(rotation_degrees=30, shift_fraction=0.1)
 OFF = AugmentationSection()

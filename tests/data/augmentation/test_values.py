@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage, stats
 
-from pipeline.config import AugmentationSection
-from pipeline.data.augmentation import erasing, photometric
+from pipeline.config.schema import AugmentationSection
+from pipeline.data.augmentation import photometric, random_erasing
 
 SEED = tf.constant([3, 4], tf.int64)
 IMAGES = np.random.default_rng(2).integers(0, 256, (3, 11, 8, 3)).astype(np.float32)
@@ -126,14 +126,14 @@ def test_values_that_would_leave_the_range_stop_at_its_ends():
 )
 def test_a_rectangle_has_the_area_and_fits(area, aspect, expected):
     # A quarter of 20 by 10 at its tallest: 20 √(0.25 / 0.3) = 18.3 by 10 √(0.25 · 0.3) = 2.7.
-    sides = erasing.rectangle((20, 10), tf.constant([area]), tf.constant([aspect]))
+    sides = random_erasing.rectangle((20, 10), tf.constant([area]), tf.constant([aspect]))
     assert [side.numpy().tolist() for side in sides] == [[expected[0]], [expected[1]]]
 
 
 def test_a_rectangle_covers_its_own_pixels_alone():
     corner = [tf.constant([1.0, 0.0]), tf.constant([2.0, 0.0])]
     sides = (tf.constant([2.0, 1.0]), tf.constant([3.0, 6.0]))
-    found = erasing.inside((4, 6), corner, sides).numpy()[..., 0]
+    found = random_erasing.inside((4, 6), corner, sides).numpy()[..., 0]
     expected = np.zeros((2, 4, 6), bool)
     expected[0, 1:3, 2:5] = expected[1, :1, :6] = True
     np.testing.assert_array_equal(found, expected)
@@ -141,7 +141,7 @@ def test_a_rectangle_covers_its_own_pixels_alone():
 
 def erased(count=3000, **options):
     section = AugmentationSection(erasing_fill="constant", fill_value=7.0, **options)
-    return erasing.erase(tf.fill((count, 20, 20, 2), 200.0), section, SEED).numpy() == 7
+    return random_erasing.erase(tf.fill((count, 20, 20, 2), 200.0), section, SEED).numpy() == 7
 
 
 def test_erasing_hides_one_rectangle_in_all_channels():
@@ -168,7 +168,7 @@ def test_rectangles_lie_anywhere_alike():
 
 def test_erasing_noise_is_spread_evenly_and_leaves_the_rest_alone():
     section = AugmentationSection(erasing_probability=1.0, erasing_area=(0.3, 0.3))
-    found = erasing.erase(tf.fill((50, 20, 20, 1), 300.0), section, SEED).numpy()
+    found = random_erasing.erase(tf.fill((50, 20, 20, 1), 300.0), section, SEED).numpy()
     hidden = found[found != 300]
     assert abs(len(hidden) / found.size - 0.3) < 0.02
     assert stats.kstest(hidden, stats.uniform(0, 255).cdf).pvalue > 0.01

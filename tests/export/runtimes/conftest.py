@@ -12,11 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export import contract, golden
-from export.examples import demo, rendering
-from export.formats import exporter, formats
-from pipeline.plugins import ROOT
-from pipeline.sources import LabelledImages
+from export.deployment import demo_server, render
+from export.formats import contract
+from export.formats.format import exporter, formats
+from export.verification import golden
+from pipeline.core.plugins import ROOT
+from pipeline.data.images.types import LabelledImages
 
 CACHE = ROOT / "artifacts" / ".npm"
 BROWSER = ROOT / "tests" / "export" / "runtimes" / "browser"
@@ -42,7 +43,7 @@ def node_modules(tool):
 
     def install(folder):
         tool("npm")
-        return demo.install(ROOT / folder, CACHE)
+        return demo_server.install(ROOT / folder, CACHE)
 
     return install
 
@@ -68,7 +69,7 @@ def shipped(exported, tmp_path_factory):
     for name in FORMATS:
         shutil.copy(exported.path(name), folder / "export")
     contract.write(promised, folder / "export")
-    rendering.render(promised, folder / "export")
+    render.render(promised, folder / "export")
     images, answers = exported.images, {}
     for name in FORMATS:
         predictor = exporter(name).load(name, exported.path(name), 1)
@@ -139,7 +140,7 @@ def served(modules):
 
 @contextmanager
 def _served(export_folder, golden_folder, modules):
-    with demo.open_server(export_folder, golden_folder, modules, 0) as server:
+    with demo_server.open_server(export_folder, golden_folder, modules, 0) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:

@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from export import contract
-from export.examples import rendering
+from export.deployment import render
+from export.formats import contract
 
 
 def rendered(promised, folder):
-    rendering.render(promised, folder)
+    render.render(promised, folder)
     return folder / "runtimes" / "android"
 
 

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from pipeline.plugins import ROOT
+from pipeline.core.plugins import ROOT
 
 PINNED = "mediapipe==1.2.3"
 FILES = ("tflite_float32", "tflite_float16", "tflite_dynamic", "tflite_int8", "tflite_int4")

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export import micro_interpreter, tflite_quantized
-from export.examples import microcontroller
+from export.deployment import microcontroller
+from export.tflite import int_exporter, micro_interpreter
 
 pytestmark = pytest.mark.tflite_micro
 STAND_INS = Path(__file__).parent / "tflite_micro_stand_ins"
@@ -120,8 +120,8 @@ def written(request, exported, tmp_path_factory):
     folder = tmp_path_factory.mktemp(io)
     promised = replace(
         exported.contract.formats["tflite_int8"],
-        input=tflite_quantized.INPUT_TYPES[io],
-        output=tflite_quantized.OUTPUT_TYPES[io],
+        input=int_exporter.INPUT_TYPES[io],
+        output=int_exporter.OUTPUT_TYPES[io],
     )
     contract = replace(exported.contract, formats={"tflite_int8": promised})
     microcontroller.write(exported.path("tflite_int8"), contract, folder, timeout_seconds=60)
@@ -151,7 +151,7 @@ def test_the_golden_check_counts_answers_within_the_tolerance(golden_check, tmp_
     probabilities = np.full((3, 120), 0.25, np.float32)
     expected = probabilities[:, :4].copy()
     expected[1, 2] += off
-    encode = tflite_quantized.OUTPUT_TYPES[io].encode
+    encode = int_exporter.OUTPUT_TYPES[io].encode
     golden = write_golden(tmp_path / "golden", encode(probabilities), encode(expected), io)
     done = subprocess.run([program, golden], capture_output=True, text=True)
     assert done.stdout.startswith(f"{agree} of 3 agree, largest difference ")
@@ -199,7 +199,7 @@ def test_on_a_board_the_golden_check_prints_its_numbers(on_a_board, tmp_path):
     probabilities = np.full((3, 120), 0.25, np.float32)
     expected = probabilities[:, :4].copy()
     expected[1, 2] += 0.25
-    encode = tflite_quantized.OUTPUT_TYPES[io].encode
+    encode = int_exporter.OUTPUT_TYPES[io].encode
     golden = write_golden(tmp_path / "golden", encode(probabilities), encode(expected), io)
     done = run(golden)
     assert done.stdout == "2 of 3 agree, largest difference 0.2500\n", done.stderr

@@ -8,8 +8,8 @@ import onnx
 import pytest
 from PIL import Image
 
-from export.examples import rendering
-from export.formats import exporter
+from export.deployment import render
+from export.formats.format import exporter
 
 
 @pytest.fixture(scope="session")
@@ -157,7 +157,7 @@ def test_of_colour_it_makes_grey_first_where_the_model_was_trained_on_it(
     )
     formats = {"onnx": shipped.contract.formats["onnx"]}
     taken = replace(shipped.contract.input, shape=shape, colour="rgb", trained_colour="grey")
-    rendering.render(replace(shipped.contract, formats=formats, input=taken), tmp_path)
+    render.render(replace(shipped.contract, formats=formats, input=taken), tmp_path)
     folder = tmp_path / "runtimes" / "node"
     (folder / "node_modules").symlink_to(node_modules("export/runtimes/node"))
     colours = np.random.default_rng(3).integers(0, 256, shape).astype(np.uint8)
@@ -181,7 +181,7 @@ def test_without_the_float_format_the_int8_one_answers(
     tool, node_modules, shipped, exported, tmp_path
 ):
     formats = {"onnx_int8": shipped.contract.formats["onnx_int8"]}
-    rendering.render(replace(shipped.contract, formats=formats), tmp_path)
+    render.render(replace(shipped.contract, formats=formats), tmp_path)
     shutil.copy(exported.path("onnx_int8"), tmp_path)
     folder = tmp_path / "runtimes" / "node"
     (folder / "node_modules").symlink_to(node_modules("export/runtimes/node"))

@@ -14,10 +14,10 @@ import pytest
 from onnxruntime.tools.mobile_helpers import usability_checker
 from PIL import Image
 
-from export import golden, golden_replay
-from export.examples import rendering
-from export.golden import Answers
-from pipeline.sources import LabelledImages
+from export.deployment import render
+from export.verification import golden, golden_replay
+from export.verification.golden import Answers
+from pipeline.data.images.types import LabelledImages
 from tests.export import networks
 
 ONNX = ("onnx", "onnx_int8")
@@ -50,8 +50,8 @@ def test_a_file_answers_as_keras_however_it_takes_images(batch, layout, tmp_path
 
 
 def test_int8_takes_images_as_float32_does_unless_it_is_told_otherwise(tmp_path):
-    from export.onnx import Int8Options, OnnxOptions
-    from pipeline.config import ExportSection
+    from export.onnx.exporter import Int8Options, OnnxOptions
+    from pipeline.config.schema import ExportSection
 
     class Section(ExportSection):
         onnx: OnnxOptions = OnnxOptions(batch=1, layout="nchw")
@@ -77,7 +77,7 @@ def shipped(tmp_path_factory):
     network, _ = written(root / "export", batch=1, layout="nchw")
     only = {name: network.contract.formats[name] for name in ONNX}
     promised = replace(network.contract, formats=only)
-    rendering.render(promised, root / "export")
+    render.render(promised, root / "export")
     labels = np.arange(len(network.images)) % networks.CLASSES
     given = {name: Answers(network.answers(name), "here") for name in ONNX}
     choices = golden.choose(given["onnx"].probabilities, labels)

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from export.contract import ImageInput, image_input
-from export.examples import rendering
-from export.interface import fed
-from pipeline.data.pictures.decoding import Decoding
-from pipeline.data.pictures.pixels import to_pixels
-from pipeline.plugins import ROOT
-from pipeline.prediction import _brought, prepare, read_picture
+from export.deployment import render
+from export.formats.contract import ImageInput, image_input
+from export.formats.tensors import fed
+from pipeline.core.plugins import ROOT
+from pipeline.data.images.decoding import Decoding
+from pipeline.data.images.pillow_decoder import to_pixels
+from pipeline.inference.pictures import _brought, prepare, read_picture
 
 PREPARE = ROOT / "tests" / "export" / "runtimes" / "browser" / "prepare.mjs"
 PICTURE_JS = ROOT / "export" / "runtimes" / "web" / "picture.js"
@@ -124,7 +124,7 @@ def test_of_colour_the_page_makes_grey_first_where_the_model_was_trained_on_it(
     shape = (*exported.contract.input.shape[:2], 3)
     background, alpha = ("light", "contrast") if fit == "pad" else ("mixed", "white")
     wanted = replace(image_input(shape, background, fit, alpha), trained_colour="grey")
-    rendering.render(replace(exported.contract, input=wanted), tmp_path)
+    render.render(replace(exported.contract, input=wanted), tmp_path)
     Image.fromarray(PICTURES["ten times as large"]).save(tmp_path / "colour.png")
     grey, read_as = read_picture(tmp_path / "colour.png", wanted.as_trained)
     script = tmp_path / "runtimes" / "web" / "picture.js"

@@ -10,15 +10,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from export import contract, golden
-from export.examples import rendering
-from export.formats import answers, formats
-from export.golden import Answers
-from export.interface import fed
-from pipeline import prediction
-from pipeline.data.pictures.decoding import Decoding
-from pipeline.data.pictures.reading import read
-from pipeline.sources import LabelledImages
+from export.deployment import render
+from export.formats import contract
+from export.formats.format import answers, formats
+from export.formats.tensors import fed
+from export.verification import golden
+from export.verification.golden import Answers
+from pipeline.data.images.decoding import Decoding
+from pipeline.data.images.read_file import read
+from pipeline.data.images.types import LabelledImages
+from pipeline.inference import pictures
 
 LITERT = [name for name in formats() if name.startswith("tflite")]
 ONNX = ["onnx", "onnx_int8"]
@@ -29,7 +30,7 @@ def shipped(exported, tmp_path_factory):
     """An export folder with its examples, and golden images."""
     root = tmp_path_factory.mktemp("shipped")
     shutil.copytree(exported.folder, root / "export")
-    rendering.render(exported.contract, root / "export")
+    render.render(exported.contract, root / "export")
     labels = np.arange(len(exported.images)) % 4
     given = {
         name: Answers(answers(name, exported.path(name), exported.images), "here")
@@ -81,7 +82,7 @@ def test_a_picture_is_named_as_predict_names_it(shipped, exported, name, tmp_pat
     picture = tmp_path / "noise.png"
     Image.fromarray(noise).save(picture)
     done = run(shipped, script_for(name), "--model", formats()[name].path, picture)
-    (answer,) = prediction.predict([picture], shipped / "export", name)
+    (answer,) = pictures.predict([picture], shipped / "export", name)
     assert done.stdout == f"{picture}: {answer.label} ({answer.probability:.1%})\n", done.stderr
 
 
@@ -130,7 +131,7 @@ def test_a_broken_picture_is_told_in_one_line(shipped, tmp_path, script, content
 def test_photos_are_prepared_as_for_training(exported, tmp_path, fit, alpha, size):
     shape = exported.contract.input.shape
     wanted = contract.image_input(shape, "mixed", fit, alpha)
-    rendering.render(replace(exported.contract, input=wanted), tmp_path)
+    render.render(replace(exported.contract, input=wanted), tmp_path)
     picture = runpy.run_path(str(tmp_path / "runtimes" / "python" / "picture.py"))
     noise = np.random.default_rng(4).integers(0, 256, (*size, 4)).astype(np.uint8)
     Image.fromarray(noise).save(tmp_path / "noise.png")
@@ -145,18 +146,18 @@ def test_of_colour_it_makes_grey_first_where_the_model_was_trained_on_it(exporte
     background, alpha = ("light", "contrast") if fit == "pad" else ("mixed", "white")
     wanted = contract.image_input(shape, background, fit, alpha)
     wanted = replace(wanted, trained_colour="grey")
-    rendering.render(replace(exported.contract, input=wanted), tmp_path)
+    render.render(replace(exported.contract, input=wanted), tmp_path)
     picture = runpy.run_path(str(tmp_path / "runtimes" / "python" / "picture.py"))
     noise = np.random.default_rng(4).integers(0, 256, (50, 81, 3)).astype(np.uint8)
     Image.fromarray(noise).save(tmp_path / "noise.png")
-    grey, _ = prediction.read_picture(tmp_path / "noise.png", wanted.as_trained)
+    grey, _ = pictures.read_picture(tmp_path / "noise.png", wanted.as_trained)
     given = picture["pixels"](tmp_path / "noise.png")
     np.testing.assert_array_equal(given, fed(grey[None], 3))
 
 
 def test_transparent_parts_are_refused_as_for_training(exported, tmp_path):
     wanted = contract.image_input(exported.contract.input.shape, "mixed", "crop", "refuse")
-    rendering.render(replace(exported.contract, input=wanted), tmp_path)
+    render.render(replace(exported.contract, input=wanted), tmp_path)
     picture = runpy.run_path(str(tmp_path / "runtimes" / "python" / "picture.py"))
     for alpha in (255, 254):
         Image.new("RGBA", (40, 40), (9, 9, 9, alpha)).save(tmp_path / f"{alpha}.png")

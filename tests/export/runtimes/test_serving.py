@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from export import golden
-from export.examples import serving
-from pipeline.errors import ExportError
-from pipeline.sources import LabelledImages
+from export.deployment import tf_serving
+from export.verification import golden
+from pipeline.core.errors import ExportError
+from pipeline.data.images.types import LabelledImages
 
 
 @pytest.fixture(scope="module")
 def rendered(exported):
     folder = exported.folder / "runtimes" / "serving"
-    serving.write(exported.folder, exported.contract, exported.images[5], folder, 120)
+    tf_serving.write(exported.folder, exported.contract, exported.images[5], folder, 120)
     return folder
 
 
@@ -106,6 +106,6 @@ def test_a_server_of_another_model_fails_the_check(rendered, server, golden_fold
 
 
 def test_a_saved_model_that_does_not_answer_is_told(exported, tmp_path, monkeypatch):
-    monkeypatch.setattr(serving, "ANSWER", "math:sqrt")
+    monkeypatch.setattr(tf_serving, "ANSWER", "math:sqrt")
     with pytest.raises(ExportError, match=r"saved_model: asking it .* failed: TypeError: "):
-        serving.write(exported.folder, exported.contract, exported.images[0], tmp_path, 60)
+        tf_serving.write(exported.folder, exported.contract, exported.images[0], tmp_path, 60)

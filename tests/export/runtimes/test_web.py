@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from export import contract
-from export.contract import ImageInput
-from export.examples import rendering
-from export.formats import exporter, formats
-from export.interface import FLOAT32
-from pipeline.prediction import prepare
+from export.deployment import render
+from export.formats import contract
+from export.formats.contract import ImageInput
+from export.formats.format import exporter, formats
+from export.formats.tensors import FLOAT32
+from pipeline.inference.pictures import prepare
 from tests.export.runtimes.conftest import FORMATS
 
 ENGINES = ("onnx", "tflite_float32")
@@ -238,7 +238,7 @@ def colour_model(tmp_path_factory):
         helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10),
         folder / "model.onnx",
     )
-    rendering.render(promised, folder)
+    render.render(promised, folder)
     return folder, labels, weights
 
 
@@ -264,7 +264,7 @@ def test_of_a_hundred_long_labels_the_likeliest_are_shown(
 def test_a_model_of_photos_invites_nobody_to_draw(drive, shipped, served, tmp_path):
     export = shutil.copytree(shipped.export, tmp_path / "export")
     photos = contract.image_input((12, 10, 1), "mixed", "crop", "white")
-    rendering.render(replace(shipped.contract, input=photos), export)
+    render.render(replace(shipped.contract, input=photos), export)
     page = (export / "runtimes" / "web" / "index.html").read_text("utf-8")
     assert "<h1>Drop a picture, or choose one</h1>" in page
     assert re.search(r"\bdraw", page, re.IGNORECASE) is None
@@ -279,7 +279,7 @@ def test_a_model_of_photos_invites_nobody_to_draw(drive, shipped, served, tmp_pa
 
 def test_only_the_formats_that_were_written_are_named(shipped, tmp_path):
     formats = {"tflite_float32": shipped.contract.formats["tflite_float32"]}
-    rendering.render(replace(shipped.contract, formats=formats), tmp_path)
+    render.render(replace(shipped.contract, formats=formats), tmp_path)
     page = tmp_path / "runtimes" / "web"
     assert "onnx:" not in (page / "model.js").read_text("utf-8")
     assert re.findall(r'value="(\w+)" checked', (page / "index.html").read_text("utf-8")) == [

@@ -1,0 +1,1 @@
+"""What holds for every format: its contract, its files, what they are held to."""

@@ -1,0 +1,1 @@
+"""Whether a file answers as the model that it is from: audit, gates, golden images."""

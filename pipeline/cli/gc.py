@@ -1,0 +1,121 @@
+"""Commands that keep the artifacts folder in order: gc, check."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from pipeline.cli import maintenance_tables
+from pipeline.cli.options import DEFAULT_ARTIFACTS, ArtifactsOption, console
+from pipeline.cli.run import watcher
+from pipeline.core.command_hints import repair_call
+from pipeline.core.errors import ConfigError, DamagedArtifactError, StageError
+from pipeline.core.progress import progress_on
+from pipeline.maintenance import integrity
+from pipeline.maintenance.delete_garbage import collect, refuse_unwritable
+from pipeline.maintenance.find_garbage import Garbage, Rules, find_garbage
+from pipeline.maintenance.integrity import Problem
+from pipeline.maintenance.repair import Outcome, repair
+from pipeline.store.store import ArtifactStore
+
+
+def check(
+    mend: Annotated[
+        bool, typer.Option("--repair", help="Make what is damaged anew, where that gives the same.")
+    ] = False,
+    artifacts: ArtifactsOption = DEFAULT_ARTIFACTS,
+) -> None:
+    """Read every artifact; say which are not as they were published.
+
+    Every file is compared with its SHA-256, every run with the artifacts that it used. `status`
+    and `run` look at sizes alone, until a stage reads a file.
+    """
+    store = ArtifactStore(artifacts)
+    findings = integrity.check(store, progress_on(console))
+    maintenance_tables.show_findings(console, findings)
+    if findings.problems and mend:
+        _mend(store, findings.problems)
+    elif findings.problems:
+        raise DamagedArtifactError(
+            f"{artifacts}: {maintenance_tables.count(len(findings.problems), 'problem')}; "
+            f"mend with: {repair_call(artifacts)}"
+        )
+
+
+def _mend(store: ArtifactStore, problems: tuple[Problem, ...]) -> None:
+    console.print()
+    outcomes = []
+    for outcome in repair(store, problems, watcher()):
+        maintenance_tables.show_outcome(console, outcome)
+        outcomes.append(outcome)
+    if failed := [outcome for outcome in outcomes if not outcome.is_mended]:
+        raise DamagedArtifactError(_unmended(failed, len(outcomes)))
+
+
+def _unmended(failed: list[Outcome], total: int) -> str:
+    return (
+        f"{len(failed)} of {total} could not be mended; the next run of a config makes what it "
+        "needs anew; a run that lacks an artifact for good can be deleted, its folder in runs/"
+    )
+
+
+def gc(
+    keep: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Keep the newest N runs of each config and last stage; all if not said.",
+        ),
+    ] = None,
+    unfinished: Annotated[
+        bool, typer.Option("--unfinished", help="Delete also what stopped runs would go on from.")
+    ] = False,
+    machine: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ID", help="Nothing is at work any more on this other machine."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would go; delete nothing.")
+    ] = False,
+    artifacts: ArtifactsOption = DEFAULT_ARTIFACTS,
+) -> None:
+    """Delete what no run uses, and what is damaged or left over.
+
+    Runs stay, with all that they used and what that was made from, unless --keep lets older ones
+    go. What a stopped run has made stays too, until a later run of its config is complete; its
+    checkpoints and trials stay until their stage is, or until --unfinished.
+    """
+    store = ArtifactStore(artifacts)
+    rules = Rules(keep, unfinished, frozenset(machine or ()))
+    garbage = find_garbage(store, rules)
+    maintenance_tables.show_garbage(console, garbage)
+    if not garbage.pieces:
+        console.print("Nothing to delete.")
+    elif not dry_run:
+        refuse_unwritable(store)
+        if yes or _is_agreed():
+            _carry_out(store, garbage, rules)
+        else:
+            console.print("Nothing deleted.")
+
+
+def _is_agreed() -> bool:
+    if not sys.stdin.isatty():
+        raise ConfigError("no terminal to ask on; --yes deletes all this, --dry-run only shows it")
+    try:
+        return console.input("Delete all this? y/N ").strip().lower() in ("y", "yes")
+    except EOFError:
+        return False
+
+
+def _carry_out(store: ArtifactStore, garbage: Garbage, rules: Rules) -> None:
+    failures: list[str] = []
+    gone = collect(store, garbage, rules, failures.append)
+    left = len(garbage.pieces) - len(gone) - len(failures)
+    stays = f"; {left} came into use or went meanwhile" if left else ""
+    freed = maintenance_tables.size(sum(piece.size_bytes for piece in gone))
+    console.print(f"Deleted {len(gone)} of {len(garbage.pieces)}, {freed}{stays}.")
+    if failures:
+        raise StageError(*failures)

@@ -1,0 +1,1 @@
+"""What a run is told: a file for a section of the YAML, and what reads it."""

@@ -1,0 +1,107 @@
+"""The `train` section of the config."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from pipeline.config.base import Fraction, Undeciding
+from pipeline.config.exclusions import ON_ONE_DEVICE, refuse_what_excludes
+from pipeline.config.train.distillation import Distillation
+from pipeline.config.train.ensemble import Members
+from pipeline.config.train.fine_tuning import BegunFrom
+from pipeline.config.train.pruning import Pruning
+from pipeline.config.train.quantization_aware import QuantizationAware
+
+Strategy = Literal["auto", "none", "mirrored", "multi_worker"]
+
+
+class TrainSection(BegunFrom, Members):
+    """How to train; or, with a `model_file`, which trained model to take as it is.
+
+    Attributes:
+        memory_limit_mib: training and validation images that take more are read from their
+            shards again in each epoch, and shuffled only as far as a buffer reaches.
+        deterministic: the same bits each time on the same device with as many threads, also after
+            a kill. Precision and XLA are then not chosen by timing.
+        checkpoint_every_steps: how many steps a kill may cost at most; an epoch where None.
+        strategy: `mirrored` trains on all GPUs of the machine, `multi_worker` on all machines of
+            `TF_CONFIG`; `auto` as one of them where there are more than one. They share out each
+            batch of `batch_size` images, and take the steps that one device would.
+    """
+
+    epochs: Annotated[int, Field(ge=1)] = 10
+    batch_size: Annotated[int, Field(ge=1)] = 128
+    optimizer: Literal["sgd", "adam", "adamw", "rmsprop"] = "adam"
+    learning_rate: Annotated[float, Field(gt=0, le=10)] = 1e-3
+    momentum: Fraction = 0.9
+    nesterov: bool = False
+    weight_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    schedule: Literal["constant", "exponential", "cosine", "one_cycle"] = "constant"
+    warmup_fraction: Fraction = 0.2
+    final_fraction: Annotated[float, Field(gt=0, le=1)] = 1e-3
+    label_smoothing: Fraction = 0.0
+    ema_momentum: Annotated[float, Field(gt=0, lt=1)] | None = None
+    monitor: Literal["val_loss", "val_accuracy"] = "val_loss"
+    early_stopping_patience: Annotated[int, Field(ge=1)] | None = None
+    class_weights: Literal["none", "balanced"] = "none"
+    precision: Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"] = "auto"
+    jit_compile: Literal["auto", True, False] = "auto"
+    memory_limit_mib: Annotated[int, Field(ge=0)] = 512
+    deterministic: bool = False
+    checkpoint_every_steps: Annotated[int, Field(ge=1), Undeciding()] | None = None
+    distillation: Distillation | None = None
+    strategy: Annotated[Strategy, Undeciding()] = "auto"
+    quantization_aware: QuantizationAware = QuantizationAware()
+    pruning: Pruning | None = None
+
+    @model_validator(mode="after")
+    def _nesterov_needs_sgd(self) -> "TrainSection":
+        if self.nesterov and (self.optimizer != "sgd" or not self.momentum):
+            raise ValueError("nesterov needs optimizer: sgd with a momentum above 0")
+        return self
+
+    @model_validator(mode="after")
+    def _settings_go_together(self) -> "TrainSection":
+        refuse_what_excludes(self.in_use)
+        return self
+
+    @model_validator(mode="after")
+    def _there_is_time_to_compress(self) -> "TrainSection":
+        if self.epochs < 2 and (self.pruning or self.quantization_aware.enabled):
+            raise ValueError(
+                f"{'pruning' if self.pruning else 'quantization_aware'} begins after the first "
+                "epoch; set epochs to 2 or more"
+            )
+        return self
+
+    def outside_files(self) -> dict[str, Path | None]:
+        """Those of the model, and the teacher's."""
+        teacher = {"teacher": self.distillation.teacher_file} if self.distillation else {}
+        return {**super().outside_files(), **teacher}
+
+    @property
+    def in_use(self) -> tuple[str, ...]:
+        """The settings that may exclude others, of those that are set."""
+        held = self.fine_tuning if self.initial_weights else None
+        is_set = {
+            "model_file": self.model_file,
+            "initial_weights": self.initial_weights,
+            "fine_tuning.head: nearest_mean": self.fine_tuning.trains_nothing,
+            "fine_tuning.freeze": held and held.freeze != "none",
+            "fine_tuning.freeze_batch_norm: true": held and held.freeze_batch_norm,
+            "fine_tuning.rate_factors": held and held.rate_factors,
+            "members": self.members > 1,
+            "member_presets": self.member_presets,
+            "pruning": self.pruning,
+            "quantization_aware": self.quantization_aware.enabled,
+            "distillation": self.distillation,
+            "jit_compile: true": self.jit_compile is True,
+            f"precision: {self.precision}": True,
+            f"strategy: {self.strategy}": True,
+        }
+        return tuple(name for name, value in is_set.items() if value)
+
+    @property
+    def needs_one_device(self) -> bool:
+        return not set(ON_ONE_DEVICE).isdisjoint(self.in_use)

@@ -1,0 +1,1 @@
+"""What every other floor stands on: errors, progress, signals, children, files that last."""

@@ -1,0 +1,38 @@
+"""Commands that a person can paste: of this program, of pip, and the one that mends a folder."""
+
+import os
+import shlex
+import sys
+from pathlib import Path
+
+from pipeline.core.plugins import ROOT
+
+
+def repair_call(artifacts: Path) -> str:
+    """As a user types it; names the folder unless it is the one that is taken anyway."""
+    place = "" if artifacts == ROOT / "artifacts" else f" --artifacts {shlex.quote(str(artifacts))}"
+    return f"python run_pipeline.py check --repair{place}"
+
+
+def python() -> str:
+    """This interpreter, as it is called from the folder one works in."""
+    path, here = Path(sys.executable), Path.cwd()
+    return shlex.quote(str(path.relative_to(here) if path.is_relative_to(here) else path))
+
+
+def pip(*arguments: str) -> str:
+    """A call of pip that works on this interpreter's libraries."""
+    return f"{python()} -m pip {shlex.join(arguments)}"
+
+
+def install_pins() -> str:
+    """Installs what requirements.txt names, from wherever one works."""
+    return pip("install", "-r", _shown("requirements.txt"))
+
+
+def run_pipeline(*arguments: str) -> str:
+    return f"{python()} {shlex.quote(_shown('run_pipeline.py'))} {shlex.join(arguments)}"
+
+
+def _shown(name: str) -> str:
+    return os.path.relpath(ROOT / name) if Path.cwd().is_relative_to(ROOT) else str(ROOT / name)

@@ -1,0 +1,41 @@
+"""Reads, prepares and examines the images of a config; `ingest` writes them, `check-data` not."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.config.schema import PipelineConfig
+from pipeline.core import plugins
+from pipeline.core.progress import Progress
+from pipeline.data.decode_files import Gathered, gather
+from pipeline.data.make_splits import Prepared, prepare, survey
+from pipeline.data.quality.finding import Material
+from pipeline.data.quality.run_checks import Examination, examine
+from pipeline.data.validation import check, check_pixels, check_source
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """What a source gave, what will be written, and what the checks found."""
+
+    gathered: Gathered
+    prepared: Prepared
+    examination: Examination
+
+
+def inspect(config: PipelineConfig, scratch: Path, progress: Progress) -> Inspected:
+    """Does all of ingest that writes nothing but decoded pixels to `scratch`.
+
+    Raises:
+        DataError: the images or labels are wrong.
+    """
+    section = config.data
+    source = plugins.load(plugins.SOURCES, section.source).load(section)
+    check_source(source, are_classes_given=getattr(section, "classes", None) is not None)
+    gathered = gather(source, scratch, progress)
+    check(gathered)
+    surveyed = survey(gathered, section, config.seed)
+    if section.pixel_range is None:
+        check_pixels(gathered, {split: part.profile for split, part in surveyed.items()})
+    prepared = prepare(surveyed, section, config.seed, gathered.classes)
+    material = Material(gathered, surveyed, prepared, section.checks)
+    return Inspected(gathered, prepared, examine(material))

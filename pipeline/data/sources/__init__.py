@@ -1,0 +1,1 @@
+"""Where labelled images come from: a plug-in for each kind of files."""

@@ -1,0 +1,132 @@
+"""Where the class of a table's row stands: in one column, or in a column for each class."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from shlex import quote
+from typing import Protocol
+
+from pipeline.core.errors import DataError
+from pipeline.data.sources._csv_rows import Table, check_length, holds_values, shown
+
+MARKS = {"1": True, "0": False, "1.0": True, "0.0": False, "True": True, "False": False}
+MOST_SHOWN = 3
+
+
+class LabelOptions(Protocol):
+    """The options that say where labels stand."""
+
+    @property
+    def header(self) -> bool: ...
+    @property
+    def label_column(self) -> str: ...
+    @property
+    def label_columns(self) -> tuple[str, ...] | None: ...
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The columns of labels, and the others.
+
+    Attributes:
+        path: the table.
+        names: of all columns.
+        at: where labels stand; several are one for each class.
+    """
+
+    path: object
+    names: list[str]
+    at: tuple[int, ...]
+
+    @property
+    def others(self) -> list[str]:
+        """The names of the other columns."""
+        return [name for index, name in enumerate(self.names) if index not in self.at]
+
+    def taken_from(self, where: str, row: list[str]) -> str:
+        """Takes the label out of a row, which then holds the other columns alone."""
+        label = self.taken_if_told(where, row)
+        if label is None:
+            raise DataError(f"{where}: has no label. Write its class, or drop the row.")
+        return label
+
+    def taken_if_told(self, where: str, row: list[str]) -> str | None:
+        """The same, of a row that may have none."""
+        check_length(where, row, self.names)
+        texts = [row[index] for index in self.at]
+        for index in sorted(self.at, reverse=True):
+            del row[index]
+        if not any(text.strip() for text in texts):
+            return None
+        return self._one(where, texts) if len(texts) > 1 else texts[0]
+
+    def _one(self, where: str, texts: Sequence[str]) -> str:
+        """The name of the column that is marked."""
+        for text in texts:
+            if text.strip() not in MARKS:
+                raise DataError(
+                    f"{where}: {shown(text)} in a column of data.label_columns, expected 0 or 1. "
+                    "Correct the value."
+                )
+        marked = [index for index, text in enumerate(texts) if MARKS[text.strip()]]
+        if len(marked) != 1:
+            raise DataError(
+                f"{where}: {len(marked)} of data.label_columns are 1, expected one, the image's "
+                "class. Correct the row, or drop it."
+            )
+        return self.names[self.at[marked[0]]]
+
+
+def label_names(options: LabelOptions) -> tuple[str, ...]:
+    """The columns of labels; the first one of a table without a header, if none is named."""
+    is_first = not options.header and options.label_column == "label"
+    return options.label_columns or ("1" if is_first else options.label_column,)
+
+
+def find_labels(table: Table, options: LabelOptions) -> Labels:
+    """The columns of labels.
+
+    Raises:
+        DataError: there are none such.
+    """
+    asked = label_names(options)
+    missing = next((name for name in asked if name not in table.names), None)
+    if missing is not None:
+        raise _no_label(table, missing, options)
+    return Labels(table.path, table.names, tuple(table.names.index(name) for name in asked))
+
+
+def _no_label(table: Table, missing: str, options: LabelOptions) -> DataError:
+    begins = ", ".join(map(shown, table.names[:MOST_SHOWN]))
+    found = f"{table.path}: line 1: no column {missing!r}; the header begins with {begins}."
+    if options.label_columns:
+        return DataError(f"{found} Correct data.label_columns.")
+    if options.header and holds_values(table.names):
+        return DataError(
+            f"{found} Set data.header=false if that is no header; columns are then called 1, 2 and "
+            "so on, and data.label_column is 1 unless said. Else set data.label_column."
+        )
+    if marked := _one_hot(table):
+        setting = quote(f"data.label_columns=[{', '.join(marked)}]")
+        return DataError(
+            f"{found} One of several columns is 1 in each row: if these are the classes, set "
+            f"{setting}. Else set data.label_column."
+        )
+    return DataError(
+        f"{found} Set data.label_column, or add labels; for a test split from the training table, "
+        "set data.test_fraction and no data.test_file."
+    )
+
+
+def _one_hot(table: Table) -> list[str]:
+    """The columns of marks, if the first rows each have one that is set."""
+    rows = [row for _, (_, row) in zip(range(100), table.rows, strict=False)]
+    if not rows or any(len(row) != len(table.names) for row in rows):
+        return []
+    columns = list(zip(table.names, zip(*rows, strict=True), strict=True))
+    marks = {name: [MARKS.get(text.strip()) for text in texts] for name, texts in columns}
+    marked = {name: row for name, row in marks.items() if None not in row}
+    if len(marked) < 2 or any(
+        sum(map(bool, row)) != 1 for row in zip(*marked.values(), strict=True)
+    ):
+        return []
+    return list(marked)

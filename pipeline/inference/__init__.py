@@ -1,0 +1,1 @@
+"""What an exported file answers to pictures and tables of people."""

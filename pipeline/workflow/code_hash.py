@@ -1,0 +1,130 @@
+"""The fingerprint of code: of modules, and of all project modules that they reach.
+
+The code counts by its syntax tree, so that a comment or a docstring changes nothing. What a module
+reaches is what it imports, wherever in it, and what it names in a string
+(`"export.verification.audit:check"`). All of that counts but for NOT_COUNTED.
+"""
+
+import ast
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pipeline.core.plugins import ROOT
+
+PACKAGES = ("pipeline", "export")
+# Modules, or packages as a whole, that decide nothing of what a stage makes, and why.
+WORKFLOW = "decides whether a stage runs and under which key, not what it makes"
+NOT_COUNTED = {
+    "pipeline.store": "keeps what stages made; their bytes are hashed as they are",
+    "pipeline.workflow.code_hash": WORKFLOW,
+    "pipeline.workflow.keys": WORKFLOW,
+    "pipeline.workflow.graph": WORKFLOW,
+    "pipeline.core.plugins": "finds plug-ins, which count themselves",
+    "pipeline.core.progress": "shows how far a stage has come",
+}
+NAMED = re.compile(rf"({'|'.join(PACKAGES)})(\.\w+)+(:\w+)?")
+RESOURCES = (".jinja", ".css", ".js", ".mjs", ".json", ".h", ".kts", ".npmrc")
+FOREIGN = "node_modules"
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+SAYS_NOTHING = frozenset({"ctx", "type_comment", "type_ignores", "kind"})
+
+
+@dataclass(frozen=True)
+class Module:
+    """A module's own fingerprint, and the names that it reaches."""
+
+    digest: str
+    imports: frozenset[str]
+
+
+def code_version(modules: tuple[str, ...]) -> str:
+    """16 hex digits for these modules and all project modules that they reach, but NOT_COUNTED."""
+    total = hashlib.sha256()
+    for name in sorted(_closure(modules)):
+        total.update(f"{name} {_read(name).digest}\n".encode())
+    return total.hexdigest()[:16]
+
+
+def _closure(modules: tuple[str, ...]) -> set[str]:
+    found: set[str] = set()
+    waiting = list(modules)
+    while waiting:
+        name = waiting.pop()
+        if name not in found and _counts(name):
+            found.add(name)
+            waiting.extend((*_read(name).imports, name.rpartition(".")[0]))  # a package runs first
+    return found
+
+
+def _counts(name: str) -> bool:
+    is_listed = any(f"{name}.".startswith(f"{listed}.") for listed in NOT_COUNTED)
+    return not is_listed and _path(name) is not None
+
+
+@cache
+def _path(name: str) -> Path | None:
+    if name.partition(".")[0] not in PACKAGES:
+        return None
+    base = ROOT / name.replace(".", "/")
+    candidates = (base.with_suffix(".py"), base / "__init__.py")
+    return next((path for path in candidates if path.is_file()), None)
+
+
+@cache
+def _read(name: str) -> Module:
+    """Reads a module and what stands beside it."""
+    path = _path(name)
+    assert path is not None
+    parts: list[str] = []
+    imports: set[str] = set()
+    _collect(ast.parse(path.read_bytes()), parts, imports)
+    digest = hashlib.sha256("\0".join(parts).encode())
+    for resource in _resources(path.parent):
+        digest.update(f"{resource.name} ".encode() + resource.read_bytes())
+    return Module(digest.hexdigest(), frozenset(imports))
+
+
+def _resources(folder: Path) -> Iterator[Path]:
+    """Templates and the like, also in folders below that are no packages."""
+    for path in sorted(folder.iterdir()):
+        if path.name.endswith(RESOURCES):
+            yield path
+        elif path.is_dir() and path.name != FOREIGN and not (path / "__init__.py").exists():
+            yield from _resources(path)
+
+
+def _collect(value: Any, parts: list[str], imports: set[str]) -> None:
+    """Writes a syntax tree without its docstrings, in one pass, and notes what it reaches."""
+    if isinstance(value, ast.AST):
+        parts.append(type(value).__name__)
+        for field in value._fields:
+            if field not in SAYS_NOTHING:
+                child = getattr(value, field)
+                is_documented = field == "body" and _is_documented(value)
+                _collect(child[1:] if is_documented else child, parts, imports)
+        _note_import(value, imports)
+    elif isinstance(value, list):
+        parts.append(str(len(value)))
+        for item in value:
+            _collect(item, parts, imports)
+    else:
+        parts.append(repr(value))
+        if isinstance(value, str) and NAMED.fullmatch(value):
+            imports.add(value.partition(":")[0])
+
+
+def _is_documented(node: ast.AST) -> bool:
+    return isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None
+
+
+def _note_import(node: ast.AST, imports: set[str]) -> None:
+    if isinstance(node, ast.Import):
+        imports.update(alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom) and node.module:
+        imports.add(node.module)
+        imports.update(f"{node.module}.{alias.name}" for alias in node.names)
