@@ -31,6 +31,19 @@ HEAVY = {
     "tflite_micro",
 }
 
+# From the ground up: each imports of its own and of those before its line, and no others.
+FLOORS = (
+    ("pipeline.core",),
+    ("pipeline.config", "pipeline.store"),
+    ("pipeline.data", "pipeline.models"),
+    ("export",),
+    ("pipeline.evaluation", "pipeline.inference", "pipeline.training", "pipeline.workflow"),
+    ("pipeline.doctor", "pipeline.maintenance", "pipeline.tuning"),
+    ("pipeline.remote", "pipeline.stages"),
+    ("pipeline.cli",),
+)
+FLOOR = {unit: number for number, floor in enumerate(FLOORS) for unit in floor}
+
 
 def imported_by(*arguments):
     """The top-level packages that a fresh interpreter imports."""
@@ -67,16 +80,34 @@ def imports_of(path):
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "export").rglob("*.py")), ids=lambda p: p.stem)
-def test_exporters_do_not_import_stages(path):
-    wrong = [name for name in imports_of(path) if name.startswith("pipeline.workflow.stage")]
-    assert wrong == []
+def unit_of(module):
+    """The folder of FLOORS that it lies in."""
+    parts = module.split(".")
+    return "export" if parts[0] == "export" else ".".join(parts[:2])
+
+
+def modules_of(path):
+    """What a file imports of this project."""
+    return {name for name in imports_of(path) if name.partition(".")[0] in ("pipeline", "export")}
+
+
+OURS = [path for top in ("pipeline", "export") for path in sorted((ROOT / top).rglob("*.py"))]
+
+
+@pytest.mark.parametrize("path", OURS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_lead_down_from_floor_to_floor(path):
+    name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    if name == "pipeline":
+        assert modules_of(path) == set()
+        return
+    here = unit_of(name)
+    allowed = {here, *(unit for floor in FLOORS[: FLOOR[here]] for unit in floor)}
+    assert {unit_of(module) for module in modules_of(path)} <= allowed
 
 
 def test_text_is_read_and_written_in_an_encoding_that_no_system_chooses():
     """Windows would take its own code page."""
-    ours = [path for top in ("pipeline", "export") for path in sorted((ROOT / top).rglob("*.py"))]
-    assert [f"{path}:{line}" for path in ours for line in without_encoding(path)] == []
+    assert [f"{path}:{line}" for path in OURS for line in without_encoding(path)] == []
     rule = ("--preview", "--select", "PLW1514")  # of open(), and of what has a known type
     ruff = [sys.executable, "-m", "ruff", "check", "--quiet", *rule, "pipeline", "export"]
     done = subprocess.run(ruff, cwd=ROOT, capture_output=True, text=True)
@@ -91,13 +122,3 @@ def without_encoding(path):
             said = [*call.args[places[name] :], *(k for k in call.keywords if k.arg == "encoding")]
             if not said:
                 yield call.lineno
-
-
-CORE = sorted((ROOT / "pipeline").glob("*.py"))
-
-
-@pytest.mark.parametrize("path", CORE, ids=lambda p: p.stem)
-def test_the_core_imports_stages_only_for_what_they_take_and_give(path):
-    allowed = {"pipeline.workflow.stage.StageContext", "pipeline.workflow.stage.StageResult"}
-    stages = {name for name in imports_of(path) if name.startswith("pipeline.workflow.stage")}
-    assert stages <= allowed

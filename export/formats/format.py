@@ -1,6 +1,5 @@
 """What every exporter is made of, and the registry that finds exporters by file name."""
 
-import importlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from export.formats.tensors import FLOAT32, Interface, Tensor, TensorType, fed
 from pipeline.config.schema import ExportSection, Gate, Section, VerifySection
 from pipeline.core.errors import ExportError
+from pipeline.core.plugins import exporters
 
 if TYPE_CHECKING:
     import numpy as np
@@ -190,17 +190,9 @@ class Predictor(Protocol):
 
 
 @cache
-def _exporters() -> tuple[Any, ...]:
-    """The exporters of all packages beside this one; none of them imports a heavy library."""
-    export = Path(__file__).parents[1]
-    files = sorted(path.relative_to(export) for path in export.glob("*/*exporter.py"))
-    return tuple(importlib.import_module(f"export.{f.parent.name}.{f.stem}") for f in files)
-
-
-@cache
 def formats() -> Mapping[str, Format]:
     """Every format of every exporter, by name."""
-    return {f.name: f for module in _exporters() for f in module.FORMATS}
+    return {f.name: f for module in exporters() for f in module.FORMATS}
 
 
 def exporter(format_name: str) -> Any:
@@ -209,7 +201,7 @@ def exporter(format_name: str) -> Any:
     Raises:
         KeyError: no exporter has it.
     """
-    for module in _exporters():
+    for module in exporters():
         if any(f.name == format_name for f in module.FORMATS):
             return module
     raise KeyError(format_name)

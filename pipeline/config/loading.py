@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 from pydantic import ValidationError, create_model
 
-from export.formats.format import formats
 from pipeline.config.layers import (
     PLUG_INS,
     Layer,
@@ -163,16 +162,23 @@ def _type_with(data: str, model: str) -> type[PipelineConfig]:
 
 
 def _export_type() -> type[ExportSection]:
-    known = formats()
-    fields: dict[str, Any] = {name: (f.options, f.options()) for name, f in known.items()}
-    fields["formats"] = (tuple[Literal[tuple(known)], ...], ...)  # type: ignore[misc]
+    fields: dict[str, Any] = {f.name: (f.options, f.options()) for f in _formats()}
+    fields["formats"] = (tuple[_format_names(), ...], ...)  # type: ignore[misc]
     return create_model("Export", __base__=ExportSection, **fields)
 
 
 def _verify_type() -> type[VerifySection]:
-    known: Any = Literal[tuple(formats())]
-    fields: dict[str, Any] = {"gates": (Mapping[known, Gate], {})}
+    fields: dict[str, Any] = {"gates": (Mapping[_format_names(), Gate], {})}  # type: ignore[misc]
     return create_model("Verify", __base__=VerifySection, **fields)
+
+
+def _formats() -> Iterator[Any]:
+    for exporter in plugins.exporters():
+        yield from exporter.FORMATS
+
+
+def _format_names() -> Any:
+    return Literal[tuple(f.name for f in _formats())]
 
 
 def _check_search_space(config: PipelineConfig, layers: Sequence[Layer]) -> None:

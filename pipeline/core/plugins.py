@@ -1,4 +1,4 @@
-"""Finds plug-ins: the name in the config is the file's name."""
+"""Finds plug-ins: sources and presets, named as their files are, and exporters by their formats."""
 
 import importlib
 from functools import cache
@@ -20,3 +20,10 @@ def names(package: str) -> tuple[str, ...]:
 def load(package: str, name: str) -> ModuleType:
     """The plug-in's module. It imports nothing heavy until its work function is called."""
     return importlib.import_module(f"{package}.{name}")
+
+
+@cache
+def exporters() -> tuple[ModuleType, ...]:
+    """The modules that write formats; none of them imports a heavy library."""
+    files = sorted((ROOT / "export").glob("*/*exporter.py"))
+    return tuple(importlib.import_module(f"export.{f.parent.name}.{f.stem}") for f in files)

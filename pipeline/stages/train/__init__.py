@@ -17,6 +17,8 @@ from pipeline.data import dataset_json
 from pipeline.data.batches import steps_per_epoch
 from pipeline.data.dataset_json import Description
 from pipeline.stages.train import import_model
+from pipeline.stages.train.members import train_members
+from pipeline.stages.train.nearest_mean import publish_means
 from pipeline.stages.train.worker_process import train_in_child
 from pipeline.training import techniques
 from pipeline.training.callbacks import (
@@ -35,9 +37,7 @@ from pipeline.training.load_trained import write_classes
 from pipeline.training.precision import Execution, decide_execution
 from pipeline.training.resume import Resume, describe
 from pipeline.training.techniques.distillation import Teacher, learn_from, read_teacher
-from pipeline.training.techniques.ensemble import train_members
 from pipeline.training.techniques.fine_tuning import begin
-from pipeline.training.techniques.nearest_class_mean import publish_means
 from pipeline.workflow.stage import StageContext, StageResult
 
 

@@ -7,7 +7,7 @@ probabilities (Mensink et al., "Distance-Based Image Classification: Generalizin
 Near-Zero Cost", 2013; Snell et al., "Prototypical Networks for Few-shot Learning", 2017).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -15,14 +15,10 @@ import numpy as np
 import tensorflow as tf
 from scipy.special import log_softmax
 
-from export.keras_files import load
 from pipeline.core.errors import ConfigError, DataError
-from pipeline.data import dataset_json
 from pipeline.data.batches import evaluation_batches
-from pipeline.training.callbacks import COLUMNS
 from pipeline.training.fit import VALIDATION_BATCH_SIZE, Splits
 from pipeline.training.techniques.weight_transfer import weighted_layers
-from pipeline.workflow.stage import StageContext, StageResult
 
 FACTORS = np.logspace(-5, 2, 141)
 """What distances between features of mean squared length 1 are tried to be multiplied by."""
@@ -34,34 +30,6 @@ class Fit(NamedTuple):
     accuracy: float
     loss: float
     factor: float
-
-
-def publish_means(
-    context: StageContext,
-    model: Any,
-    untrained: Any,
-    splits: Splits,
-    lineage: Mapping[str, str],
-) -> StageResult:
-    """What `train` publishes in place of a training; the history has no epochs.
-
-    Args:
-        context: of the stage.
-        model: has the weights that it begins from.
-        untrained: the network with its layers in float32; gets the weights.
-        splits: as `set_nearest_mean` takes them.
-        lineage: for the manifest.
-    """
-    classes = dataset_json.read(context.inputs["ingest"]).classes
-    found = set_nearest_mean(model, splits, classes)
-    untrained.set_weights(model.get_weights())
-    untrained.save(context.output / load.MODEL)
-    (context.output / "history.csv").write_text(",".join(COLUMNS) + "\n", encoding="utf-8")
-    return StageResult(
-        f"validation accuracy {found.accuracy:.2%}, by the nearest of {len(classes)} means of "
-        "features; nothing was trained",
-        {"val_accuracy": found.accuracy, "val_loss": found.loss, **lineage},
-    )
 
 
 def set_nearest_mean(model: Any, splits: Splits, classes: Sequence[str]) -> Fit:
