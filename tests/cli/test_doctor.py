@@ -197,7 +197,7 @@ def test_where_the_program_cannot_start_one_line_says_what_to_install(tmp_path, 
         capture_output=True,
         text=True,
     )
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()
     assert line.startswith(words)
     assert line.endswith(f" -r {ROOT / 'requirements.txt'}")

@@ -90,7 +90,7 @@ def test_the_files_answer_as_the_model_that_was_brought(bring, tmp_path, build):
     assert_files_answer(folder, tmp_path, expected)
     correct = float((np.asarray(expected).argmax(axis=1) == images().labels).mean())
     assert result.metrics["val_accuracy"] == correct
-    assert result.summary.startswith(f"took mine.keras: {model.count_params():,} parameters, ")
+    assert f"mine.keras: {model.count_params():,} parameters, " in result.summary
 
 
 def test_a_mixed_precision_model_is_taken_as_its_float32_twin(bring, tmp_path):
