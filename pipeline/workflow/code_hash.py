@@ -1,14 +1,19 @@
 """The fingerprint of code: of modules, and of all project modules that they reach.
 
-The code counts by its syntax tree, so that a comment or a docstring changes nothing. What a module
+The code counts by its syntax tree, so that a comment or a docstring changes nothing. A tree is
+parsed once for each content of a file: what it gave is kept beside the bytecode. What a module
 reaches is what it imports, wherever in it, and what it names in a string
 (`"export.verification.audit:check"`). All of that counts but for NOT_COUNTED.
 """
 
 import ast
 import hashlib
+import json
+import os
 import re
+import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -30,6 +35,9 @@ NOT_COUNTED = {
 NAMED = re.compile(rf"({'|'.join(PACKAGES)})(\.\w+)+(:\w+)?")
 RESOURCES = (".jinja", ".css", ".js", ".mjs", ".json", ".h", ".kts", ".npmrc")
 FOREIGN = "node_modules"
+KEPT = Path(__file__).parent / "__pycache__" / f"syntax.{sys.implementation.cache_tag}.json"
+THIS = Path(__file__).read_bytes()
+MOST_KEPT = 1000
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 SAYS_NOTHING = frozenset({"ctx", "type_comment", "type_ignores", "kind"})
 
@@ -44,9 +52,12 @@ class Module:
 
 def code_version(modules: tuple[str, ...]) -> str:
     """16 hex digits for these modules and all project modules that they reach, but NOT_COUNTED."""
+    known = len(_parsed())
     total = hashlib.sha256()
     for name in sorted(_closure(modules)):
         total.update(f"{name} {_read(name).digest}\n".encode())
+    if len(_parsed()) > known:
+        _keep()
     return total.hexdigest()[:16]
 
 
@@ -80,13 +91,41 @@ def _read(name: str) -> Module:
     """Reads a module and what stands beside it."""
     path = _path(name)
     assert path is not None
-    parts: list[str] = []
-    imports: set[str] = set()
-    _collect(ast.parse(path.read_bytes()), parts, imports)
-    digest = hashlib.sha256("\0".join(parts).encode())
+    of_tree, imports = _of_tree(path.read_bytes())
+    digest = hashlib.sha256(of_tree.encode())
     for resource in _resources(path.parent):
         digest.update(f"{resource.name} ".encode() + resource.read_bytes())
     return Module(digest.hexdigest(), frozenset(imports))
+
+
+def _of_tree(source: bytes) -> tuple[str, list[str]]:
+    """The digest of a file's syntax tree, and the names that it reaches."""
+    key = hashlib.sha256(THIS + source).hexdigest()
+    if key not in _parsed():
+        parts: list[str] = []
+        imports: set[str] = set()
+        _collect(ast.parse(source), parts, imports)
+        _parsed()[key] = hashlib.sha256("\0".join(parts).encode()).hexdigest(), sorted(imports)
+    return _parsed()[key]
+
+
+@cache
+def _parsed() -> dict[str, tuple[str, list[str]]]:
+    """What files gave that were parsed, by the hash of their bytes and of this module's."""
+    with suppress(OSError, TypeError, ValueError):
+        return dict(json.loads(KEPT.read_text("utf-8")))
+    return {}
+
+
+def _keep() -> None:
+    """Where nothing can be written, files are parsed again the next time."""
+    if sys.dont_write_bytecode:
+        return
+    with suppress(OSError):
+        KEPT.parent.mkdir(exist_ok=True)
+        new = KEPT.with_name(f"{KEPT.name}.{os.getpid()}")
+        new.write_text(json.dumps(dict([*_parsed().items()][-MOST_KEPT:])), "utf-8")
+        new.replace(KEPT)
 
 
 def _resources(folder: Path) -> Iterator[Path]:

@@ -4,6 +4,7 @@ import ast
 import json
 import re
 import shutil
+import sys
 from functools import cache
 from modulefinder import ModuleFinder
 from pathlib import Path
@@ -47,13 +48,15 @@ CODE = {
     "pipeline/models/small.py": "filters = 2\n",
     "pipeline/models/other.py": "filters = 3\n",
 }
-CACHES = ("_path", "_read")
+CACHES = ("_parsed", "_path", "_read")
 
 
 @pytest.fixture
 def version(tmp_path, monkeypatch):
     """Gives the version of a small project's train stage, after some files changed."""
     monkeypatch.setattr(code_versions, "ROOT", tmp_path)
+    monkeypatch.setattr(code_versions, "KEPT", tmp_path / "kept" / "syntax.json")
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
     for name, text in CODE.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
@@ -162,6 +165,28 @@ def test_what_is_listed_and_code_that_the_stage_does_not_reach_do_not_count(vers
     assert version(**{name: CODE[name] + "\nextra = 1\n"}) == before
 
 
+def test_a_file_is_parsed_once_whoever_asks_for_its_bytes(version, monkeypatch):
+    before = version()
+    with monkeypatch.context() as patch:
+        patch.delattr(code_versions.ast, "parse")
+        assert version() == before
+        with pytest.raises(AttributeError):
+            version(**{"pipeline/training/rates.py": "rate = 6\n"})
+
+
+@pytest.mark.parametrize("content", ["", "[1]", "{", "\0"])
+def test_what_was_kept_and_cannot_be_read_is_made_anew(version, content):
+    before = version()
+    code_versions.KEPT.write_text(content)
+    assert version() == before
+    assert json.loads(code_versions.KEPT.read_text())
+
+
+def test_where_nothing_can_be_kept_files_are_parsed_each_time(version, tmp_path):
+    (tmp_path / "kept").write_text("is no folder")
+    assert version() == version()
+
+
 @cache
 def reached(stage, passing_over=()):
     """The project's modules that a stage reaches, by their files, as the standard library sees."""
@@ -190,6 +215,8 @@ def copied_project(tmp_path, monkeypatch):
     for package in code_versions.PACKAGES:
         shutil.copytree(ROOT / package, tmp_path / package, ignore=without_bulk)
     monkeypatch.setattr(code_versions, "ROOT", tmp_path)
+    monkeypatch.setattr(code_versions, "KEPT", tmp_path / "kept" / "syntax.json")
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
     for name in CACHES:
         getattr(code_versions, name).cache_clear()
     yield tmp_path
