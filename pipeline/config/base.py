@@ -58,4 +58,8 @@ def check_address(text: str) -> str:
 
 Address = Annotated[str, AfterValidator(check_address)]
 ClassNames = Annotated[tuple[str, ...], AfterValidator(_two_or_more)]
-CountOrAll = Annotated[int | Literal["all"], PlainValidator(_count_or_all)]
+Count = Annotated[int, Field(ge=0)]
+CountOrAll = Annotated[
+    int | Literal["all"],
+    PlainValidator(_count_or_all, json_schema_input_type=Count | Literal["all"]),
+]

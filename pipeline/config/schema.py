@@ -39,6 +39,10 @@ class DataSection(Section):
     """Which images. The options of `source` stand beside these.
 
     Attributes:
+        validation_fraction: share of the training images, class by class, that is held out where
+            the source has no validation split of its own.
+        train_limit: takes this many training images at most; validation is drawn from them.
+        test_limit: takes this many test images at most.
         train_per_class: how many images of each class to take, for training and the validation
             split that is drawn from them; all of a class that has fewer.
         median_filter: side in pixels of the square whose median replaces each pixel of training
@@ -92,8 +96,11 @@ def _plain(value: Any) -> bool | int | float | str:
     return value if isinstance(value, bool | str) else _number(value)
 
 
-Number = Annotated[int | float, PlainValidator(_number)]
-Plain = Annotated[bool | int | float | str, PlainValidator(_plain)]
+Number = Annotated[int | float, PlainValidator(_number, json_schema_input_type=int | float)]
+Plain = Annotated[
+    bool | int | float | str,
+    PlainValidator(_plain, json_schema_input_type=bool | int | float | str),
+]
 
 
 def _check_positive(ends: tuple[int | float, ...]) -> tuple[int | float, ...]:
@@ -163,6 +170,10 @@ class TuneSection(Section):
     """A search over any keys of `model`, `train` and `augmentation`.
 
     Attributes:
+        space: what to try, by key: the ends of a range, or a choice.
+        epochs: how long each trial trains; with `hyperband` the longest.
+        data_fraction: share of the training images that trials see.
+        hyperband_factor: of `hyperband`, one trial of so many goes on to the next round.
         workers: processes on each machine that takes part; each trains on its share of the cores.
         address: host:port where the search listens for workers on other machines.
     """
@@ -189,6 +200,9 @@ class EvaluateSection(Section):
     """How the model is measured.
 
     Attributes:
+        worst_mistakes: how many wrong answers the report shows as pictures.
+        calibration_bins: into how many ranges of confidence answers are sorted, to compare it
+            with how often they are right.
         test_time_views: over how many views of each image answers are also averaged: the image,
             and others moved as in training. Told beside the figures of the plain image, which
             the exported files are held to; 1 for no average.
@@ -222,6 +236,7 @@ class ExportSection(Section):
     Attributes:
         rgb_input: files of a grey model take three channels and make grey of them, for readers
             that know RGB alone, such as MediaPipe.
+        timeout_seconds: what one conversion may take.
     """
 
     formats: tuple[str, ...]
@@ -264,6 +279,10 @@ class VerifySection(Section):
 
     Attributes:
         gates: replaces a format's own gate, by its name.
+        threads: of the runtime that is timed.
+        warmup_runs: answers that are not timed, before those that are.
+        timed_runs: answers to one image whose median and 95th percentile are told.
+        timeout_seconds: what each child process that looks into files, or asks one, may take.
         microcontroller_images: how many test images TensorFlow Lite Micro is asked about, which
             takes some milliseconds for each; `all`, or 0 not to ask it.
     """

@@ -12,12 +12,15 @@ import typer
 from pipeline.core import plugins
 from pipeline.core.errors import PipelineError
 from pipeline.core.plugins import ROOT
-from tests.documents import typed_commands
+from pipeline.workflow.code_hash import NOT_COUNTED
+from tests.documents import settings, typed_commands
 from tests.documents.markdown_files import Document, documents, lines_of
+from tests.test_imports import FLOORS
 
 DOCUMENTS = documents()
 FILES = [document for document in DOCUMENTS if document.path.suffix == ".md"]
 README = next(document for document in FILES if document.name == "README.md")
+PAGES = [document for document in FILES if document.name.startswith("docs/")]
 
 
 @pytest.fixture
@@ -97,14 +100,41 @@ def test_every_config_that_is_shown_can_be_read(text, tmp_path):
 
 
 def test_every_option_named_in_a_sentence_is_one_of_a_command():
-    named = {span.split()[0] for span in README.spans if span.startswith("--")}
+    spans = [span for document in (README, *PAGES) for span in document.spans]
+    named = {span.split()[0] for span in spans if span.startswith("--")}
+    assert len(named) > 20
     assert named - typed_commands.options() == set()
 
 
 def test_files_and_commands_are_found():
-    assert len(FILES) >= 7
-    assert len([*typed(README)]) > 30
-    assert "run_pipeline.py -c configs/tiny.yaml seed=1" in mentioned(README)
+    assert len(PAGES) >= 15
+    assert len([line for document in (README, *PAGES) for line in typed(document)]) > 40
+    small = next(page for page in PAGES if page.name == "docs/small-models.md")
+    assert "run_pipeline.py -c configs/tiny.yaml seed=1" in mentioned(small)
+
+
+def test_the_first_page_is_short_and_leads_to_every_other():
+    assert len(README.text.splitlines()) <= 150
+    contents = next(page for page in PAGES if page.name == "docs/README.md")
+    others = {page.path.name for page in PAGES} - {"README.md"}
+    assert others <= set(contents.links)
+    assert {f"docs/{name}" for name in contents.links} - set(README.links) <= {
+        "docs/../README.md",
+        "docs/every-setting.md",
+        "docs/zoo.md",
+    }
+
+
+def test_the_page_of_settings_is_as_the_program_has_them():
+    """Written anew by `python -m tests.documents.settings`."""
+    assert settings.PAGE.read_text(encoding="utf-8") == settings.page()
+
+
+def test_architecture_names_each_floor_and_what_does_not_count():
+    page = next(page for page in PAGES if page.name == "docs/architecture.md")
+    floors = [unit for floor in FLOORS for unit in floor]
+    assert {name.replace(".", "/") for name in floors} <= set(page.spans)
+    assert set(NOT_COUNTED) <= set(page.spans)
 
 
 ON_LINES = """# A `code` of: Ours, 2
@@ -154,6 +184,7 @@ def test_a_link_that_leads_nowhere_is_found(link):
         ".venv/bin/python benchmarks/tuning.py --round 2",
         "benchmarks/nowhere.py",
         "pytest tests/nowhere.py",
+        "python -m tests.documents.nowhere",
         "make tset",
         ".venv/bin/python -m pip install -r require.txt",
         ".venv/bin/python -m pip install 'tensorflow[and-cuda]==2.20.0'",

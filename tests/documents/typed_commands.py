@@ -114,6 +114,9 @@ def _program(words):
 def _python(words):
     if words[:2] == ["-m", "venv"]:
         assert len(words) == 3
+    elif words[0] == "-m" and words[1].startswith("tests."):
+        assert (ROOT / words[1].replace(".", "/")).with_suffix(".py").is_file()
+        assert not words[2:]
     elif words[0] == "-m":
         CHECKS[words[1]](words[2:])
     elif re.fullmatch(r"-3\.\d+", words[0]):  # Windows' launcher

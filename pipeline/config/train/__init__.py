@@ -20,6 +20,19 @@ class TrainSection(BegunFrom, Members):
     """How to train; or, with a `model_file`, which trained model to take as it is.
 
     Attributes:
+        learning_rate: the highest that `schedule` comes to.
+        momentum: of `sgd` alone, as `nesterov` is.
+        schedule: `constant`, or from there down to `final_fraction` of it in the end; `one_cycle`
+            rises to it first, for `warmup_fraction` of all steps.
+        label_smoothing: share of each target that is spread over all classes.
+        ema_momentum: keeps a moving average of the weights, which is what is
+            measured and published.
+        monitor: the figure of validation whose best epoch is kept.
+        early_stopping_patience: ends after this many epochs without a better one.
+        class_weights: `balanced` lets each class count the same, however many images it has.
+        precision: `auto` is mixed float16 on a GPU with tensor cores, mixed bfloat16 on a CPU
+            that a probe finds faster so, else float32; exported files are made from float32.
+        jit_compile: whether XLA compiles the training step; `auto` measures it once.
         memory_limit_mib: training and validation images that take more are read from their
             shards again in each epoch, and shuffled only as far as a buffer reaches.
         deterministic: the same bits each time on the same device with as many threads, also after
