@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import shlex
 import subprocess
 import sys
 
@@ -200,4 +201,4 @@ def test_where_the_program_cannot_start_one_line_says_what_to_install(tmp_path, 
     assert (done.returncode, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()
     assert line.startswith(words)
-    assert line.endswith(f" -r {ROOT / 'requirements.txt'}")
+    assert line.endswith(f" -r {shlex.quote(str(ROOT / 'requirements.txt'))}")
