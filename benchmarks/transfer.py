@@ -31,7 +31,9 @@ from pipeline.data.sources import idx
 from pipeline.training.create_model import create_model
 from pipeline.training.fit import Splits
 from pipeline.training.optimizer import compile_model
-from pipeline.training.techniques.fine_tuning import begin, set_rates_of
+from pipeline.training.techniques.fine_tuning import begin
+from pipeline.training.techniques.freezing import treatments
+from pipeline.training.techniques.layer_learning_rates import set_rates
 from pipeline.training.techniques.nearest_class_mean import set_nearest_mean
 
 SHAPE, CLASSES = (28, 28, 1), 10
@@ -84,7 +86,7 @@ class Trainer:
         else:
             execution = {"jit_compile": False, "steps_per_execution": STEPS_AT_ONCE}
             compile_model(model, section, STEPS, execution)
-            set_rates_of(model, section, STEPS)
+            set_rates(model, treatments(model, section.fine_tuning), STEPS)
         self._compiled[way] = model
         if not section.fine_tuning.trains_nothing:
             model.fit(_batches(images, seed), steps_per_epoch=STEPS, shuffle=False, verbose=0)

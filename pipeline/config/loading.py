@@ -28,6 +28,7 @@ from pipeline.config.schema import (
     candidates,
 )
 from pipeline.config.suggestions import suggest
+from pipeline.config.train import TECHNIQUES
 from pipeline.config.train.model_file import ModelFile
 from pipeline.core import plugins
 from pipeline.core.errors import ConfigError
@@ -44,9 +45,7 @@ NOT_SEARCHED = {
     "train.checkpoint_every_steps": "the config decides it",
     "train.members": "a trial is of a single network",
     "train.member_presets": "a trial is of a single network",
-    "train.pruning": "trials train without",
-    "train.quantization_aware": "trials train without",
-    "train.distillation": "trials train without",
+    **{f"train.{n}": "trials train without" for n, t in TECHNIQUES.items() if not t.searched},
     "train.initial_weights": "the config decides it",
     **dict.fromkeys((f"train.{name}" for name in ModelFile.model_fields), "a trial trains"),
 }

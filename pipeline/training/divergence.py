@@ -24,7 +24,7 @@ class StopOnDivergence(keras.callbacks.Callback):
     def __init__(self, section: TrainSection) -> None:
         super().__init__()
         self._section = section
-        self._factor = section.distillation.loss_factor if section.distillation else 1.0
+        self._factor = section.loss_factor
         self._epoch = -1
         self._before = math.inf
         self._penalty = 0.0

@@ -11,19 +11,18 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pipeline.config.schema import PipelineConfig
+from pipeline.config.schema import PipelineConfig, TrainSection
 from pipeline.core.errors import ConfigError
 from pipeline.data.batches import BatchPlan, evaluation_batches, steps_per_epoch, training_batches
 from pipeline.data.images.stratified import stratified_sample
 from pipeline.data.images.types import LabelledImages
 from pipeline.data.tfrecords import Shards, open_split
-from pipeline.training import techniques
 from pipeline.training.callbacks import AverageWeights, StopEarly
 from pipeline.training.distributed.replicated_model import scope_of
 from pipeline.training.optimizer import class_weights, compile_model, weigh
 from pipeline.training.precision import Execution
 from pipeline.training.resume import Resume, SaveCheckpoints
-from pipeline.training.techniques.fine_tuning import set_rates_of
+from pipeline.training.technique import Chain
 
 LONGEST_EXECUTION = 32
 VALIDATION_BATCH_SIZE = 500
@@ -79,6 +78,8 @@ def fit(
     execution: Execution,
     callbacks: Sequence[Any],
     resume: Resume | None = None,
+    *,
+    chain: Chain = Chain(),  # noqa: B008
 ) -> None:
     """Trains for `config.train.epochs` epochs, or what is left of them.
 
@@ -87,8 +88,9 @@ def fit(
         config: `train`, `augmentation` and `seed` are read.
         splits: the images.
         execution: precision is the model's own; `jit_compile` is taken from here.
-        callbacks: run after those that the config asks for.
+        callbacks: run after those that the config and the techniques ask for.
         resume: where to begin, and where to save checkpoints; without it none are saved.
+        chain: the techniques, by which the model was wrapped.
     """
     section = config.train
     steps = steps_per_epoch(len(splits.train), section.batch_size)
@@ -97,7 +99,7 @@ def fit(
     options = {"jit_compile": execution.jit_compile, "steps_per_execution": at_once}
     with scope_of(model):
         compile_model(model, section, steps * section.epochs, options)
-    set_rates_of(model, section, steps)
+    chain.compiled(model, steps)
     validation = evaluation_batches(splits.validation, splits.num_classes, VALIDATION_BATCH_SIZE)
     model.fit(
         _batches(config, splits, epoch, step),
@@ -105,7 +107,7 @@ def fit(
         initial_epoch=epoch,
         steps_per_epoch=steps,
         validation_data=validation,
-        callbacks=_all_callbacks(config, callbacks, resume),
+        callbacks=_all_callbacks(section, chain, callbacks, resume),
         shuffle=False,
         verbose=0,
     )
@@ -145,9 +147,9 @@ def _class_weights(splits: Splits) -> tf.Tensor:
 
 
 def _all_callbacks(
-    config: PipelineConfig, callbacks: Sequence[Any], resume: Resume | None
+    section: TrainSection, chain: Chain, callbacks: Sequence[Any], resume: Resume | None
 ) -> list[Any]:
-    section, asked_for = config.train, []
+    asked_for: list[Any] = []
     if section.ema_momentum is not None:
         asked_for.append(AverageWeights())
     if section.early_stopping_patience is not None:
@@ -155,11 +157,11 @@ def _all_callbacks(
             StopEarly(
                 section.monitor,
                 patience=section.early_stopping_patience,
-                start_from_epoch=techniques.first_candidate(section),
+                start_from_epoch=chain.first_epoch(),
             )
         )
     first_epoch = resume.place[0] if resume else 0
-    every = [*techniques.callbacks(section, first_epoch), *asked_for, *callbacks]
+    every = [*chain.callbacks(first_epoch), *asked_for, *callbacks]
     if resume is None:
         return every
     return [*every, SaveCheckpoints(resume, every, section.checkpoint_every_steps)]

@@ -83,8 +83,8 @@ def choose_execution(
     policy: str = section.precision
     why = "as configured"
     jit = section.jit_compile
-    if policy == "auto" and section.quantization_aware.enabled:
-        policy, why = "float32", "8 bits are imitated in float32"
+    if policy == "auto" and section.float32:
+        policy, why = "float32", section.float32
     if policy == "auto":
         policy, why = _choose_policy(device, probe, memory, section.deterministic)
     if jit == "auto" and section.deterministic:

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.config.loading import with_values
-from pipeline.config.schema import PipelineConfig
+from pipeline.config.schema import PipelineConfig, TrainSection
+from pipeline.config.train import TECHNIQUES
 from pipeline.data import dataset_json
 from pipeline.data.dataset_json import Description
 from pipeline.training.callbacks import KeepBest
@@ -12,11 +13,15 @@ from pipeline.training.create_model import create_model
 from pipeline.training.divergence import StopOnDivergence
 from pipeline.training.fit import Splits, fit, open_splits
 from pipeline.training.precision import Execution
-from pipeline.training.techniques.fine_tuning import begin
+from pipeline.training.techniques import chain_of
 from pipeline.tuning.trial_log import TrialValues
 
 # Trials are too short to make a network smaller; they are compared without.
-PLAIN = {"train.quantization_aware.enabled": False, "train.pruning": None}
+WITHOUT = {name for name, section in TECHNIQUES.items() if not section.searched}
+PLAIN = {
+    f"train.{name}": value
+    for name, value in TrainSection().model_dump(mode="json", include=WITHOUT).items()
+}
 
 
 @dataclass(frozen=True)
@@ -41,9 +46,12 @@ class Material:
         objective = tried.tune.objective
         shape, num_classes = self.dataset.image_shape, self.dataset.num_classes
         model = create_model(tried, shape, num_classes, execution.policy)
-        begin(model, tried.train, self.dataset.classes, lambda text: None)
+        chain = chain_of(tried.train, self.dataset, self.splits.validation, lambda text: None)
+        chain.prepare()
+        model = chain.wrap(model)
         best = KeepBest(objective)
-        fit(model, tried, self.splits, execution, [StopOnDivergence(tried.train), best])
+        watchers = [StopOnDivergence(tried.train), best]
+        fit(model, tried, self.splits, execution, watchers, chain=chain)
         return best.logs[objective]
 
 

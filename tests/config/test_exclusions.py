@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from pipeline.config.exclusions import EXCLUSIONS
 from pipeline.config.schema import TrainSection
+from pipeline.config.train import EXCLUSIONS
 
 TRAINED = Path("a.keras")
 BEGUN = {"initial_weights": TRAINED}

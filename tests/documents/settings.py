@@ -9,8 +9,8 @@ from typing import Any, get_args
 from pydantic.fields import FieldInfo
 
 from export.formats.format import FormatOptions, formats
-from pipeline.config.exclusions import EXCLUSIONS
 from pipeline.config.schema import DataSection, ModelSection, PipelineConfig, Section
+from pipeline.config.train import EXCLUSIONS
 from pipeline.core import plugins
 from pipeline.core.plugins import ROOT
 

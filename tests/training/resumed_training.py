@@ -19,7 +19,6 @@ from pipeline.config.schema import (
 from pipeline.data import dataset_json, sharding, tfrecords
 from pipeline.data.dataset_json import Description
 from pipeline.data.images.types import LabelledImages
-from pipeline.training import techniques
 from pipeline.training.callbacks import KeepBest, WriteHistory
 from pipeline.training.checkpoint import CheckpointFile
 from pipeline.training.determinism import deterministic
@@ -27,6 +26,7 @@ from pipeline.training.divergence import StopOnDivergence
 from pipeline.training.fit import Splits, fit, open_splits
 from pipeline.training.precision import Execution
 from pipeline.training.resume import Resume
+from pipeline.training.techniques import chain_of
 
 CLASSES, SIDE, EPOCHS, STEPS, TRAINED = 3, 8, 5, 6, 3
 
@@ -111,8 +111,11 @@ def train(config: PipelineConfig, splits: Splits, folder: Path, *callbacks, bega
     `began` is told from which epoch and step.
     """
     folder.mkdir(exist_ok=True)
-    model = techniques.for_training(make_model(), config.train)
-    best = KeepBest(config.train.monitor, techniques.first_candidate(config.train))
+    described = Description((SIDE, SIDE, 1), tuple("abc"), {}, (), (), "made", {}, {})
+    chain = chain_of(config.train, described, splits.validation, lambda text: None)
+    chain.prepare()
+    model = chain.wrap(make_model())
+    best = KeepBest(config.train.monitor, chain.first_epoch())
     file = CheckpointFile(folder)
     resume = Resume(file, "same", "here", file.read("same", print))
     if began is not None:
@@ -125,7 +128,7 @@ def train(config: PipelineConfig, splits: Splits, folder: Path, *callbacks, bega
     ]
     with deterministic(config.train.deterministic):
         execution = Execution("float32", False, "test")
-        fit(model, config, splits, execution, watchers, resume)
+        fit(model, config, splits, execution, watchers, resume, chain=chain)
     return SimpleNamespace(
         best=best.weights,
         logs=best.logs,

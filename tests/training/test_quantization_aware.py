@@ -17,13 +17,14 @@ from pipeline.data.dataset_json import Description
 from pipeline.data.images.types import LabelledImages
 from pipeline.models import compact_cnn
 from pipeline.stages import build, train
-from pipeline.training import techniques
+from pipeline.training.techniques import chain_of
 from pipeline.training.techniques.quantization_aware.fake_quant import (
     Range,
     round_constant,
     round_kernel,
 )
 from pipeline.training.techniques.quantization_aware.fusing import blocks_of
+from pipeline.training.techniques.quantization_aware.model import QuantizationAware
 from pipeline.workflow.stage import StageContext
 from tests.training import resumed_training as training
 from tests.training.conftest import Silent
@@ -66,14 +67,14 @@ def trained(tmp_path_factory):
         train=TrainSection(**options, quantization_aware={"enabled": True, "begin_fraction": 0.3}),
         export=ExportSection(formats=("onnx",)),
     )
-    kept, publish = [], techniques.publish
+    kept, unwrap = [], QuantizationAware.unwrap
 
-    def keep(model, *arguments):
-        kept.append(model)
-        return publish(model, *arguments)
+    def keep(technique, *arguments):
+        kept.append(technique.twin)
+        return unwrap(technique, *arguments)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(techniques, "publish", keep)
+        patch.setattr(QuantizationAware, "unwrap", keep)
         for stage, name in ((build, "build"), (train, "train")):
             context = StageContext(config, folders, folders[name], folders["scratch"], Silent())
             result = stage.run(context)
@@ -176,4 +177,5 @@ def test_rounding_begins_neither_with_the_first_epoch_nor_after_the_last():
         TrainSection(epochs=4, quantization_aware={"enabled": True, "begin_fraction": fraction})
         for fraction in (0.01, 0.5, 0.99)
     ]
-    assert [techniques.first_candidate(section) for section in begins] == [1, 2, 3]
+    chains = [chain_of(section, None, None, None) for section in begins]
+    assert [chain.first_epoch() for chain in chains] == [1, 2, 3]

@@ -186,7 +186,7 @@ def test_a_head_of_class_means_is_published_without_a_training(run_stage):
 def test_of_a_job_that_diverges_the_first_worker_alone_keeps_weights(
     run_stage, tmp_path, monkeypatch, index
 ):
-    def diverge(model, context, splits, execution, best, devices):
+    def diverge(model, run, best):
         best.weights, best.epoch, best.logs = model.get_weights(), 0, {"val_accuracy": 0.9}
         raise DivergedError("train: went wrong")
 

@@ -1,17 +1,20 @@
 """The `train` section of the config."""
 
+from math import prod
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from pipeline.config.base import Fraction, Undeciding
-from pipeline.config.exclusions import ON_ONE_DEVICE, refuse_what_excludes
+from pipeline.config.exclusions import exclusions, needing_one_device, refuse_what_excludes
+from pipeline.config.suggestions import section_of
 from pipeline.config.train.distillation import Distillation
 from pipeline.config.train.ensemble import Members
 from pipeline.config.train.fine_tuning import BegunFrom
 from pipeline.config.train.pruning import Pruning
 from pipeline.config.train.quantization_aware import QuantizationAware
+from pipeline.config.train.technique import TechniqueSection
 
 Strategy = Literal["auto", "none", "mirrored", "multi_worker"]
 
@@ -76,22 +79,41 @@ class TrainSection(BegunFrom, Members):
 
     @model_validator(mode="after")
     def _settings_go_together(self) -> "TrainSection":
-        refuse_what_excludes(self.in_use)
+        refuse_what_excludes(self.in_use, EXCLUSIONS)
         return self
 
     @model_validator(mode="after")
     def _there_is_time_to_compress(self) -> "TrainSection":
-        if self.epochs < 2 and (self.pruning or self.quantization_aware.enabled):
-            raise ValueError(
-                f"{'pruning' if self.pruning else 'quantization_aware'} begins after the first "
-                "epoch; set epochs to 2 or more"
-            )
+        for name, technique in reversed(self.techniques.items()):
+            if self.epochs < technique.least_epochs:
+                raise ValueError(
+                    f"{name} begins after the first epoch; set epochs to "
+                    f"{technique.least_epochs} or more"
+                )
         return self
 
     def outside_files(self) -> dict[str, Path | None]:
-        """Those of the model, and the teacher's."""
-        teacher = {"teacher": self.distillation.teacher_file} if self.distillation else {}
-        return {**super().outside_files(), **teacher}
+        """Those of the model, and of the techniques."""
+        files = super().outside_files()
+        for technique in self.techniques.values():
+            files.update(technique.outside_files())
+        return files
+
+    @property
+    def techniques(self) -> dict[str, TechniqueSection]:
+        """The settings of the techniques in use, by their keys; fine-tuning has none of these."""
+        found = {name: getattr(self, name) for name in TECHNIQUES}
+        return {name: section for name, section in found.items() if section and section.is_on}
+
+    @property
+    def float32(self) -> str:
+        """Why this precision is needed; empty where it is not."""
+        return next((t.float32 for t in self.techniques.values() if t.float32), "")
+
+    @property
+    def loss_factor(self) -> float:
+        """How many times the loss of the labels alone the whole loss of guessing may be."""
+        return prod(technique.loss_factor for technique in self.techniques.values())
 
     @property
     def in_use(self) -> tuple[str, ...]:
@@ -106,9 +128,7 @@ class TrainSection(BegunFrom, Members):
             "fine_tuning.rate_factors": held and held.rate_factors,
             "members": self.members > 1,
             "member_presets": self.member_presets,
-            "pruning": self.pruning,
-            "quantization_aware": self.quantization_aware.enabled,
-            "distillation": self.distillation,
+            **dict.fromkeys(self.techniques, True),
             "jit_compile: true": self.jit_compile is True,
             f"precision: {self.precision}": True,
             f"strategy: {self.strategy}": True,
@@ -117,4 +137,15 @@ class TrainSection(BegunFrom, Members):
 
     @property
     def needs_one_device(self) -> bool:
-        return not set(ON_ONE_DEVICE).isdisjoint(self.in_use)
+        return not set(needing_one_device(TECHNIQUES)).isdisjoint(self.in_use)
+
+
+TECHNIQUES: dict[str, type[TechniqueSection]] = {
+    name: section
+    for name, field in TrainSection.model_fields.items()
+    if isinstance(section := section_of(field.annotation), type)
+    and issubclass(section, TechniqueSection)
+}
+"""The sections of `train` that declare a technique, by their keys."""
+
+EXCLUSIONS = exclusions(TECHNIQUES)

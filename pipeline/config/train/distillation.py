@@ -1,14 +1,16 @@
 """The keys of `train.distillation`: from which trained model the network learns, and how much."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
 
-from pipeline.config.base import OutsidePath, Section, trained_file
+from pipeline.config.base import OutsidePath, trained_file
+from pipeline.config.train.technique import TechniqueSection
 
 
-class Distillation(Section):
+class Distillation(TechniqueSection):
     """Learning from a trained model besides the labels (Hinton et al. 2015, arXiv:1503.02531).
 
     Attributes:
@@ -25,6 +27,9 @@ class Distillation(Section):
     @property
     def teacher_file(self) -> Path:
         return trained_file(self.teacher)
+
+    def outside_files(self) -> Mapping[str, Path | None]:
+        return {"teacher": self.teacher_file}
 
     @property
     def loss_factor(self) -> float:

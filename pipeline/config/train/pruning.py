@@ -1,13 +1,15 @@
 """The keys of `train` that say how much of a network is taken away while it trains."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from pipeline.config.base import Fraction, Section
+from pipeline.config.base import Fraction
+from pipeline.config.exclusions import FROZEN
+from pipeline.config.train.technique import TechniqueSection
 
 
-class Pruning(Section):
+class Pruning(TechniqueSection):
     """What share of the weights becomes 0, or of the filters goes, and when.
 
     Some are taken at the beginning of each epoch, from the first that begins after `begin_fraction`
@@ -23,6 +25,9 @@ class Pruning(Section):
         begin_fraction: share of the epochs in which nothing is taken.
         end_fraction: share of the epochs after which the last are taken.
     """
+
+    excludes: ClassVar = ((FROZEN, "what is frozen stays as it is"),)
+    least_epochs: ClassVar = 2
 
     sparsity: Annotated[float, Field(gt=0, lt=1)]
     structure: Literal["weights", "filters"] = "weights"

@@ -5,22 +5,19 @@ several networks.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from export.keras_files import load
-from pipeline.config.schema import PipelineConfig
 from pipeline.config.strict_yaml import parse_yaml
 from pipeline.config.train.tf_config import job_of
 from pipeline.core.errors import DivergedError
 from pipeline.data import dataset_json
 from pipeline.data.batches import steps_per_epoch
-from pipeline.data.dataset_json import Description
 from pipeline.stages.train import import_model
 from pipeline.stages.train.members import train_members
 from pipeline.stages.train.nearest_mean import publish_means
 from pipeline.stages.train.worker_process import train_in_child
-from pipeline.training import techniques
 from pipeline.training.callbacks import (
     KeepBest,
     ShowProgress,
@@ -36,8 +33,8 @@ from pipeline.training.fit import Splits, fit, open_splits
 from pipeline.training.load_trained import write_classes
 from pipeline.training.precision import Execution, decide_execution
 from pipeline.training.resume import Resume, describe
-from pipeline.training.techniques.distillation import Teacher, learn_from, read_teacher
-from pipeline.training.techniques.fine_tuning import begin
+from pipeline.training.technique import Chain
+from pipeline.training.techniques import chain_of
 from pipeline.workflow.stage import StageContext, StageResult
 
 
@@ -68,66 +65,61 @@ def _searched(context: StageContext) -> Mapping[str, str]:
     return {"search": "no trial was better than chance; the config kept its own values"}
 
 
+@dataclass(frozen=True)
+class Run:
+    """What a training has: images, devices, techniques, and how it computes."""
+
+    context: StageContext
+    splits: Splits
+    devices: Devices
+    execution: Execution
+    chain: Chain
+
+
 def _train(context: StageContext) -> StageResult:
-    config = context.config
+    run = _open(context)
+    section, chain = context.config.train, run.chain
+    untrained = load.load(context.inputs["build"] / load.MODEL)
+    network = create_model(
+        context.config, untrained.input_shape[1:], run.splits.num_classes, run.execution.policy
+    )
+    network.set_weights(untrained.get_weights())
+    model = share_out(chain.wrap(network), run.devices.strategy)
+    if section.fine_tuning.trains_nothing:
+        return publish_means(context, model, untrained, run.splits, chain.facts())
+    best = KeepBest(section.monitor, chain.first_epoch())
+    with deterministic(section.deterministic):
+        try:
+            _fit(model, run, best)
+        except DivergedError as error:
+            if run.devices.writes:
+                raise with_last_good(error, untrained, best, context.scratch) from error
+            raise DivergedError(f"{error}; the first worker says what is kept") from error
+    chain.unwrap(untrained, best.weights, context.output).save(context.output / load.MODEL)
+    return _result(run, best)
+
+
+def _open(context: StageContext) -> Run:
+    """What there is to train with, of which is told."""
+    config, say = context.config, context.progress.line
     devices = choose_devices(config.train)
     for line in devices.lines:
-        context.progress.line(line)
+        say(line)
     ingest = context.inputs["ingest"]
     dataset = dataset_json.read(ingest)
     splits, place = open_splits(ingest, config.train.memory_limit_mib, dataset.num_classes)
-    teacher = _teacher(context, dataset, splits)
+    chain = chain_of(config.train, dataset, splits.validation, say)
+    chain.prepare()
     execution = decide_execution(devices.allow(config), dataset.image_shape, splits.num_classes)
-    network = create_model(config, dataset.image_shape, splits.num_classes, execution.policy)
-    untrained = load.load(context.inputs["build"] / load.MODEL)
-    network.set_weights(untrained.get_weights())
     for line in (f"{execution.policy} on {execution.reason}", place):
-        context.progress.line(line)
-    lineage = begin(network, config.train, dataset.classes, context.progress.line)
-    model = share_out(techniques.for_training(network, config.train), devices.strategy)
-    if teacher and config.train.distillation:
-        learn_from(teacher.model, model, config.train.distillation)
-    if config.train.fine_tuning.trains_nothing:
-        return publish_means(context, model, untrained, splits, lineage)
-    with deterministic(config.train.deterministic):
-        best = KeepBest(config.train.monitor, techniques.first_candidate(config.train))
-        try:
-            _fit(model, context, splits, execution, best, devices)
-        except DivergedError as error:
-            if devices.writes:
-                raise with_last_good(error, untrained, best, context.scratch) from error
-            raise DivergedError(f"{error}; the first worker says what is kept") from error
-    size = techniques.publish(model, best.weights, untrained, context.output, config.train)
-    facts = {**lineage, **size, **(teacher.facts() if teacher else {})}
-    result = _result(config, execution, best, devices)
-    return replace(
-        result,
-        summary=result.summary + techniques.in_words(size, config.train),
-        metrics={**result.metrics, **facts},
-    )
+        say(line)
+    return Run(context, splits, devices, execution, chain)
 
 
-def _teacher(context: StageContext, dataset: Description, splits: Splits) -> Teacher | None:
-    """The trained model to learn from, of which is told, where the config names one."""
-    section = context.config.train.distillation
-    if section is None:
-        return None
-    teacher = read_teacher(section, dataset, splits.validation)
-    context.progress.line(teacher.describe(section))
-    return teacher
-
-
-def _fit(
-    model: Any,
-    context: StageContext,
-    splits: Splits,
-    execution: Execution,
-    best: KeepBest,
-    devices: Devices,
-) -> None:
-    section = context.config.train
-    total = section.epochs * steps_per_epoch(len(splits.train), section.batch_size)
-    resume = _resume(context, execution, devices)
+def _fit(model: Any, run: Run, best: KeepBest) -> None:
+    context, section = run.context, run.context.config.train
+    total = section.epochs * steps_per_epoch(len(run.splits.train), section.batch_size)
+    resume = _resume(run)
     with context.progress.task("training", total) as task:
         callbacks = [
             StopOnDivergence(section),
@@ -136,13 +128,14 @@ def _fit(
             WriteTensorBoard(context.output / "tensorboard"),
             ShowProgress(task),
         ]
-        fit(model, context.config, splits, execution, callbacks, resume)
+        fit(model, context.config, run.splits, run.execution, callbacks, resume, chain=run.chain)
 
 
-def _resume(context: StageContext, execution: Execution, devices: Devices) -> Resume:
+def _resume(run: Run) -> Resume:
     """Where a killed training of the same left off, which is said, or the beginning."""
+    context, devices = run.context, run.devices
     section, say = context.config.train, context.progress.line
-    fingerprint = f"{context.identity} {execution.policy}"
+    fingerprint = f"{context.identity} {run.execution.policy}"
     file = devices.checkpoints(context.scratch)
     where = devices.place_of(machine())
     resume = Resume(file, fingerprint, where, file.read(fingerprint, say))
@@ -152,14 +145,13 @@ def _resume(context: StageContext, execution: Execution, devices: Devices) -> Re
     return resume
 
 
-def _result(
-    config: PipelineConfig, execution: Execution, best: KeepBest, devices: Devices
-) -> StageResult:
-    accuracy, monitor = best.logs["val_accuracy"], config.train.monitor
-    kept = f"{'lowest' if monitor == 'val_loss' else 'highest'} {monitor}"
+def _result(run: Run, best: KeepBest) -> StageResult:
+    section, execution = run.context.config.train, run.execution
+    accuracy = best.logs["val_accuracy"]
+    kept = f"{'lowest' if section.monitor == 'val_loss' else 'highest'} {section.monitor}"
     return StageResult(
         f"validation accuracy {accuracy:.2%}, {kept} in epoch {best.epoch + 1} of "
-        f"{config.train.epochs}",
+        f"{section.epochs}{run.chain.summary()}",
         {
             "val_accuracy": accuracy,
             "val_loss": best.logs["val_loss"],
@@ -167,6 +159,7 @@ def _result(
             "precision": execution.policy,
             "jit_compile": int(execution.jit_compile),
             "device": execution.reason,
-            "strategy": devices.words,
+            "strategy": run.devices.words,
+            **run.chain.facts(),
         },
     )

@@ -13,12 +13,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pipeline.config.train.distillation import Distillation
+from pipeline.config.train import distillation as config
 from pipeline.core.errors import ConfigError
 from pipeline.data.dataset_json import Description
 from pipeline.data.images.types import LabelledImages
 from pipeline.data.tfrecords import Shards
 from pipeline.training.load_trained import TrainedModel, read_trained
+from pipeline.training.technique import Technique
 
 WHERE = "train.distillation.teacher"
 LEAST_PROBABILITY = 1e-30
@@ -27,6 +28,22 @@ MOST_IMAGES = 500
 MOST_CLASSES = 10
 LITTLE = 1.5
 """Times the accuracy of guessing; a teacher with less is doubted."""
+
+
+class Distillation(Technique):
+    """Learns from the teacher that the config names, of which is told."""
+
+    name = "distillation"
+
+    def prepare(self) -> None:
+        self._teacher = read_teacher(self.settings, self.dataset, self.validation)
+        self.say(self._teacher.describe(self.settings))
+
+    def compiled(self, model: Any, steps_per_epoch: int) -> None:
+        learn_from(self._teacher.model, model, self.settings)
+
+    def facts(self) -> dict[str, Any]:
+        return self._teacher.facts()
 
 
 @dataclass(frozen=True)
@@ -45,7 +62,7 @@ class Teacher:
     accuracy: float
     images: int
 
-    def describe(self, section: Distillation) -> str:
+    def describe(self, section: config.Distillation) -> str:
         return (
             f"{section.teacher_share:.0%} of the loss from {self.name} at temperature "
             f"{section.temperature:g}; it answers {self.accuracy:.2%} of {self.images} validation "
@@ -63,7 +80,7 @@ class Teacher:
 
 
 def read_teacher(
-    section: Distillation, dataset: Description, validation: LabelledImages | Shards
+    section: config.Distillation, dataset: Description, validation: LabelledImages | Shards
 ) -> Teacher:
     """Loads the teacher; an artifact's files are compared with its manifest first.
 
@@ -123,7 +140,7 @@ def _sample(split: LabelledImages | Shards) -> LabelledImages:
     return LabelledImages(split.images[chosen], split.labels[chosen])
 
 
-def learn_from(teacher: Any, model: Any, section: Distillation) -> None:
+def learn_from(teacher: Any, model: Any, section: config.Distillation) -> None:
     """Makes the model's training loss (1 - s) H(y, p) + s T² KL(q_T ‖ p_T).
 
     H is the loss that the model is compiled with, y the targets, p and q the probabilities of

@@ -5,6 +5,7 @@ from typing import Any
 
 from pipeline.config.schema import TrainSection
 from pipeline.training.load_trained import read_trained
+from pipeline.training.technique import Technique
 from pipeline.training.techniques.freezing import (
     batch_norm_words,
     describe,
@@ -16,10 +17,31 @@ from pipeline.training.techniques.layer_learning_rates import set_rates
 from pipeline.training.techniques.weight_transfer import take_over
 
 
+class FineTuning(Technique):
+    """Begins from the weights that the config names; some layers stay, or train more slowly."""
+
+    name = "fine_tuning"
+
+    @classmethod
+    def is_used(cls, section: TrainSection) -> bool:
+        return section.initial_weights is not None
+
+    def wrap(self, network: Any) -> Any:
+        self._lineage = begin(network, self.section, self.dataset.classes, self.say)
+        self._treatments = treatments(network, self.settings)
+        return network
+
+    def compiled(self, model: Any, steps_per_epoch: int) -> None:
+        set_rates(model, self._treatments, steps_per_epoch)
+
+    def facts(self) -> dict[str, Any]:
+        return self._lineage
+
+
 def begin(
     model: Any, section: TrainSection, classes: Sequence[str], say: Callable[[str], None]
 ) -> dict[str, str]:
-    """Takes over the weights that the config names, if it does, and freezes what it says.
+    """Takes over the weights that the config names, and freezes what it says.
 
     Args:
         model: untrained, not compiled.
@@ -33,9 +55,8 @@ def begin(
     Raises:
         ConfigError: that model is refused, or does not fit this one.
     """
-    if section.initial_weights is None:
-        return {}
     wanted = section.fine_tuning
+    assert section.initial_weights is not None
     ancestor = read_trained(section.initial_weights, "train.initial_weights")
     head = take_over(model, ancestor, classes, wanted.head)
     found = treatments(model, wanted)
@@ -49,10 +70,3 @@ def begin(
     if any(is_batch_norm(t.layer) for t in found):
         lineage["batch_norm"] = batch_norm_words(wanted)
     return lineage
-
-
-def set_rates_of(model: Any, section: TrainSection, steps_per_epoch: int) -> None:
-    """Gives the compiled model's optimizer the rate of each layer, where the config has any."""
-    if section.initial_weights is None or section.quantization_aware.enabled:
-        return
-    set_rates(model, treatments(model, section.fine_tuning), steps_per_epoch)

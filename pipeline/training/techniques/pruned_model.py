@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from pipeline.training.techniques.pruning import WITH_KERNEL, has_filters
+WITH_KERNEL = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.Dense)
 
 
 def shrunk(network: keras.Sequential) -> keras.Sequential:
@@ -69,3 +69,9 @@ def sizes(network: keras.Sequential) -> dict[str, float]:
         "kernel_bytes": sum(kernel.nbytes for kernel in kernels),
         "kernel_deflated_bytes": len(zlib.compress(b"".join(k.tobytes() for k in kernels), 9)),
     }
+
+
+def has_filters(layer: Any) -> bool:
+    """Whether the channels of its output are its own, and not those of its input."""
+    is_depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
+    return isinstance(layer, WITH_KERNEL) and not is_depthwise

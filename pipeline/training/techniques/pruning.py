@@ -1,19 +1,50 @@
 """Takes the least weights, or filters, out of a network while it trains."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import ceil
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from pipeline.config.train.pruning import Pruning
+from pipeline.config.train import pruning as config
 from pipeline.core.errors import ConfigError
 from pipeline.training.checkpoint import State
+from pipeline.training.technique import Technique
+from pipeline.training.techniques.pruned_model import WITH_KERNEL, has_filters, shrunk, sizes
 
-WITH_KERNEL = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.Dense)
+
+class Pruning(Technique):
+    """Takes weights away on the way, or filters, without which the network is published."""
+
+    name = "pruning"
+
+    def callbacks(self, first_epoch: int) -> Sequence[Any]:
+        return (Prune(self.settings, self.section.epochs),)
+
+    def first_epoch(self) -> int:
+        return int(self.settings.end_epoch(self.section.epochs))
+
+    def unwrap(self, network: Any, weights: Sequence[np.ndarray], folder: Path) -> Any:
+        network = shrunk(network) if self.settings.structure == "filters" else network
+        self._sizes = sizes(network)
+        return network
+
+    def summary(self) -> str:
+        return in_words(self._sizes, self.settings)
+
+    def facts(self) -> dict[str, Any]:
+        return self._sizes
+
+
+def in_words(size: Mapping[str, float], section: config.Pruning) -> str:
+    """What is left, for the summary of the stage."""
+    if section.structure == "filters":
+        return f"; {size['parameters']:,.0f} parameters are left"
+    return f"; {size['zero_share']:.1%} of the numbers in kernels are 0"
 
 
 class Masked(keras.constraints.Constraint):
@@ -70,7 +101,7 @@ class Part:
         return kept.reshape(shape).astype(np.float32)
 
 
-def parts_of(network: keras.Sequential, section: Pruning) -> list[Part]:
+def parts_of(network: keras.Sequential, section: config.Pruning) -> list[Part]:
     """What of a network can be taken.
 
     Raises:
@@ -112,12 +143,6 @@ def _filters(layers: Sequence[Any]) -> Iterator[Part]:
         yield Part(layers[start].kernel, tuple(members), first, by_filter=True)
 
 
-def has_filters(layer: Any) -> bool:
-    """Whether the channels of its output are its own, and not those of its input."""
-    is_depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
-    return isinstance(layer, WITH_KERNEL) and not is_depthwise
-
-
 def choose(parts: Sequence[Part], share: float, scope: str) -> list[np.ndarray]:
     """For each part, which numbers or filters stay: those that weigh most; bool."""
     scores = [part.scores() for part in parts]
@@ -147,7 +172,7 @@ class Prune(keras.callbacks.Callback):
     many steps it runs at once, and so on how often checkpoints are saved.
     """
 
-    def __init__(self, section: Pruning, epochs: int) -> None:
+    def __init__(self, section: config.Pruning, epochs: int) -> None:
         super().__init__()
         self._section, self._epochs, self._begun = section, epochs, -1
         self._masks: list[keras.Variable] = []

@@ -5,12 +5,14 @@ import numpy as np
 import pytest
 
 from pipeline.config.schema import AugmentationSection
+from pipeline.data.dataset_json import Description
 from pipeline.training.optimizer import compile_model
-from pipeline.training.techniques.fine_tuning import begin, set_rates_of
+from pipeline.training.techniques import chain_of
 from tests.training import resumed_training as training
-from tests.training.begun_models import CLASSES, make, weights, with_other_weights
+from tests.training.begun_models import CLASSES, SIDE, make, weights, with_other_weights
 from tests.training.test_resume import Kill, KilledError
 
+DATA = Description((SIDE, SIDE, 1), CLASSES, {}, (), (), "made", {}, {})
 UNFREEZING = {
     "head": "kept",
     "freeze": "all_but_head",
@@ -40,12 +42,7 @@ def train(places, monkeypatch):
         config = training.make_config(**begun_from, early_stopping_patience=None, **options)
         config = config.model_copy(update={"augmentation": AugmentationSection()})
 
-        def begun():
-            model = make(seed=4)
-            begin(model, config.train, CLASSES, lambda text: None)
-            return model
-
-        monkeypatch.setattr(training, "make_model", begun)
+        monkeypatch.setattr(training, "make_model", lambda: make(seed=4))
         return training.train(config, splits, folder, *callbacks)
 
     return run
@@ -86,9 +83,10 @@ def test_what_is_frozen_is_the_same_to_the_last_bit_and_rates_slow_the_rest(plac
         schedule="constant",
     ).train
     model, old, data = make(), weights(with_other_weights(make())), training.images(10, seed=1)
-    begin(model, section, CLASSES, lambda text: None)
+    chain = chain_of(section, DATA, data, lambda text: None)
+    chain.wrap(model)
     compile_model(model, section, 2, {"run_eagerly": True})
-    set_rates_of(model, section, steps_per_epoch=2)
+    chain.compiled(model, steps_per_epoch=2)
     for _ in range(2):
         model.train_on_batch(data.images.astype("float32"), np.eye(3)[data.labels])
     end = weights(model)

@@ -12,9 +12,9 @@ from export.tflite.quantization import calibration, quantize
 from export.tflite.quantization.quantize import Recipe
 from pipeline.config.schema import TrainSection
 from pipeline.config.train.pruning import Pruning
-from pipeline.training import techniques
+from pipeline.training.techniques import chain_of
 from pipeline.training.techniques.pruned_model import shrunk, sizes
-from pipeline.training.techniques.pruning import Prune, choose, parts_of
+from pipeline.training.techniques.pruning import Prune, choose, in_words, parts_of
 from tests.export import float_models
 from tests.training import resumed_training as training
 from tests.training.test_resume import Kill, KilledError
@@ -154,8 +154,9 @@ def test_only_epochs_with_all_that_is_to_go_gone_may_be_kept():
     section = TrainSection(
         epochs=10, pruning={"sparsity": 0.5}, quantization_aware={"enabled": True}
     )
-    assert techniques.first_candidate(section) == 6
-    names = [type(c).__name__ for c in techniques.callbacks(section, 0)]
+    chain = chain_of(section, None, None, None)
+    assert chain.first_epoch() == 6
+    names = [type(c).__name__ for c in chain.callbacks(0)]
     assert names == ["Prune", "BeginRounding"]
 
 
@@ -183,11 +184,9 @@ def test_what_is_taken_grows_while_it_trains_and_stays_taken():
 def test_the_summary_tells_what_is_left():
     found = {"parameters": 19_623, "zero_share": 0.5004}
     told = {
-        structure: techniques.in_words(
-            found, TrainSection(pruning=Pruning(sparsity=0.5, structure=structure))
-        )
+        structure: in_words(found, Pruning(sparsity=0.5, structure=structure))
         for structure in ("filters", "weights")
     }
     assert told["filters"] == "; 19,623 parameters are left"
     assert told["weights"] == "; 50.0% of the numbers in kernels are 0"
-    assert techniques.in_words({}, TrainSection()) == ""
+    assert chain_of(TrainSection(), None, None, None).summary() == ""

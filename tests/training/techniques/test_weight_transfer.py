@@ -13,6 +13,7 @@ from pipeline.core.errors import ConfigError
 from pipeline.core.plugins import ROOT
 from pipeline.core.sha256 import sha256
 from pipeline.training.load_trained import TrainedModel, read_trained, write_classes
+from pipeline.training.techniques import chain_of
 from pipeline.training.techniques.ensemble import join
 from pipeline.training.techniques.fine_tuning import begin
 from pipeline.training.techniques.weight_transfer import take_over
@@ -212,7 +213,10 @@ def test_an_artifact_without_a_model_is_refused(tmp_path):
 
 def test_without_initial_weights_nothing_is_read_or_said():
     with patch("pipeline.training.techniques.fine_tuning.read_trained") as read:
-        assert begin(None, TrainSection(), CLASSES, read) == {}
+        chain = chain_of(TrainSection(), None, None, read)
+        chain.prepare()
+        assert chain.wrap("a network") == "a network"
+        assert chain.facts() == {}
     assert not read.called
 
 

@@ -1,14 +1,40 @@
 """The network that `fit` trains in place of the float network, and what makes it begin."""
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
+from export.tflite.quantization import learnt_ranges
 from export.tflite.quantization.calibration import PIXELS
 from export.tflite.quantization.learnt_ranges import Learnt
+from pipeline.training.technique import Technique
 from pipeline.training.techniques.quantization_aware.fake_quant import Range
 from pipeline.training.techniques.quantization_aware.fused_blocks import Block
 from pipeline.training.techniques.quantization_aware.fusing import blocks_of
+
+
+class QuantizationAware(Technique):
+    """Trains a twin of the network in 8 bits, and publishes the ranges that it learns."""
+
+    name = "quantization_aware"
+
+    def wrap(self, network: Any) -> Any:
+        self.twin = Twin(network)
+        return self.twin
+
+    def callbacks(self, first_epoch: int) -> Sequence[Any]:
+        return (BeginRounding(self.first_epoch(), first_epoch),)
+
+    def first_epoch(self) -> int:
+        return int(self.settings.begin_epoch(self.section.epochs))
+
+    def unwrap(self, network: Any, weights: Sequence[np.ndarray], folder: Path) -> Any:
+        self.twin.set_weights(weights)
+        learnt_ranges.write(self.twin.learnt(), folder)
+        return network
 
 
 class Twin(keras.Sequential):
