@@ -25,6 +25,7 @@ OPTIONS = {
     "pruning": {"pruning": {"sparsity": 0.5}},
     "quantization_aware": {"quantization_aware": {"enabled": True}},
     "distillation": {"distillation": {"teacher": TRAINED}},
+    "sharpness_aware": {"sharpness_aware": {"rho": 0.05}},
     "jit_compile: true": {"jit_compile": True},
     "precision: mixed_float16": {"precision": "mixed_float16"},
     "precision: mixed_bfloat16": {"precision": "mixed_bfloat16"},

@@ -14,6 +14,7 @@ from pipeline.config.train.ensemble import Members
 from pipeline.config.train.fine_tuning import BegunFrom
 from pipeline.config.train.pruning import Pruning
 from pipeline.config.train.quantization_aware import QuantizationAware
+from pipeline.config.train.sharpness_aware import SharpnessAware
 from pipeline.config.train.technique import TechniqueSection
 
 Strategy = Literal["auto", "none", "mirrored", "multi_worker"]
@@ -70,6 +71,7 @@ class TrainSection(BegunFrom, Members):
     strategy: Annotated[Strategy, Undeciding()] = "auto"
     quantization_aware: QuantizationAware = QuantizationAware()
     pruning: Pruning | None = None
+    sharpness_aware: SharpnessAware | None = None
 
     @model_validator(mode="after")
     def _nesterov_needs_sgd(self) -> "TrainSection":

@@ -11,12 +11,14 @@ from pipeline.training.techniques.distillation import Distillation
 from pipeline.training.techniques.fine_tuning import FineTuning
 from pipeline.training.techniques.pruning import Pruning
 from pipeline.training.techniques.quantization_aware.model import QuantizationAware
+from pipeline.training.techniques.sharpness_aware import SharpnessAware
 
 TECHNIQUES: tuple[type[Technique], ...] = (
     FineTuning,
     Pruning,
     QuantizationAware,
     Distillation,
+    SharpnessAware,
 )
 """In the order in which they wrap the network and act in an epoch."""
 
