@@ -1,4 +1,4 @@
-"""Exporters: one file a family of formats.
+"""Exporters: a folder a family of formats.
 
 Each has `FORMATS: tuple[Format, ...]` and these functions, all of which import their libraries when
 they are called:

@@ -42,8 +42,9 @@ from pipeline.workflow.selection import Selection
 
 OPTIONS = {
     r"\btrust_model_file\b": "--trust",
-    r"\bmodel_code\b": "--code {}",
+    r"\bmodel_code\b": "--code {code}",
     r"\bgives=logits\b": "--logits",
+    r"(?<!data\.)\bpixel_range=\[(?P<low>[^],]+),(?P<high>[^]]+)\]": "--pixels {low}..{high}",
     r"(?<!data\.)\bpixel_range\b": "--pixels LOW..HIGH",
 }
 """What sets the settings of a model's file in a call of `export`; settings as errors name them."""
@@ -154,9 +155,12 @@ def _named_as_options(code: Path | None) -> Iterator[None]:
 
 
 def _with_options(message: str, code: str) -> str:
-    found = [option for setting, option in OPTIONS.items() if re.search(setting, message)]
-    told = [option.format(code) for option in found if option.split()[0] not in message]
-    return f"{message}; here that is {' '.join(told)}" if told else message
+    told: dict[str, str] = {}
+    for setting, option in OPTIONS.items():
+        name = option.split()[0]
+        if (found := re.search(setting, message)) and name not in message:
+            told.setdefault(name, option.format(code=code, **found.groupdict()))
+    return f"{message}; here that is {' '.join(told.values())}" if told else message
 
 
 def _carry_out(loaded: PipelineConfig, store: ArtifactStore, selection: Selection) -> None:

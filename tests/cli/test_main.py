@@ -161,6 +161,7 @@ def test_a_bad_call_ends_with_2_and_one_line_and_writes_nothing(call, arguments)
         ),
         ("If they are logits, set train.gives=logits", "--logits"),
         ("set train.pixel_range", "--pixels LOW..HIGH"),
+        ("with 'train.pixel_range=[-1,1]' it would be 100.00%", "--pixels -1..1"),
         ("set train.pixel_range (to export, --pixels 0..1)", None),
         ("set data.pixel_range, for it gives rows", None),
     ],

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from export.tflite.flatbuffer import Operator, dtype_of, operators, parse, unread_outputs
@@ -99,7 +100,14 @@ def quantize(prepared: bytes, ranges: Mapping[str, Range], recipe: Recipe) -> by
     }
     with keeping_all_tensors():
         result = quantizer.quantize(ends, enable_progress_report=False)
-    return _with_unread_outputs(bytes(result.quantized_model))
+    made = bytes(result.quantized_model)
+    return _with_unread_outputs(made) if _has_unread_outputs(prepared) else made
+
+
+@lru_cache(maxsize=1)
+def _has_unread_outputs(prepared: bytes) -> bool:
+    """Asked once for the many ways in which a model is quantised: to parse it takes as long."""
+    return any(unread_outputs(parse(prepared)))
 
 
 def _with_unread_outputs(quantized: bytes) -> bytes:
@@ -110,11 +118,11 @@ def _with_unread_outputs(quantized: bytes) -> bytes:
     from export.tflite.pack import pack
 
     model = parse(quantized)
-    tensors, pairs = model.subgraphs[0].tensors, list(unread_outputs(model))
-    for unread, sibling in pairs:
+    tensors = model.subgraphs[0].tensors
+    for unread, sibling in list(unread_outputs(model)):
         tensors[unread].type = tensors[sibling].type
         tensors[unread].quantization = tensors[sibling].quantization
-    return pack(model) if pairs else quantized
+    return pack(model)
 
 
 Entry = tuple[str, Any, Any, str]

@@ -159,8 +159,8 @@ def _check_probabilities(path: Path, answers: np.ndarray) -> None:
     if not np.isfinite(answers).all():
         raise ConfigError(
             f"{path}: gives no number for some validation images, though its weights are numbers; "
-            "if it expects other pixels than 0..255, set train.pixel_range (to export, --pixels "
-            "0..1), or take out the layer that divides by zero or overflows"
+            "if it expects other pixels than 0..255, set train.pixel_range, or take out the layer "
+            "that divides by zero or overflows"
         )
     if not _are_probabilities(answers):
         sums, low, high = answers.sum(axis=1), answers.min(), answers.max()
@@ -300,14 +300,13 @@ def _wrong(reading: Reading, section: TrainSection) -> str:
 
 
 def _in_words(reading: Reading, section: TrainSection) -> str:
-    settings, cause, option = [], "", ""
+    settings, cause = [], ""
     if reading.pixel_range != section.pixel_range:
         low, high = reading.pixel_range
         settings.append(f"train.pixel_range=[{low:g},{high:g}]")
-        option = f" (to export, --pixels {low:g}..{high:g} says that)"
     if reading.order:
         settings.append(f"train.class_order={json.dumps(reading.order, ensure_ascii=False)}")
         cause = "its classes stand in another order: "
     if not settings:
         return ""
-    return f"; {cause}with {shlex.join(settings)} it would be {reading.accuracy:.2%}{option}"
+    return f"; {cause}with {shlex.join(settings)} it would be {reading.accuracy:.2%}"

@@ -7,6 +7,7 @@ from pipeline.config.schema import TrainSection
 from pipeline.training.load_trained import read_trained
 from pipeline.training.technique import Technique
 from pipeline.training.techniques.freezing import (
+    Treatment,
     batch_norm_words,
     describe,
     freeze,
@@ -27,8 +28,9 @@ class FineTuning(Technique):
         return section.initial_weights is not None
 
     def wrap(self, network: Any) -> Any:
-        self._lineage = begin(network, self.section, self.dataset.classes, self.say)
-        self._treatments = treatments(network, self.settings)
+        self._lineage, self._treatments = begin(
+            network, self.section, self.dataset.classes, self.say
+        )
         return network
 
     def compiled(self, model: Any, steps_per_epoch: int) -> None:
@@ -40,7 +42,7 @@ class FineTuning(Technique):
 
 def begin(
     model: Any, section: TrainSection, classes: Sequence[str], say: Callable[[str], None]
-) -> dict[str, str]:
+) -> tuple[dict[str, str], list[Treatment]]:
     """Takes over the weights that the config names, and freezes what it says.
 
     Args:
@@ -50,7 +52,7 @@ def begin(
         say: is told what was taken over and what trains.
 
     Returns:
-        For the manifest: from which model training begins.
+        For the manifest, from which model training begins; and how each layer is treated.
 
     Raises:
         ConfigError: that model is refused, or does not fit this one.
@@ -69,4 +71,4 @@ def begin(
     lineage = {"begun_from": ancestor.name, "begun_from_sha256": ancestor.sha256}
     if any(is_batch_norm(t.layer) for t in found):
         lineage["batch_norm"] = batch_norm_words(wanted)
-    return lineage
+    return lineage, found

@@ -164,7 +164,7 @@ def test_a_model_from_a_file_is_known_by_its_name_and_its_bytes(tmp_path):
     path, lines = tmp_path / "mine.keras", []
     make().save(path)
     section = TrainSection(initial_weights=path, fine_tuning={"head": "kept"})
-    lineage = begin(make(), section, CLASSES, lines.append)
+    lineage, _ = begin(make(), section, CLASSES, lines.append)
     assert lineage["begun_from"] == "mine.keras"
     assert lineage["begun_from_sha256"] == sha256(path)
     assert lineage["batch_norm"].startswith("frozen: it computes with the statistics")
