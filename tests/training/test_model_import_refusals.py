@@ -209,7 +209,7 @@ def test_a_model_that_gives_no_number_is_refused_with_what_to_do(bring):
     with pytest.raises(ConfigError) as caught:
         bring(keras.Model(image, keras.ops.log(-model(image))))
     assert "gives no number for some validation images" in str(caught.value)
-    assert "--pixels 0..1), or take out the layer that divides by zero" in str(caught.value)
+    assert "set train.pixel_range, or take out the layer that divides by zero" in str(caught.value)
 
 
 def test_an_answer_that_changes_in_saving_is_refused(bring, monkeypatch):
