@@ -55,7 +55,7 @@ class Int8Options(FormatOptions):
     Attributes:
         io: of pixels and probabilities; the layers compute in int8 anyway.
         max_tries: ways to quantise that are tried until one holds the gate on validation images;
-            1 quantises every layer and leaves it at that. See `quantizing.tries.search`.
+            1 quantises every layer and leaves it at that.
         metadata: what the file carries besides its numbers: `full` is the contract, standard
             metadata and labels that other tools read, and each tensor's name; `compact` the
             contract alone, deflated, which saves about 4 kB.
@@ -80,7 +80,12 @@ class Int8Options(FormatOptions):
 
 
 class Int4Options(Int8Options):
-    """`rounding` is which scale 4-bit kernels get; see `recipes.Recipe`."""
+    """As those of int8.
+
+    Attributes:
+        rounding: which scale 4-bit kernels get: `min_max` that which holds the largest weight,
+            `octav` that whose error is least.
+    """
 
     rounding: Rounding = "octav"
 

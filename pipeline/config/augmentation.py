@@ -19,18 +19,27 @@ class AugmentationSection(Section):
     """Random changes of each training image; 0 turns a change off.
 
     Attributes:
+        rotation_degrees: the most an image is turned, either way.
+        shift_fraction: the most it is moved, as a share of its height and width.
+        zoom_fraction: the most it grows or shrinks, as a share of its size.
+        shear_fraction: the most it slants: pixels to the side for each pixel of height.
         fill_mode: what lies beyond an image's edge.
+        fill_value: the grey level beyond the edge, with `fill_mode: constant`.
+        horizontal_flip_probability: how likely left and right change places.
+        vertical_flip_probability: how likely top and bottom change places.
         elastic_alpha: pixels by which smoothed noise of -1..1 displaces each pixel.
         elastic_sigma: pixels over which that noise is smoothed.
-        brightness_fraction: share of 255 that may be added or taken away.
+        invert_probability: how likely an image becomes its negative.
         contrast_fraction: how much further from, or nearer to, their mean values may lie.
+        brightness_fraction: share of 255 that may be added or taken away.
         blur_sigma: pixels, the most; each image draws its own.
         noise_stddev: grey levels, the most; each image draws its own.
+        erasing_probability: how likely a rectangle of an image is hidden.
         erasing_area: smallest and largest share of an image that a rectangle hides.
         erasing_fill: `noise` hides behind random pixels, `constant` behind `fill_value`.
         mixup_alpha: blends each image with another of its batch, and their labels alike, by a
-            share drawn from Beta(alpha, alpha): 0.2 leaves most images nearly as they are, 1
-            makes every share as likely.
+            share drawn from Beta(alpha, alpha): 0.2 leaves most images nearly as they are, 1 makes
+            every share as likely.
         cutmix_alpha: pastes a rectangle of another image instead; its share of the area is drawn
             so, and labels mix by what of it lies within the image.
         mixing_probability: share of the images to which either happens.

@@ -14,12 +14,19 @@ class ChecksSection(Section):
 
     Attributes:
         unreadable: files that cannot be opened; like those of the next seven, they are left out.
+        empty: files of no bytes.
+        truncated: pictures whose file ends too early.
+        undecodable: pictures whose bytes make no sense.
+        animated: pictures of several frames.
+        wrong_extension: files that hold another format than their name says.
+        too_large: pictures of more pixels than memory should be given to.
+        unsupported: pictures in a format or with colours that are not read.
         constant_images: images of one colour, or nearly so.
         size_outliers: files of a height or width far from the median; pictures that are blown up.
         colour: all images have three channels and none has a colour.
         duplicates: equal images in one class of a split.
-        near_duplicates: images in one class of a split that are equal but for compression,
-            scale or brightness.
+        near_duplicates: images in one class of a split that are equal but for compression, scale
+            or brightness.
         label_conflicts: equal or near-equal images under different classes.
         leakage: equal or near-equal images in different splits.
         imbalance: some training class has many times the images of another.

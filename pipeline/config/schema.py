@@ -39,12 +39,13 @@ class DataSection(Section):
     """Which images. The options of `source` stand beside these.
 
     Attributes:
+        source: the kind of data, and so which options stand beside it.
         validation_fraction: share of the training images, class by class, that is held out where
             the source has no validation split of its own.
         train_limit: takes this many training images at most; validation is drawn from them.
-        test_limit: takes this many test images at most.
         train_per_class: how many images of each class to take, for training and the validation
             split that is drawn from them; all of a class that has fewer.
+        test_limit: takes this many test images at most.
         median_filter: side in pixels of the square whose median replaces each pixel of training
             and validation images; test images stay as they are, since no exported model filters.
         drop_duplicates: keeps one of equal training images with equal labels.
@@ -81,7 +82,11 @@ class DataSection(Section):
 
 
 class ModelSection(Section):
-    """Which network. The options of `preset` stand beside it."""
+    """Which network. The options of `preset` stand beside it.
+
+    Attributes:
+        preset: the network's name, and so which options stand beside it.
+    """
 
     preset: str
 
@@ -113,18 +118,32 @@ Ends = Annotated[tuple[Number, ...], AfterValidator(_check_rising)]
 
 
 class LogRange(Section):
-    """Sampled evenly in the logarithm."""
+    """Sampled evenly in the logarithm.
+
+    Attributes:
+        log: lowest and highest value, sampled evenly in the logarithm.
+    """
 
     log: Annotated[Ends, AfterValidator(_check_positive)]
 
 
 class LinearRange(Section):
-    """Sampled evenly; whole numbers if both ends are."""
+    """Sampled evenly; whole numbers if both ends are.
+
+    Attributes:
+        linear: lowest and highest value, sampled evenly.
+    """
 
     linear: Ends
 
 
 class Choice(Section):
+    """Some values.
+
+    Attributes:
+        choice: the values of which each trial takes one.
+    """
+
     choice: tuple[Plain, ...]
 
     @model_validator(mode="after")
@@ -170,9 +189,14 @@ class TuneSection(Section):
     """A search over any keys of `model`, `train` and `augmentation`.
 
     Attributes:
+        enabled: whether to search; without, the config's own values train.
+        algorithm: how trials are chosen: `random` and `grid` without looking at earlier ones,
+            `bayesian` near the good ones, `hyperband` many short trials and few long.
         space: what to try, by key: the ends of a range, or a choice.
+        max_trials: how many trials there are at most, without `hyperband`.
         epochs: how long each trial trains; with `hyperband` the longest.
         data_fraction: share of the training images that trials see.
+        objective: the figure of validation by which trials are ranked.
         hyperband_factor: of `hyperband`, one trial of so many goes on to the next round.
         workers: processes on each machine that takes part; each trains on its share of the cores.
         address: host:port where the search listens for workers on other machines.
@@ -200,12 +224,13 @@ class EvaluateSection(Section):
     """How the model is measured.
 
     Attributes:
+        batch_size: images that are answered at once; no result depends on it.
         worst_mistakes: how many wrong answers the report shows as pictures.
-        calibration_bins: into how many ranges of confidence answers are sorted, to compare it
-            with how often they are right.
+        calibration_bins: into how many ranges of confidence answers are sorted, to compare it with
+            how often they are right.
         test_time_views: over how many views of each image answers are also averaged: the image,
-            and others moved as in training. Told beside the figures of the plain image, which
-            the exported files are held to; 1 for no average.
+            and others moved as in training. Told beside the figures of the plain image, which the
+            exported files are held to; 1 for no average.
     """
 
     batch_size: Annotated[int, Field(ge=1)] = 500
@@ -234,6 +259,7 @@ class ExportSection(Section):
     """Which formats. The options of each format stand beside this under the format's name.
 
     Attributes:
+        formats: the files to write, by the names of their formats.
         rgb_input: files of a grey model take three channels and make grey of them, for readers
             that know RGB alone, such as MediaPipe.
         timeout_seconds: what one conversion may take.
@@ -296,7 +322,11 @@ class VerifySection(Section):
 
 
 class PipelineConfig(Section):
-    """The whole config; `name` is the file's own name and decides nothing."""
+    """The whole config; `name` is the file's own name and decides nothing.
+
+    Attributes:
+        seed: begins all that is drawn at random: weights, order, augmentation, splits.
+    """
 
     name: str
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0

@@ -26,6 +26,7 @@ class NetworkOptions(ModelSection):
         deviation: what the difference is then divided by.
         activation: after each layer with weights but the last; `tflite_int8` has no integer form
             of `elu` and computes it as float.
+        kernel_initializer: how weights are drawn before training.
         batch_norm: normalise before each activation; the layer before then has no bias.
         head: how the last feature maps reach the dense layers. `flatten` keeps where things are,
             at a weight per position, map and unit: for large images, `global_average` keeps the

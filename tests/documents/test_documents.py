@@ -130,6 +130,12 @@ def test_the_page_of_settings_is_as_the_program_has_them():
     assert settings.PAGE.read_text(encoding="utf-8") == settings.page()
 
 
+def test_every_setting_has_a_sentence():
+    rows = [row for row in settings.page().splitlines() if row.startswith("| `")]
+    assert len(rows) > 150
+    assert [row for row in rows if row.endswith("|  |")] == []
+
+
 def test_architecture_names_each_floor_and_what_does_not_count():
     page = next(page for page in PAGES if page.name == "docs/architecture.md")
     floors = [unit for floor in FLOORS for unit in floor]

@@ -24,27 +24,37 @@ class TrainSection(BegunFrom, Members):
     """How to train; or, with a `model_file`, which trained model to take as it is.
 
     Attributes:
+        epochs: how many times all training images are seen.
+        batch_size: images of one step.
+        optimizer: the rule of a step.
         learning_rate: the highest that `schedule` comes to.
         momentum: of `sgd` alone, as `nesterov` is.
+        nesterov: looks ahead along the momentum.
+        weight_decay: share of each weight that a step takes away, times the learning rate.
         schedule: `constant`, or from there down to `final_fraction` of it in the end; `one_cycle`
             rises to it first, for `warmup_fraction` of all steps.
+        warmup_fraction: of `one_cycle`, the share of all steps in which the rate rises.
+        final_fraction: what share of the rate is left at the end.
         label_smoothing: share of each target that is spread over all classes.
-        ema_momentum: keeps a moving average of the weights, which is what is
-            measured and published.
+        ema_momentum: keeps a moving average of the weights, which is what is measured and
+            published.
         monitor: the figure of validation whose best epoch is kept.
         early_stopping_patience: ends after this many epochs without a better one.
         class_weights: `balanced` lets each class count the same, however many images it has.
-        precision: `auto` is mixed float16 on a GPU with tensor cores, mixed bfloat16 on a CPU
-            that a probe finds faster so, else float32; exported files are made from float32.
+        precision: `auto` is mixed float16 on a GPU with tensor cores, mixed bfloat16 on a CPU that
+            a probe finds faster so, else float32; exported files are made from float32.
         jit_compile: whether XLA compiles the training step; `auto` measures it once.
-        memory_limit_mib: training and validation images that take more are read from their
-            shards again in each epoch, and shuffled only as far as a buffer reaches.
+        memory_limit_mib: training and validation images that take more are read from their shards
+            again in each epoch, and shuffled only as far as a buffer reaches.
         deterministic: the same bits each time on the same device with as many threads, also after
             a kill. Precision and XLA are then not chosen by timing.
         checkpoint_every_steps: how many steps a kill may cost at most; an epoch where None.
+        distillation: learns from a trained model besides the labels.
         strategy: `mirrored` trains on all GPUs of the machine, `multi_worker` on all machines of
             `TF_CONFIG`; `auto` as one of them where there are more than one. They share out each
             batch of `batch_size` images, and take the steps that one device would.
+        pruning: sets weights to 0 or takes filters away.
+        sharpness_aware: looks for weights around which the loss is low too.
     """
 
     epochs: Annotated[int, Field(ge=1)] = 10

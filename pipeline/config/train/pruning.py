@@ -18,8 +18,8 @@ class Pruning(TechniqueSection):
     Attributes:
         sparsity: the share in the end.
         structure: `weights` sets single numbers in kernels to 0, all but the largest of each
-            filter at most; `filters` takes whole filters and units away, so that the model that
-            is published has fewer.
+            filter at most; `filters` takes whole filters and units away, so that the model that is
+            published has fewer.
         scope: `layer` takes the share from each layer, `global` from all together, so that layers
             that matter less lose more.
         begin_fraction: share of the epochs in which nothing is taken.

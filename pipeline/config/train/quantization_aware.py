@@ -12,6 +12,7 @@ class QuantizationAware(TechniqueSection):
     """Whether training computes as `tflite_int8` will, so that it learns to do well in 8 bits.
 
     Attributes:
+        enabled: whether training imitates 8 bits.
         begin_fraction: share of the epochs that train as usual before; from then on the statistics
             of batch normalisation stay as they are.
     """

@@ -51,10 +51,11 @@ class Options(PictureOptions):
     """Which tables, and what their columns mean.
 
     Attributes:
+        train_file: the table of training images, with their labels.
         test_file: a table with labels of its own; without it `test_fraction` is drawn.
         test_fraction: share of each class in `train_file` that becomes the test split.
-        split_column: name of the column that tells the split of each row instead: train, validation
-            (or val) or test; Training, PublicTest or PrivateTest.
+        split_column: name of the column that tells the split of each row instead: train,
+            validation (or val) or test; Training, PublicTest or PrivateTest.
         split_seed: draws that share; apart from `seed`, so that all seeds have one test split.
         header: whether the first line names the columns; without it they are called 1, 2 and so
             on, and the first is that of the labels unless `label_column` says otherwise.
@@ -64,11 +65,12 @@ class Options(PictureOptions):
         path_column: name of the column with the path of each image's file; others do not count.
         path_suffix: what ends the files' names, where the table leaves it out, such as `.jpg`.
         image_folder: what these paths start from; the folder that the table is in where None.
+        delimiter: what stands between two columns.
         pixels_column: name of the column with all pixels of an image, spaces between them; others
             do not count.
         image_shape: height, width and channels; a square of 1 or 3 channels where None.
-        classes: names in label order, where the column holds these names or their positions;
-            the sorted contents of the column where None.
+        classes: names in label order, where the column holds these names or their positions; the
+            sorted contents of the column where None.
         size_limit_bytes: what the images of one table of pixels may take in memory.
     """
 

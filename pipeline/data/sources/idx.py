@@ -34,6 +34,11 @@ class Options(DataSection):
     """Where the files are; each is found with or without `.gz`.
 
     Attributes:
+        folder: where the four files are; the MNIST that comes along if left out.
+        train_images: the file of training images.
+        train_labels: the file of their labels.
+        test_images: the file of test images.
+        test_labels: the file of their labels.
         transpose: exchanges rows and columns, for files that hold images column by column.
         first_label: the label of the first class; EMNIST letters count from 1.
         classes: names in label order; the labels themselves where None.

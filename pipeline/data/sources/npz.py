@@ -47,7 +47,16 @@ ARCHIVE_ERRORS = (
 
 
 class Arrays(Section):
-    """The name of each array in the file; without those of a split, training gives some up."""
+    """The name of each array in the file; without those of a split, training gives some up.
+
+    Attributes:
+        train_images: the array of training images.
+        train_labels: the array of their labels.
+        test_images: the array of test images.
+        test_labels: the array of their labels.
+        validation_images: the array of validation images.
+        validation_labels: the array of their labels.
+    """
 
     train_images: str
     train_labels: str
@@ -97,14 +106,15 @@ class Options(DataSection):
     """Which file, and which of its arrays.
 
     Attributes:
+        file: a file of NumPy arrays, `.npz`.
         arrays: names in the file; None finds those of `keras.datasets` files (`x_train`,
             `y_train`, `x_test`, `y_test`), of MedMNIST (`train_images`, `val_images`, …) and of
             images that are not split (`X` and `y`, `images` and `labels`, `data` and `target`).
             With validation arrays, no share of the training images is drawn for validation.
         test_fraction: share of each class that becomes the test split, where there is none.
         split_seed: draws that share; apart from `seed`, so that all seeds have one test split.
-        image_shape: height, width and channels of images that stand as rows of pixels; a square
-            of 1 or 3 channels where None.
+        image_shape: height, width and channels of images that stand as rows of pixels; a square of
+            1 or 3 channels where None.
         classes: names in label order; the labels themselves where None. Labels are whole numbers
             from 0 on, texts, or a row for each image with a 1 in the place of its class.
         size_limit_bytes: what the arrays may take in memory, all together.

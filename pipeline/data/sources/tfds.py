@@ -31,7 +31,9 @@ class Options(DataSection):
         data_dir: where prepared data sets are kept; the library's own folder where None.
         manual_dir: a folder with the archives; nothing it holds is downloaded.
         train_split: a split or a slice of one, such as `train[:80%]`.
+        test_split: likewise, of the images to test with.
         image_key: the feature with the image; the data set's own choice where None.
+        label_key: the feature with the label; the data set's own choice where None.
         image_size: height and width to resize to; images of different sizes need it.
         classes: names in label order; the data set's own where None.
     """
