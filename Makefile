@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv/bin/python
 INSTALL := $(VENV) -m pip install --disable-pip-version-check
+# Each process keeps to neighbouring tests, which share what is made for them.
+PYTEST := $(VENV) -m pytest -n 2 --dist worksteal
 
 .PHONY: run test faults zoo lint help
 
@@ -9,14 +11,14 @@ run: .venv/installed  ## set up .venv, and run the pipeline on MNIST
 	$(VENV) run_pipeline.py
 
 test: .venv/installed-dev  ## run the test suite: some 12 minutes on two cores
-	$(VENV) -m pytest -n 2
+	$(PYTEST)
 
 faults: .venv/installed-dev  ## kills, full disks, rivals, hostile files, each slow test: half an hour
-	$(VENV) -m pytest --ignore tests/faults --ignore tests/zoo -n 2 -m long -v
-	$(VENV) -m pytest tests/faults -n 2 -m "" -v
+	$(PYTEST) --ignore tests/faults --ignore tests/zoo -m long -v
+	$(PYTEST) tests/faults -m "" -v
 
 zoo: .venv/installed-dev  ## bring layers and networks of Keras through every format: long
-	$(VENV) -m pytest tests/zoo -n 2 -m ""
+	$(PYTEST) tests/zoo -m ""
 
 lint: .venv/installed-dev  ## formatting, lint and types
 	$(VENV) -m ruff format --check .
