@@ -154,8 +154,7 @@ def _write(request: ExportRequest) -> Conversion:
         interface = module.inspect(request.format_name, request.path)
         if wrong := contradiction(interface, request.promised):
             raise ExportError(wrong)
-        says = getattr(module, "runs_from", None)
-        release = says(request.path) if says else None
+        release = module.runs_from(request.path)
     except ExportError as error:  # it says by itself what is wrong
         _discard(request.path)
         return Conversion(request.format_name, str(error))

@@ -14,6 +14,8 @@ from pipeline.core.plugins import exporters
 if TYPE_CHECKING:
     import numpy as np
 
+    from export.formats.facts import Facts
+
 
 class FormatOptions(Section):
     """What can be chosen for a format, and how numbers come in and go out as a result."""
@@ -189,13 +191,52 @@ class Predictor(Protocol):
         ...
 
 
+class Exporter(Protocol):
+    """A module that writes formats. Its libraries are imported when its functions are called."""
+
+    __name__: str
+
+    @property
+    def FORMATS(self) -> tuple[Format, ...]:  # noqa: N802
+        """What it writes."""
+
+    @property
+    def LIBRARIES(self) -> tuple[str, ...]:  # noqa: N802
+        """Distributions whose versions decide what its files hold, or what they answer."""
+
+    def write(self, request: ExportRequest) -> None:
+        """Writes one format from the trained model, with the contract inside it.
+
+        Raises:
+            ExportError: it cannot be done, as it says in words.
+        """
+
+    def inspect(self, format_name: str, path: Path) -> Interface:
+        """What the file takes and gives by its own account."""
+
+    def facts(self, format_name: str, path: Path) -> "Facts":
+        """All that the file holds, read from its bytes, for the audit."""
+
+    def reach(self, format_name: str, path: Path) -> Iterable[str]:
+        """What it would make its runtime read, write or run; each ends a sentence on it."""
+
+    def read_contract(self, path: Path) -> str:
+        """The text of the contract that the file carries."""
+
+    def runs_from(self, path: Path) -> str | None:
+        """The first release of a runtime that runs the file, where files say so."""
+
+    def load(self, format_name: str, path: Path, threads: int) -> Predictor:
+        """Loads it in the runtime of its users."""
+
+
 @cache
 def formats() -> Mapping[str, Format]:
     """Every format of every exporter, by name."""
     return {f.name: f for module in exporters() for f in module.FORMATS}
 
 
-def exporter(format_name: str) -> Any:
+def exporter(format_name: str) -> Exporter:
     """The module whose FORMATS holds this format.
 
     Raises:

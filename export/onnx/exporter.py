@@ -82,6 +82,7 @@ class Int8Options(_Options):
         )
 
 
+LIBRARIES = ("tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "numpy")
 TARGETS = ("android", "ios", "browser", "server")
 FORMATS = (
     Format(

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 FORMATS = (Format("saved_model", "saved_model", Gate(tie_margin=1e-4), targets=("server",)),)
+LIBRARIES = ("tensorflow", "keras")
 VERSION = "1"
 # The folder that SavedModel leaves to its users; TensorFlow and TF Serving copy it as it is.
 CONTRACT = f"{VERSION}/assets.extra/contract.json"
@@ -44,6 +45,10 @@ def reach(format_name: str, path: Path) -> Iterator[str]:
     from export.saved_model import external_access
 
     return external_access.reach(path / VERSION)
+
+
+def runs_from(path: Path) -> None:
+    """A SavedModel does not say."""
 
 
 def inspect(format_name: str, path: Path) -> Interface:

@@ -46,6 +46,14 @@ def _format(
     )
 
 
+LIBRARIES = (
+    "tensorflow",
+    "keras",
+    "ai-edge-litert",
+    "litert-quantizer",
+    "flatbuffers",
+    "numpy",
+)
 FORMATS = (
     _format("tflite_float32", Gate(tie_margin=1e-4), 1e-5, Holds()),
     _format("tflite_float16", Gate(tie_margin=1e-2), 1e-3, Holds(kernels=("float16",))),

@@ -10,7 +10,7 @@ from pydantic import Field
 from export.formats import quantization_json
 from export.formats.format import ExportRequest, Format, FormatOptions, Holds
 from export.formats.tensors import FLOAT32, TensorType
-from export.tflite import compact, complete
+from export.tflite import compact, complete, float_exporter
 from export.tflite.float_exporter import (
     LOSES_LITTLE,
     facts,
@@ -30,7 +30,17 @@ from export.tflite.quantization.search import Outcome, Subject, search
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["FORMATS", "facts", "inspect", "load", "reach", "read_contract", "runs_from", "write"]
+__all__ = [
+    "FORMATS",
+    "LIBRARIES",
+    "facts",
+    "inspect",
+    "load",
+    "reach",
+    "read_contract",
+    "runs_from",
+    "write",
+]
 
 # Other kernels round otherwise: up to 5 of 256 steps lie between what XNNPACK's and TensorFlow Lite
 # Micro's make of MNIST's 10,000 test images. This is more than twice that; a wrong input is off by
@@ -115,6 +125,7 @@ def _format(
 
 # TensorFlow Lite Micro has no fully connected layer with 4-bit kernels of a scale a channel.
 WITH_LITERT = ("android", "ios", "browser", "server")
+LIBRARIES = (*float_exporter.LIBRARIES, "tflite-micro")
 FORMATS = (
     _format("tflite_int8", Int8Options, INT8, ("microcontroller", *WITH_LITERT)),
     _format("tflite_int4", Int4Options, INT4, WITH_LITERT),

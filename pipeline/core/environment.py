@@ -7,21 +7,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from pipeline.core.plugins import ROOT
+from pipeline.core.plugins import ROOT, exporters
 
-LIBRARIES = (
-    "tensorflow",
-    "keras",
-    "keras-tuner",
-    "tensorflow-datasets",
-    "tf2onnx",
-    "onnx",
-    "onnxruntime",
-    "ai-edge-litert",
-    "litert-quantizer",
-    "tflite-micro",
-    "numpy",
-)
+LIBRARIES = ("tensorflow", "keras", "keras-tuner", "tensorflow-datasets", "numpy")
+"""Of training; exporters name their own."""
 
 
 def describe() -> dict[str, Any]:
@@ -37,7 +26,8 @@ def describe() -> dict[str, Any]:
 
 def library_versions() -> dict[str, str | None]:
     """By name; none of a library that is not installed."""
-    return {name: version(name) for name in LIBRARIES}
+    of_exporters = (name for exporter in exporters() for name in exporter.LIBRARIES)
+    return {name: version(name) for name in dict.fromkeys((*LIBRARIES, *of_exporters))}
 
 
 @cache

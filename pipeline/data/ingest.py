@@ -10,6 +10,7 @@ from pipeline.data.decode_files import Gathered, gather
 from pipeline.data.make_splits import Prepared, prepare, survey
 from pipeline.data.quality.finding import Material
 from pipeline.data.quality.run_checks import Examination, examine
+from pipeline.data.sources import Source
 from pipeline.data.validation import check, check_pixels, check_source
 
 
@@ -29,7 +30,8 @@ def inspect(config: PipelineConfig, scratch: Path, progress: Progress) -> Inspec
         DataError: the images or labels are wrong.
     """
     section = config.data
-    source = plugins.load(plugins.SOURCES, section.source).load(section)
+    reader: Source = plugins.load(plugins.SOURCES, section.source)
+    source = reader.load(section)
     check_source(source, are_classes_given=getattr(section, "classes", None) is not None)
     gathered = gather(source, scratch, progress)
     check(gathered)

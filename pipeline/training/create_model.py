@@ -7,6 +7,7 @@ import keras
 
 from pipeline.config.schema import PipelineConfig
 from pipeline.core import plugins
+from pipeline.models import Preset
 
 
 def create_model(
@@ -26,7 +27,7 @@ def create_model(
     Raises:
         ConfigError: the images are too small for the preset.
     """
-    preset = plugins.load(plugins.MODELS, config.model.preset)
+    preset: Preset = plugins.load(plugins.MODELS, config.model.preset)
     keras.utils.set_random_seed(config.seed)
     with _dtype_policy(policy):
         return preset.build(config.model, image_shape, num_classes)

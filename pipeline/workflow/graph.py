@@ -5,6 +5,8 @@ ingest → tune → build → train → evaluate → export → verify
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib import import_module
+from itertools import chain
 from pathlib import Path
 
 from export.formats.format import exporter, with_needed
@@ -49,7 +51,7 @@ class Stage:
         name: also the name of its module in `pipeline.workflow.stage`.
         inputs: the stages whose artifacts it reads.
         reads: the config sections, or keys in them, that it reads; `seed` counts for every stage.
-        libraries: those whose version decides what it makes.
+        libraries: those whose version decides what it makes, besides those of its exporters.
         plug_ins: modules that its own code reaches by name and not by import.
         outside_files: files from outside of the project that it reads; their bytes count.
     """
@@ -61,10 +63,15 @@ class Stage:
     plug_ins: Callable[[PipelineConfig], tuple[str, ...]] = _nothing
     outside_files: Callable[[PipelineConfig], Mapping[str, Path | None]] | None = None
 
+    def libraries_for(self, config: PipelineConfig) -> tuple[str, ...]:
+        """With those of the exporters that this config uses."""
+        modules = map(import_module, self.plug_ins(config))
+        own = (getattr(module, "LIBRARIES", ()) for module in modules)
+        return tuple(dict.fromkeys(chain(self.libraries, *own)))
+
 
 PIXELS = ("numpy", "pillow", "scipy")
 KERAS = ("tensorflow", "keras")
-RUNTIMES = ("tensorflow", "ai-edge-litert", "onnxruntime", "tflite-micro")
 MEMBERS = ("train.members", "train.member_presets")
 TRAINING = ("model", "train", "augmentation")
 
@@ -81,30 +88,8 @@ STAGES = (
     Stage("build", ("ingest", "tune"), ("model", *MEMBERS), KERAS, _preset),
     Stage("train", ("ingest", "tune", "build"), TRAINING, KERAS, _preset, _model_file),
     Stage("evaluate", ("ingest", "train"), ("evaluate", "name"), KERAS),
-    Stage(
-        "export",
-        ("ingest", "train"),
-        ("export", "verify.gates"),
-        (
-            *KERAS,
-            "tf2onnx",
-            "onnx",
-            "onnxruntime",
-            "ai-edge-litert",
-            "litert-quantizer",
-            "tflite-micro",
-            "flatbuffers",
-            "numpy",
-        ),
-        _exporters,
-    ),
-    Stage(
-        "verify",
-        ("ingest", "evaluate", "export"),
-        ("export", "verify", "name"),
-        RUNTIMES,
-        _exporters,
-    ),
+    Stage("export", ("ingest", "train"), ("export", "verify.gates"), KERAS, _exporters),
+    Stage("verify", ("ingest", "evaluate", "export"), ("export", "verify", "name"), (), _exporters),
 )
 
 NAMES = tuple(stage.name for stage in STAGES)

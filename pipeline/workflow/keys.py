@@ -40,7 +40,7 @@ def ingredients(config: PipelineConfig, stage: Stage, inputs: Mapping[str, str])
         "config": sections,
         "inputs": dict(inputs),
         "code": code_version(modules),
-        "libraries": {name: version(name) for name in stage.libraries},
+        "libraries": {name: version(name) for name in stage.libraries_for(config)},
     }
     if stage.outside_files:
         result["outside"] = outside_version(outside_files(stage, config))

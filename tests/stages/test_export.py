@@ -232,6 +232,7 @@ def test_each_request_holds_the_promise_of_the_data_set(inputs, tmp_path, monkey
 
 def test_a_library_that_is_not_installed_has_no_version(inputs, tmp_path, monkeypatch):
     monkeypatch.setattr(environment, "LIBRARIES", ("numpy", "no-such-library"))
+    monkeypatch.setattr(environment, "exporters", lambda: ())
     monkeypatch.setattr(export, "convert", converts_only(["onnx"]))
     context = context_for(tmp_path, inputs, ("onnx",))
     export.run(context)

@@ -299,6 +299,14 @@ def test_the_exporters_of_the_formats_count_and_others_do_not():
     assert STAGES["export"].plug_ins(config) == ("export.onnx.exporter",)
 
 
+@pytest.mark.parametrize("stage", ["export", "verify"])
+def test_the_libraries_of_the_exporters_in_use_count_and_of_others_do_not(stage):
+    config = load_config(MNIST, ["export.formats=[onnx_int8]"])
+    named = ingredients(config, STAGES[stage], {"train": "0" * 16})["libraries"]
+    assert {"tensorflow", "tf2onnx", "onnx", "onnxruntime"} <= named.keys()
+    assert not {"ai-edge-litert", "litert-quantizer", "tflite-micro"} & named.keys()
+
+
 @pytest.fixture
 def idx_folder(tmp_path):
     def folder(name):

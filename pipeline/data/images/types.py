@@ -1,4 +1,4 @@
-"""Sources: one file each, with an `Options` model and `load(options) -> SourceData`."""
+"""Images and their classes, in memory or in files, and what a source gives of them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
