@@ -7,56 +7,27 @@ import typer
 
 from pipeline.cli import maintenance_tables
 from pipeline.cli.options import DEFAULT_ARTIFACTS, ArtifactsOption, console
-from pipeline.cli.run import watcher
-from pipeline.core.command_hints import repair_call
 from pipeline.core.errors import ConfigError, DamagedArtifactError, StageError
 from pipeline.core.progress import progress_on
 from pipeline.maintenance import integrity
 from pipeline.maintenance.delete_garbage import collect, refuse_unwritable
 from pipeline.maintenance.find_garbage import Garbage, Rules, find_garbage
-from pipeline.maintenance.integrity import Problem
-from pipeline.maintenance.repair import Outcome, repair
 from pipeline.store.store import ArtifactStore
 
 
-def check(
-    mend: Annotated[
-        bool, typer.Option("--repair", help="Make what is damaged anew, where that gives the same.")
-    ] = False,
-    artifacts: ArtifactsOption = DEFAULT_ARTIFACTS,
-) -> None:
-    """Read every artifact; say which are not as they were published.
+def check(artifacts: ArtifactsOption = DEFAULT_ARTIFACTS) -> None:
+    """Read every artifact; say which are not as they were published, and what mends them.
 
     Every file is compared with its SHA-256, every run with the artifacts that it used. `status`
     and `run` look at sizes alone, until a stage reads a file.
     """
-    store = ArtifactStore(artifacts)
-    findings = integrity.check(store, progress_on(console))
+    findings = integrity.check(ArtifactStore(artifacts), progress_on(console))
     maintenance_tables.show_findings(console, findings)
-    if findings.problems and mend:
-        _mend(store, findings.problems)
-    elif findings.problems:
+    if findings.problems:
+        how = f"; mend with: {'; '.join(findings.calls)}" if findings.calls else ""
         raise DamagedArtifactError(
-            f"{artifacts}: {maintenance_tables.count(len(findings.problems), 'problem')}; "
-            f"mend with: {repair_call(artifacts)}"
+            f"{artifacts}: {maintenance_tables.count(len(findings.problems), 'problem')}{how}"
         )
-
-
-def _mend(store: ArtifactStore, problems: tuple[Problem, ...]) -> None:
-    console.print()
-    outcomes = []
-    for outcome in repair(store, problems, watcher()):
-        maintenance_tables.show_outcome(console, outcome)
-        outcomes.append(outcome)
-    if failed := [outcome for outcome in outcomes if not outcome.is_mended]:
-        raise DamagedArtifactError(_unmended(failed, len(outcomes)))
-
-
-def _unmended(failed: list[Outcome], total: int) -> str:
-    return (
-        f"{len(failed)} of {total} could not be mended; the next run of a config makes what it "
-        "needs anew; a run that lacks an artifact for good can be deleted, its folder in runs/"
-    )
 
 
 def gc(

@@ -10,7 +10,6 @@ from export.formats.format import readable_size
 from pipeline.core.terminal import print_table
 from pipeline.maintenance.find_garbage import Garbage, Kind, Piece
 from pipeline.maintenance.integrity import Findings
-from pipeline.maintenance.repair import Outcome
 from pipeline.store.stale_files import UNKNOWN
 
 WIDE = 100
@@ -94,12 +93,6 @@ def show_findings(console: Console, findings: Findings) -> None:
         f"{count(findings.artifacts, 'artifact')} and {count(findings.runs, 'run')}, "
         f"{size(findings.size_bytes)} read: {wrong}"
     )
-
-
-def show_outcome(console: Console, outcome: Outcome) -> None:
-    """One line: what became of a problem."""
-    word = "[green]mended[/]  " if outcome.is_mended else "[red]not yet[/] "
-    console.print(f"{word}  {escape(outcome.problem.place)}  {escape(outcome.what)}")
 
 
 def count(number: int, word: str) -> str:

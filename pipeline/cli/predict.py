@@ -16,7 +16,7 @@ import typer
 from export.formats.format import formats
 from pipeline.cli import tables
 from pipeline.cli.options import DEFAULT_ARTIFACTS, ArtifactsOption, RunOption, console
-from pipeline.core.command_hints import repair_call
+from pipeline.core.command_hints import mends
 from pipeline.core.errors import ConfigError, DamagedArtifactError, DataError, GateError
 from pipeline.core.progress import progress_on, quiet_libraries
 from pipeline.core.signals import Interrupted
@@ -221,9 +221,7 @@ def check_golden(
 def _refuse_damaged(verify: Path) -> None:
     """Refuses a golden folder in an artifact that is not as it was published."""
     if (verify / MANIFEST).exists() and (damage := open_artifact(verify).damage):
-        raise DamagedArtifactError(
-            f"{damage}; `{repair_call(verify.resolve().parent.parent)}` mends it"
-        )
+        raise DamagedArtifactError(f"{damage}; {mends(verify.resolve().parent.parent)}")
 
 
 def demo(

@@ -75,8 +75,8 @@ def run(
     if stage and (first or last):
         raise ConfigError("--stage stands alone; drop it, or drop --from and --to")
     begin, end = stage or first or graph.NAMES[0], stage or last or graph.NAMES[-1]
-    call = _call(config, artifacts, overrides or ())
-    selection = Selection(begin, end, frozenset(force or ()), call)
+    words = _words(config, overrides or ())
+    selection = Selection(begin, end, frozenset(force or ()), _call(artifacts, words))
     loaded = with_folders(load_config(config, overrides or ()), artifacts)
     store = ArtifactStore(artifacts)
     if join:
@@ -85,8 +85,8 @@ def run(
     if dry_run:
         tables.show_plan(console, plan(loaded, store, selection))
         return
-    with _advised(partial(_call, config, artifacts, overrides or ())):
-        _carry_out(loaded, store, selection)
+    with _advised(partial(_call, artifacts, words)):
+        _carry_out(loaded, store, selection, words)
 
 
 @contextmanager
@@ -136,11 +136,12 @@ def export(
         "train.model_code": code and str(code),
     }
     said = [*as_overrides(settings), *(overrides or ())]
-    selection = Selection(call=_call(config, artifacts, said))
+    words = _words(config, said)
+    selection = Selection(call=_call(artifacts, words))
     with _named_as_options(code):
         loaded = with_folders(load_config(config, said, is_trained=True), artifacts)
         named = loaded.model_copy(update={"name": model.stem})
-        _carry_out(named, ArtifactStore(artifacts), selection)
+        _carry_out(named, ArtifactStore(artifacts), selection, words)
 
 
 @contextmanager
@@ -163,7 +164,9 @@ def _with_options(message: str, code: str) -> str:
     return f"{message}; here that is {' '.join(told.values())}" if told else message
 
 
-def _carry_out(loaded: PipelineConfig, store: ArtifactStore, selection: Selection) -> None:
+def _carry_out(
+    loaded: PipelineConfig, store: ArtifactStore, selection: Selection, words: Sequence[str]
+) -> None:
     if is_assistant(loaded.train):
         _assist(loaded, store, selection)
         return
@@ -171,7 +174,7 @@ def _carry_out(loaded: PipelineConfig, store: ArtifactStore, selection: Selectio
     steps = execute(loaded, store, selection, watcher())
     if all(step.reason == UNCHANGED for step in steps):
         console.print("Nothing changed: every artifact is up to date.")
-    recorded = runs.record_run(store, loaded, steps, started)
+    recorded = runs.record_run(store, loaded, steps, started, words)
     tables.show_run(console, recorded)
     _end_by_verdict(steps)
 
@@ -185,14 +188,15 @@ def _assist(loaded: PipelineConfig, store: ArtifactStore, selection: Selection) 
     console.print("This worker of the job has done its part; the first one does the rest.")
 
 
-def _call(config: Path, artifacts: Path, overrides: Sequence[str], *command: str) -> str:
-    """The command, or else `run`, with this config, as a person would type it."""
-    words = ["python", sys.argv[0], *(command or ("run",))]
-    if config != DEFAULT_CONFIG:
-        words += ["-c", str(config)]
-    if artifacts != DEFAULT_ARTIFACTS:
-        words += ["--artifacts", str(artifacts)]
-    return shlex.join([*words, *overrides])
+def _words(config: Path, overrides: Sequence[str]) -> list[str]:
+    """The config and the overrides, as a person would type them."""
+    return [*(("-c", str(config)) if config != DEFAULT_CONFIG else ()), *overrides]
+
+
+def _call(artifacts: Path, words: Sequence[str], *command: str) -> str:
+    """The command, or else `run`, with these words."""
+    place = ("--artifacts", str(artifacts)) if artifacts != DEFAULT_ARTIFACTS else ()
+    return shlex.join(["python", sys.argv[0], *(command or ("run",)), *words, *place])
 
 
 def watcher() -> Watcher:

@@ -1,4 +1,4 @@
-"""Commands that a person can paste: of this program, of pip, and the one that mends a folder."""
+"""Commands that a person can paste: of this program and of pip."""
 
 import os
 import shlex
@@ -8,10 +8,15 @@ from pathlib import Path
 from pipeline.core.plugins import ROOT
 
 
-def repair_call(artifacts: Path) -> str:
-    """As a user types it; names the folder unless it is the one that is taken anyway."""
-    place = "" if artifacts == ROOT / "artifacts" else f" --artifacts {shlex.quote(str(artifacts))}"
-    return f"python run_pipeline.py check --repair{place}"
+def on_artifacts(artifacts: Path, *words: str) -> str:
+    """A call as a user types it; names the folder unless it is the one that is taken anyway."""
+    place = [] if artifacts == ROOT / "artifacts" else ["--artifacts", str(artifacts)]
+    return shlex.join(["python", "run_pipeline.py", *words, *place])
+
+
+def mends(artifacts: Path) -> str:
+    """What to do about an artifact that is damaged."""
+    return f"`{on_artifacts(artifacts, 'check')}` says how to mend it"
 
 
 def python() -> str:

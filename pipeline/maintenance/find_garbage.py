@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from pipeline.core.command_hints import repair_call
+from pipeline.core.command_hints import mends
 from pipeline.core.errors import DamagedArtifactError
 from pipeline.store.artifact import KEY, Artifact, open_artifact
 from pipeline.store.claims import entries
@@ -171,8 +171,8 @@ def _inputs(store: ArtifactStore, path: Path) -> list[Use]:
         if not path.is_dir():  # a rival has just deleted it
             return []
         raise DamagedArtifactError(
-            f"{error}; so it is not known what it was made from. First mend it with: "
-            f"{repair_call(store.root)}; or give it up: delete that folder"
+            f"{error}; so it is not known what it was made from. {mends(store.root)}; or give it "
+            "up: delete that folder"
         ) from error
     except OSError as error:
         raise DamagedArtifactError(

@@ -3,10 +3,12 @@
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from pipeline.core.command_hints import on_artifacts
 from pipeline.core.errors import DamagedArtifactError
 from pipeline.core.progress import Progress
 from pipeline.store.artifact import KEY, MANIFEST, Artifact, open_artifact
@@ -16,13 +18,14 @@ from pipeline.workflow import graph
 from pipeline.workflow.runs import RECORD, open_run
 
 MOST_FILES = 3
+IN_YOUR_HANDS = "mend it yourself, or delete the run's folder, whose links keep what it used"
 RUN = re.compile(r"[0-9]{8}-[0-9]{6}-.+")
 UNPUBLISHED = (".quarantine", ".scratch", ".staging")
 KNOWN = {*graph.NAMES, *UNPUBLISHED, ".claims", ".locks", ".npm", "runs", "README.md"}
 
 
 class Kind(StrEnum):
-    """What is wrong, by what mends it."""
+    """What is wrong."""
 
     DAMAGED = "damaged"
     UNREADABLE = "unreadable"
@@ -48,10 +51,6 @@ class Problem:
     link: str = ""
 
     @property
-    def use(self) -> tuple[str, str]:
-        return self.stage, self.name
-
-    @property
     def place(self) -> str:
         return "/".join(filter(None, (self.stage, self.name, self.link)))
 
@@ -61,12 +60,14 @@ class Findings:
     """What check() found.
 
     Attributes:
+        calls: of this program, by which what is damaged or missing is made anew, or goes.
         remarks: what is no damage.
         unpublished: how many folders and bytes there are of each kind that is not published.
         size_bytes: of all artifacts.
     """
 
     problems: tuple[Problem, ...]
+    calls: tuple[str, ...]
     remarks: tuple[str, ...]
     unpublished: Mapping[str, tuple[int, int]]
     artifacts: int
@@ -95,8 +96,10 @@ def check(store: ArtifactStore, progress: Progress) -> Findings:
             number += found is not None
             size_bytes += _size(path)
     runs = [path for path in entries(store.root / "runs") if _is_of_this_program(path)]
+    problems += _runs(store.root, runs)
     return Findings(
-        problems=(*problems, *_runs(store.root, runs)),
+        problems=tuple(problems),
+        calls=tuple(_calls(store.root, problems, runs)),
         remarks=tuple(remarks),
         unpublished={name: _count(store.root / name) for name in UNPUBLISHED},
         artifacts=number,
@@ -111,6 +114,23 @@ def _is_of_this_program(path: Path) -> bool:
     return bool(name.fullmatch(path.name)) or os.path.lexists(path / seal)
 
 
+def _calls(root: Path, problems: Iterable[Problem], runs: Sequence[Path]) -> Iterator[str]:
+    """Those of `run` by which the latest runs came about that used it; of what none used, `gc`."""
+    lost = {(p.stage, p.name) for p in problems if p.kind in (Kind.DAMAGED, Kind.MISSING)}
+    for path in reversed(runs) if lost else ():
+        with suppress(DamagedArtifactError, OSError):
+            run = open_run(path)
+            used = lost.intersection((made["stage"], made["key"]) for made in run.record["stages"])
+            lost -= used
+            forced = [
+                word for stage in graph.NAMES for word in ("--force", stage) if stage in dict(used)
+            ]
+            if forced:
+                yield on_artifacts(root, "run", *run.words, *forced)
+    if lost:
+        yield on_artifacts(root, "gc")
+
+
 def _look(path: Path, was_read: Callable[[], None]) -> Artifact | Problem | None:
     """Looks again at what seems wrong: a run may have replaced it; None if it is gone."""
     found = _look_once(path, was_read)
@@ -122,7 +142,7 @@ def _look(path: Path, was_read: Callable[[], None]) -> Artifact | Problem | None
 def _look_once(path: Path, was_read: Callable[[], None] = lambda: None) -> Artifact | Problem:
     stage, name = path.parent.name, path.name
     try:
-        return read_artifact(path, was_read)
+        return _read(path, was_read)
     except DamagedArtifactError as error:
         return Problem(Kind.DAMAGED, stage, name, str(error))
     except OSError as error:
@@ -131,29 +151,12 @@ def _look_once(path: Path, was_read: Callable[[], None] = lambda: None) -> Artif
 
 
 def _unreadable(file: str, error: OSError) -> str:
-    return f"{file} cannot be read now ({error.strerror})".lstrip()
+    said = f"{file} cannot be read now ({error.strerror})".lstrip()
+    return f"{said}; give yourself access or check the disk"
 
 
-def damage_in(path: Path) -> str | None:
-    """How what is in an artifact's place is not the artifact, or None; reads every file.
-
-    Raises:
-        OSError: the system does not let it be read now; it may be intact.
-    """
-    try:
-        read_artifact(path)
-    except DamagedArtifactError as error:
-        return str(error)
-    return None
-
-
-def read_artifact(path: Path, was_read: Callable[[], None] = lambda: None) -> Artifact:
-    """The artifact in a place, every file of which is as it was published.
-
-    Raises:
-        DamagedArtifactError: it is not; says how.
-        OSError: the system does not let it be read now; it may be intact.
-    """
+def _read(path: Path, was_read: Callable[[], None]) -> Artifact:
+    """The artifact in a place, every file of which is as it was published."""
     if path.is_symlink() or not path.is_dir():
         kind = "link" if path.is_symlink() else "file"
         raise DamagedArtifactError(f"a {kind}, not an artifact's folder")
@@ -216,17 +219,19 @@ def _runs(root: Path, runs: Iterable[Path]) -> Iterator[Problem]:
         except DamagedArtifactError as error:
             if _is_there(path):
                 what = str(error).replace(f"{path}/", "")
-                yield Problem(Kind.BAD_RUN, "runs", path.name, what)
+                yield Problem(Kind.BAD_RUN, "runs", path.name, f"{what}; {IN_YOUR_HANDS}")
             continue
         except OSError as error:
             yield Problem(Kind.UNREADABLE, "runs", path.name, _unreadable(RECORD, error))
             continue
         for stage, key in recorded.items():
             if stage not in graph.NAMES or not KEY.fullmatch(key):
-                yield Problem(Kind.BAD_RUN, "runs", path.name, f"names {stage}/{key}, no artifact")
+                what = f"names {stage}/{key}, no artifact; {IN_YOUR_HANDS}"
+                yield Problem(Kind.BAD_RUN, "runs", path.name, what)
                 continue
-            if _target(path / stage) != target_of(stage, key) and _is_there(path):
-                what = f"should link to {stage}/{key}, as run.json says"
+            target = Path("../..") / stage / key
+            if _target(path / stage) != target and _is_there(path):
+                what = f"should link to {target}, as run.json says; {IN_YOUR_HANDS}"
                 yield Problem(Kind.BAD_LINK, "runs", path.name, what, stage)
             if not _is_there(root / stage / key):
                 missing.setdefault((stage, key), []).append(path)
@@ -251,11 +256,6 @@ def _is_there(path: Path) -> bool:
     except OSError:
         return True
     return True
-
-
-def target_of(stage: str, key: str) -> Path:
-    """What a run's link to an artifact says."""
-    return Path("../..") / stage / key
 
 
 def _target(link: Path) -> Path | None:

@@ -5,7 +5,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from pipeline.core.command_hints import repair_call
+from pipeline.core.command_hints import mends
 from pipeline.core.errors import DamagedArtifactError
 from pipeline.core.sealed_json import unsealed
 from pipeline.maintenance.integrity import RUN
@@ -37,8 +37,7 @@ class NearPlace:
             try:
                 self._found[stage, key] = self._store.intact(stage, key)
             except DamagedArtifactError as error:
-                mends = repair_call(self._store.root)
-                raise DamagedArtifactError(f"{error}; mend it with: {mends}") from error
+                raise DamagedArtifactError(f"{error}; {mends(self._store.root)}") from error
         return self._found[stage, key]
 
     def uses(self) -> Iterator[tuple[str, str]]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from pipeline.core.command_hints import repair_call
+from pipeline.core.command_hints import mends
 from pipeline.core.errors import ConfigError, DamagedArtifactError, StageError
 from pipeline.core.os_errors import trouble_is_a_stage_error
 from pipeline.core.progress import Progress
@@ -106,8 +106,8 @@ def _push_files(far: FarEnd, artifact: Artifact, was_seen: Callable[[str], None]
     for name, entry in artifact.manifest["files"].items():
         target, path = f"{place}/{name}", artifact.path / name
         if far.digest(target) != entry["sha256"]:
-            mends = f"mend it with: {repair_call(artifact.path.parents[1])}"
-            far.write(target, checked(_near_chunks(path), entry, str(path), mends))
+            remedy = mends(artifact.path.parents[1])
+            far.write(target, checked(_near_chunks(path), entry, str(path), remedy))
             if far.digest(target) != entry["sha256"]:
                 raise _came_out_other(far, target)
             written = (written or 0) + entry["size_bytes"]

@@ -66,7 +66,7 @@ def _intact(folder: Path, setting: str) -> Artifact:
             f"{setting}: {folder} is an artifact of {artifact.stage}; name one of train"
         )
     if damage := artifact.damage:
-        raise ConfigError(f"{setting}: {damage}; mend it with check --repair, or name another")
+        raise ConfigError(f"{setting}: {damage}; `check` says how to mend it; or name another")
     if load.MODEL not in artifact.manifest["files"]:
         raise ConfigError(f"{setting}: {folder} holds no {load.MODEL}; name another")
     return artifact

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.config.schema import PipelineConfig
-from pipeline.core.command_hints import repair_call
+from pipeline.core.command_hints import mends
 from pipeline.core.durable import NOT_AS_WRITTEN, make_folder, sync
 from pipeline.core.errors import ConfigError, DamagedArtifactError
 from pipeline.core.os_errors import trouble_is_a_stage_error
@@ -40,6 +40,11 @@ class Run:
         return self.path.name
 
     @property
+    def words(self) -> tuple[str, ...]:
+        """What `run` was told: the config and the overrides; of older runs the config alone."""
+        return tuple(self.record.get("words", ("-c", f"{self.record['config_name']}.yaml")))
+
+    @property
     def images(self) -> str:
         """Which images, in a few words: their source, and their file, folder or set."""
         data = self.record["config"]["data"]
@@ -60,22 +65,30 @@ class Run:
         place = self.path / stage
         keys = {made["stage"]: made["key"] for made in self.record["stages"]}
         root = self.path.parent.parent
-        mends = f"`{repair_call(root)}` mends it"
         try:
             found = ArtifactStore(root).intact(stage, keys.get(stage, "none"))
         except DamagedArtifactError as error:
-            raise DamagedArtifactError(f"{error}; {mends}") from error
+            raise DamagedArtifactError(f"{error}; {mends(root)}") from error
         if not found or place.resolve() != found.path.resolve():
-            raise DamagedArtifactError(f"{place}: is not what the run made; {mends}")
+            raise DamagedArtifactError(f"{place}: is not what the run made; {mends(root)}")
         return place
 
 
 def record_run(
-    store: ArtifactStore, config: PipelineConfig, steps: "Sequence[Step]", started: datetime
+    store: ArtifactStore,
+    config: PipelineConfig,
+    steps: "Sequence[Step]",
+    started: datetime,
+    words: Sequence[str] = (),
 ) -> Run:
     """Publishes the folder of a run that ended, whose links keep what it used from now on.
 
-    `steps` are those that have an artifact.
+    Args:
+        store: where it is.
+        config: of the run.
+        steps: those that have an artifact.
+        started: when.
+        words: the config's file and the overrides, as `run` takes them.
 
     Raises:
         StageError: the disk does not take it.
@@ -84,6 +97,7 @@ def record_run(
         "config_name": config.name,
         "started": started.isoformat(timespec="seconds"),
         "seconds": round((datetime.now(UTC) - started).total_seconds(), 2),
+        "words": list(words),
         "stages": [_describe(step) for step in steps],
         "config": config.model_dump(mode="json"),
     }
@@ -209,9 +223,12 @@ def is_record(values: Mapping[str, Any]) -> bool:
     if not all(isinstance(values.get(name), kind) for name, kind in types.items()):
         return False
     stages, config = values["stages"], values.get("config")
+    words = values.get("words", [])
     data = config.get("data") if isinstance(config, dict) else None
     return (
         bool(stages)
+        and isinstance(words, list)
+        and all(isinstance(word, str) and word.isprintable() for word in words)
         and all(isinstance(made, dict) and _is_made(made) for made in stages)
         and isinstance(data, dict)
         and isinstance(data.get("source"), str)

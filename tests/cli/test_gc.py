@@ -1,6 +1,7 @@
 """check and gc as they are called: what they print, and their exit codes."""
 
 import os
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -46,22 +47,22 @@ def test_a_damaged_artifact_is_named_made_anew_and_well_again(artifacts, shown):
         f"damaged     {place}  summary.txt is not the file that was published"
     )
     assert checked.stderr == (
-        f"error  {artifacts}: 1 problem; mend with: "
-        f"python run_pipeline.py check --repair --artifacts {artifacts}\n"
+        f"error  {artifacts}: 1 problem; mend with: python run_pipeline.py run "
+        f"-c configs/smoke.yaml --force build --artifacts {artifacts}\n"
     )
-    repaired = call_here("check", "--repair", "--artifacts", artifacts)
-    assert repaired.returncode == 0, repaired.stderr
-    assert any(line.startswith(f"mended    {place}  made anew, as run ") for line in shown())
+    mended = call_here(*shlex.split(checked.stderr)[8:])
+    assert mended.returncode == 0, mended.stderr
     gc.check(artifacts=artifacts)
     assert shown()[-1].endswith(" read: all as published")
 
 
-def test_repair_ends_with_exit_code_1_where_something_cannot_be_mended(artifacts, monkeypatch):
+def test_what_no_call_can_mend_is_left_to_the_user(artifacts, shown):
     (run,) = artifacts.glob("runs/*/")
     (run / "train").unlink()
     (run / "train").mkdir()
-    with pytest.raises(DamagedArtifactError, match="1 of 1 could not be mended"):
-        gc.check(mend=True, artifacts=artifacts)
+    with pytest.raises(DamagedArtifactError, match=r"1 problem$"):
+        gc.check(artifacts=artifacts)
+    assert "mend it yourself, or delete the run's folder" in shown()[0]
 
 
 def test_gc_asks_and_takes_only_yes_for_an_answer(artifacts, shown, monkeypatch):

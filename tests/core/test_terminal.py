@@ -23,7 +23,6 @@ from pipeline.doctor.finding import Finding
 from pipeline.maintenance.find_garbage import Garbage, Piece
 from pipeline.maintenance.find_garbage import Kind as Waste
 from pipeline.maintenance.integrity import Findings, Kind, Problem
-from pipeline.maintenance.repair import Outcome
 from pipeline.remote.transfer import Outcome as Copied
 from pipeline.workflow import graph
 from pipeline.workflow.plan import Step
@@ -69,8 +68,9 @@ SHOWN = {
     "predictions": lambda c: tables.show_predictions(c, [PREDICTION]),
     "replay": lambda c: tables.show_replay(c, Replay(2, (LONG,), 1.0, 0.1, "r", "r")),
     "garbage": lambda c: keeping_tables.show_garbage(c, Garbage((PIECE,), (PIECE,), {LONG: 1})),
-    "check": lambda c: keeping_tables.show_findings(c, Findings((PROBLEM,), (LONG,), {}, 1, 1, 1)),
-    "outcome": lambda c: keeping_tables.show_outcome(c, Outcome(PROBLEM, False, LONG)),
+    "check": lambda c: keeping_tables.show_findings(
+        c, Findings((PROBLEM,), (), (LONG,), {}, 1, 1, 1)
+    ),
     "a log": lambda c: progress.LogProgress(c).line(LONG),
     "beside a bar": lambda c: progress.TerminalProgress(c).line(LONG),
     "began": lambda c: run.watcher().started(WATCHER),

@@ -11,11 +11,12 @@ import pytest
 from pipeline.core.errors import ConfigError
 from pipeline.core.sealed_json import SEAL, write_sealed
 from pipeline.maintenance import integrity
-from pipeline.maintenance.integrity import Kind, check, damage_in
+from pipeline.maintenance.integrity import Kind, check
 from pipeline.store import artifact as artifact_module
 from pipeline.store.artifact import MANIFEST
 from pipeline.store.store import ArtifactStore
 
+CHECK_THE_DISK = "give yourself access or check the disk"
 KEY, OTHER = "0123456789abcdef", "f" * 16
 
 
@@ -56,7 +57,7 @@ def publish(store, stage="train", key=KEY, text="weights"):
         return store.publish(folder, manifest).path
 
 
-def record(store, *stages, key=KEY, name="20260101-000000-mnist"):
+def record(store, *stages, key=KEY, name="20260101-000000-mnist", **others):
     folder = store.root / "runs" / name
     folder.mkdir(parents=True)
     for stage in stages:
@@ -68,9 +69,16 @@ def record(store, *stages, key=KEY, name="20260101-000000-mnist"):
         "seconds": 1,
         "stages": [{"stage": stage, **said} for stage in stages],
         "config": {"data": {"source": "idx"}},
+        **others,
     }
     write_sealed(folder / "run.json", values)
     return folder
+
+
+def damage_in(path):
+    """What is said of an artifact; None where it is whole."""
+    problems = check(ArtifactStore(path.parents[1]), Quiet()).problems
+    return {(each.stage, each.name): each.what for each in problems}.get(path.parts[-2:])
 
 
 def found(store):
@@ -135,7 +143,7 @@ def test_a_file_that_cannot_be_read_now_is_no_damage(store, monkeypatch):
         raise OSError(5, "Input/output error", str(file))
 
     monkeypatch.setattr(artifact_module, "sha256", fail)
-    what = "logs/a.csv cannot be read now (Input/output error)"
+    what = f"logs/a.csv cannot be read now (Input/output error); {CHECK_THE_DISK}"
     assert found(store) == [(Kind.UNREADABLE, f"train/{KEY}", what)]
 
 
@@ -151,7 +159,7 @@ def test_what_may_not_be_read_is_no_damage_and_ends_nothing(store, monkeypatch):
         return read_bytes(path)
 
     monkeypatch.setattr(Path, "read_bytes", refuse)
-    what = "cannot be read now (Permission denied)"
+    what = f"cannot be read now (Permission denied); {CHECK_THE_DISK}"
     assert found(store) == [
         (Kind.UNREADABLE, f"train/{KEY}", f"manifest.json {what}"),
         (Kind.UNREADABLE, f"runs/{run.name}", f"run.json {what}"),
@@ -162,8 +170,8 @@ def test_swapped_artifacts_are_found(store):
     paths = [publish(store), publish(store, key=OTHER), publish(store, "export")]
     for first, second, said in ((0, 1, f"train/{OTHER}"), (0, 2, f"export/{KEY}")):
         swap(paths[first], paths[second])
-        assert damage_in(paths[first]) == f"holds {said}"
         assert len(found(store)) == 2
+        assert damage_in(paths[first]) == f"holds {said}"
         swap(paths[first], paths[second])
     assert found(store) == []
 
@@ -320,14 +328,27 @@ def test_runs_that_lack_what_they_used_are_named_once_an_artifact(store):
     assert found(store) == [(Kind.MISSING, f"train/{KEY}", what)]
 
 
+def test_the_latest_run_that_used_what_is_lost_tells_the_call_and_gc_takes_the_rest(store):
+    for stage, key in (("train", KEY), ("export", KEY), ("build", OTHER)):
+        (publish(store, stage, key) / "model.keras").write_text("spoilt")
+    words = ["-c", "my config.yaml", "train.epochs=2"]
+    record(store, "train", "export", "evaluate", name="20260101-000000-a", words=words)
+    record(store, "train", name="20260102-000000-b")
+    start, end = "python run_pipeline.py", f"--artifacts {store.root}"
+    assert check(store, Quiet()).calls == (
+        f"{start} run -c mnist.yaml --force train {end}",
+        f"{start} run -c 'my config.yaml' train.epochs=2 --force evaluate --force export {end}",
+        f"{start} gc {end}",
+    )
+
+
 def test_a_link_that_is_not_as_the_run_recorded_it_is_found(store):
     publish(store)
     publish(store, key=OTHER)
     run = record(store, "train")
     (run / "train").unlink()
-    expected = [
-        (Kind.BAD_LINK, f"runs/{run.name}/train", f"should link to train/{KEY}, as run.json says")
-    ]
+    what = f"should link to ../../train/{KEY}, as run.json says; {integrity.IN_YOUR_HANDS}"
+    expected = [(Kind.BAD_LINK, f"runs/{run.name}/train", what)]
     assert found(store) == expected
     (run / "train").symlink_to(f"../../train/{OTHER}")
     assert found(store) == expected

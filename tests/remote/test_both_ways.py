@@ -294,7 +294,7 @@ def test_other_content_under_the_same_key_is_refused_before_anything_is_copied(s
 def test_a_damaged_artifact_is_not_pushed(sharing, url):
     train = sharing.project.artifact("train", NO_SEARCH)
     (train.path / "train.txt").write_text("train mode")
-    with pytest.raises(DamagedArtifactError, match="check --repair"):
+    with pytest.raises(DamagedArtifactError, match="says how to mend it"):
         sharing.push(url)
     with pytest.raises(ConfigError, match="no run"):
         sharing.pull(url)

@@ -226,7 +226,7 @@ def test_a_damaged_artifact_and_one_of_another_stage_are_no_teachers(artifact, i
     damaged = tmp_path / "damaged"
     shutil.copytree(artifact, damaged)
     (damaged / "history.csv").write_text("")
-    with pytest.raises(ConfigError, match="check --repair"):
+    with pytest.raises(ConfigError, match="says how to mend it"):
         read(Distillation(teacher=damaged))
     manifest = json.loads((artifact / "manifest.json").read_text())
     write_manifest(damaged, {**manifest, "stage": "build"})
