@@ -142,11 +142,13 @@ def validation_images(
     """
     import numpy as np
 
+    from pipeline.data.images.stratified import evenly_spread
+
     if request.materials.validation is None:
         raise ExportError(f"{request.format_name} is chosen by validation images; none are given")
     with np.load(request.materials.validation) as validation:
         images, labels = validation["images"], validation["labels"]
-    some = np.linspace(0, len(labels) - 1, min(len(labels), most or len(labels))).astype(np.int64)
+    some = evenly_spread(len(labels), most or len(labels))
     return images[some], labels[some]
 
 

@@ -9,13 +9,12 @@ from export.formats.format import formats
 from export.formats.verdict import Micro
 from export.tflite import micro_interpreter
 from pipeline.core.errors import AbsentRuntimeError, ExportError
+from pipeline.data.images.stratified import evenly_spread
 
 
 def sample(total: int, count: int | Literal["all"]) -> np.ndarray:
     """Indices of `count` images, evenly from all: int64, rising."""
-    if count == "all" or count >= total:
-        return np.arange(total)
-    return np.linspace(0, total - 1, count).astype(np.int64)
+    return evenly_spread(total, total if count == "all" else count)
 
 
 def compare(

@@ -9,6 +9,7 @@ from pipeline.cli import maintenance_tables
 from pipeline.cli.options import DEFAULT_ARTIFACTS, ArtifactsOption, console
 from pipeline.core.errors import ConfigError, DamagedArtifactError, StageError
 from pipeline.core.progress import progress_on
+from pipeline.core.text import count_of
 from pipeline.maintenance import integrity
 from pipeline.maintenance.delete_garbage import collect, refuse_unwritable
 from pipeline.maintenance.find_garbage import Garbage, Rules, find_garbage
@@ -16,17 +17,17 @@ from pipeline.store.store import ArtifactStore
 
 
 def check(artifacts: ArtifactsOption = DEFAULT_ARTIFACTS) -> None:
-    """Read every artifact; say which are not as they were published, and what mends them.
+    """Read every artifact; say which are not as they were published.
 
     Every file is compared with its SHA-256, every run with the artifacts that it used. `status`
-    and `run` look at sizes alone, until a stage reads a file.
+    and `run` look at sizes alone, until a stage reads a file. Ends with the calls that mend.
     """
     findings = integrity.check(ArtifactStore(artifacts), progress_on(console))
     maintenance_tables.show_findings(console, findings)
     if findings.problems:
         how = f"; mend with: {'; '.join(findings.calls)}" if findings.calls else ""
         raise DamagedArtifactError(
-            f"{artifacts}: {maintenance_tables.count(len(findings.problems), 'problem')}{how}"
+            f"{artifacts}: {count_of(len(findings.problems), 'problem')}{how}"
         )
 
 

@@ -8,6 +8,7 @@ from rich.markup import escape
 
 from export.formats.format import readable_size
 from pipeline.core.terminal import print_table
+from pipeline.core.text import count_of
 from pipeline.maintenance.find_garbage import Garbage, Kind, Piece
 from pipeline.maintenance.integrity import Findings
 from pipeline.store.stale_files import UNKNOWN
@@ -55,7 +56,9 @@ def _moment(made: str, is_wide: bool) -> str:
 def _sum(pieces: Sequence[Piece]) -> str:
     total = size(sum(piece.size_bytes for piece in pieces))
     counts = [(kind, sum(piece.kind is kind for piece in pieces)) for kind in Kind]
-    words = [count(n, kind) if kind is Kind.OLD_RUN else f"{n} {kind}" for kind, n in counts if n]
+    words = [
+        count_of(n, kind) if kind is Kind.OLD_RUN else f"{n} {kind}" for kind, n in counts if n
+    ]
     return f"{total}: {', '.join(words)}"
 
 
@@ -88,15 +91,11 @@ def show_findings(console: Console, findings: Findings) -> None:
         if number:
             what = f"{size(size_bytes)} {UNPUBLISHED[name]}"
             console.print(f"[dim]{'remark':<10}[/]  {name}  {what}")
-    wrong = count(len(findings.problems), "problem") if findings.problems else "all as published"
+    wrong = count_of(len(findings.problems), "problem") if findings.problems else "all as published"
     console.print(
-        f"{count(findings.artifacts, 'artifact')} and {count(findings.runs, 'run')}, "
+        f"{count_of(findings.artifacts, 'artifact')} and {count_of(findings.runs, 'run')}, "
         f"{size(findings.size_bytes)} read: {wrong}"
     )
-
-
-def count(number: int, word: str) -> str:
-    return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"
 
 
 def size(size_bytes: int) -> str:

@@ -20,6 +20,7 @@ from pipeline.core.command_hints import mends
 from pipeline.core.errors import ConfigError, DamagedArtifactError, DataError, GateError
 from pipeline.core.progress import progress_on, quiet_libraries
 from pipeline.core.signals import Interrupted
+from pipeline.core.text import count_of
 from pipeline.inference.tables import (
     Tables,
     asked,
@@ -111,7 +112,7 @@ def predict(
         count = _write_answers(output, two_columns(columns), answers) if output else 0
         shown = list(answers)
     if count:
-        console.print(f"{tables.count_of(count, 'picture')} answered in {output}", markup=False)
+        console.print(f"{count_of(count, 'picture')} answered in {output}", markup=False)
         _say_who_answered(format_name, run)
     elif not output:
         _show_answers(shown, format_name, None if as_json else run)
@@ -170,7 +171,7 @@ def _say_who_answered(format_name: str, run: runs.Run) -> None:
 def _predict_table(table: Tables, folder: Path, format_name: str, run: runs.Run) -> None:
     with quiet_libraries():
         done = predict_table(table, folder, format_name, progress_on(console))
-    told = f"{tables.count_of(done.images, 'image')} answered in {table.answers}"
+    told = f"{count_of(done.images, 'image')} answered in {table.answers}"
     console.print(told, markup=False)
     if done.labelled:
         console.print(

@@ -5,11 +5,12 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from pipeline.cli.maintenance_tables import count, size
+from pipeline.cli.maintenance_tables import size
 from pipeline.cli.options import DEFAULT_ARTIFACTS, ArtifactsOption, RunOption, StageOption, console
 from pipeline.config.suggestions import suggest
 from pipeline.core.errors import ConfigError
 from pipeline.core.progress import progress_on
+from pipeline.core.text import count_of
 from pipeline.remote.select import Choice
 from pipeline.remote.transfer import Outcome
 from pipeline.store.artifact import KEY
@@ -98,4 +99,4 @@ def _show(outcome: Outcome, done: str, way: str, url: str) -> None:
 
 
 def _counts(artifacts: int, runs: int) -> str:
-    return f"{count(artifacts, 'artifact')} and {count(runs, 'run')}"
+    return f"{count_of(artifacts, 'artifact')} and {count_of(runs, 'run')}"

@@ -9,6 +9,7 @@ from rich.markup import escape
 
 from export.formats.format import formats, readable_size
 from pipeline.core.terminal import print_table
+from pipeline.core.text import count_of
 from pipeline.data.dataset_json import readable_name
 from pipeline.workflow.plan import UNCHANGED, Step
 from pipeline.workflow.runs import Run
@@ -269,11 +270,6 @@ def _shown_as(pattern: str, value: float | None) -> str:
 def _points(value: float | None) -> str:
     is_exact = value is not None and abs(value) < EXACT
     return "0.00 pt" if is_exact else _shown_as("{:+.2f} pt", value)
-
-
-def count_of(number: int, word: str) -> str:
-    """`1 picture`, `2,000 pictures`."""
-    return f"{number:,} {word if number == 1 else word + 's'}"
 
 
 def _shown(path: Path) -> str:

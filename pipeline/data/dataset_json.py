@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from pipeline.core.text import first_of
 from pipeline.data.images.decoding import Alpha, Fit
 
 FILE_NAME = "dataset.json"
@@ -53,12 +54,11 @@ class Description:
         """`cat (14/1/5), dog (13/2/5)`: of each class the images by split; of many some classes."""
         most = FEW_SHOWN if self.num_classes > MOST_SHOWN else self.num_classes
         columns = (self.counts[split] for split in ("train", "validation", "test"))
-        shown = ", ".join(
+        shown = [
             f"{readable_name(name)} ({'/'.join(f'{count:,}' for count in of_splits)})"
-            for name, *of_splits in list(zip(self.classes, *columns, strict=True))[:most]
-        )
-        others = self.num_classes - most
-        return f"{shown} and {others:,} more" if others else shown
+            for name, *of_splits in zip(self.classes, *columns, strict=True)
+        ]
+        return first_of(shown, most)
 
 
 def readable_name(name: str) -> str:

@@ -19,7 +19,8 @@ from pipeline.core import child_process
 from pipeline.core.errors import DataError, StageError
 from pipeline.core.processes import cores
 from pipeline.core.progress import Progress
-from pipeline.data.images.decoding import Decoded, Decoding, RefusedFileError, printable
+from pipeline.core.text import printable
+from pipeline.data.images.decoding import Decoded, Decoding, RefusedFileError
 from pipeline.data.images.read_file import read
 from pipeline.data.images.types import DrawnTest, ImageFiles, LabelledImages, SourceData, Split
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from pipeline.core.errors import DataError
+from pipeline.core.text import count_of, times
 from pipeline.data.decode_files import Gathered
 from pipeline.data.image_statistics import Profile
 from pipeline.data.images.types import ImageFiles, LabelledImages, SourceData, Split
@@ -35,7 +36,7 @@ def check_source(source: SourceData, *, are_classes_given: bool = False) -> None
     _check_all_are_there(source.origin, source.classes, sizes)
     needed = 1 + len(parts) - len(given)
     if (short := np.flatnonzero(sizes < needed)).size:
-        count = "one image" if sizes[short[0]] == 1 else f"{sizes[short[0]]} images"
+        count = count_of(sizes[short[0]], "image")
         raise DataError(
             f"{_class(source.origin, source.classes, short[0])} has {count} to train on, expected "
             f"{needed} or more, as {' and '.join(WORDS[s] for s in parts if s not in given)} "
@@ -121,8 +122,8 @@ def _check_shape(data: Gathered, split: str, part: Split) -> None:
     expected, found = data.splits["train"].image_shape, part.image_shape
     if found != expected:
         raise DataError(
-            f"{data.origin}: training images are {_times(expected)} but {split} images "
-            f"{_times(found)}. Take all splits from one data set."
+            f"{data.origin}: training images are {times(expected)} but {split} images "
+            f"{times(found)}. Take all splits from one data set."
         )
 
 
@@ -154,7 +155,7 @@ def _check_classes(origin: str, classes: tuple[str, ...]) -> None:
 def _check_split(where: str, data: Split) -> None:
     if 0 in data.image_shape:
         shape = (len(data), *data.image_shape)
-        raise DataError(f"{where} has no pixels ({_times(shape)}). Add images to it.")
+        raise DataError(f"{where} has no pixels ({times(shape)}). Add images to it.")
     if isinstance(data, LabelledImages) and data.images.dtype != np.uint8:
         raise DataError(
             f"{where} has pixels of type {data.images.dtype}, expected uint8. "
@@ -162,10 +163,6 @@ def _check_split(where: str, data: Split) -> None:
         )
     if len(data.image_shape) != 3 or data.image_shape[2] not in (1, 3):
         raise DataError(
-            f"{where} has images of {_times(data.image_shape)}, expected height×width×1 "
+            f"{where} has images of {times(data.image_shape)}, expected height×width×1 "
             "or height×width×3. Convert them in the source."
         )
-
-
-def _times(shape: tuple[int, ...]) -> str:
-    return "×".join(map(str, shape))

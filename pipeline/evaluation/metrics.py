@@ -1,12 +1,10 @@
 """How good the answers are: accuracy with its interval, loss, and scores by class."""
 
-import math
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.stats import binom
+from scipy.stats import binom, binomtest
 from sklearn import metrics as sklearn_metrics
 
 SMALLEST_PROBABILITY = 1e-7
@@ -48,21 +46,14 @@ class ClassScores:
     weighted: MeanScores
 
 
-def wilson_interval(successes: int, total: int, confidence: float = 0.95) -> Interval:
-    r"""The score interval of a proportion, sound near 0 and 1 where the normal one is not.
-
-    With p = successes / total, n = total and z the normal quantile:
-    (p + z²/2n ± z √(p(1 - p)/n + z²/4n²)) / (1 + z²/n).
+def wilson_interval(successes: int, total: int) -> Interval:
+    """The 95 % score interval of a proportion, sound near 0 and 1 where the normal one is not.
 
     Source: Wilson (1927), "Probable inference, the law of succession, and statistical
-    inference", J. Am. Stat. Assoc. 22, 209-212.
+    inference", J. Am. Stat. Assoc. 22, 209-212; computed by SciPy.
     """
-    z = NormalDist().inv_cdf((1 + confidence) / 2)
-    share = successes / total
-    centre = share + z**2 / (2 * total)
-    spread = z * math.sqrt(share * (1 - share) / total + z**2 / (4 * total**2))
-    scale = 1 + z**2 / total
-    return Interval(max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale))
+    found = binomtest(successes, total).proportion_ci(0.95, method="wilson")
+    return Interval(float(found.low), float(found.high))
 
 
 def is_guessing(right: int, support: np.ndarray) -> bool:

@@ -18,6 +18,7 @@ from export.formats.contract import Contract
 from export.formats.format import opened
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.core.progress import Progress
+from pipeline.core.text import times
 from pipeline.data.sources import csv as table_source
 from pipeline.data.sources._class_names import classes_of
 from pipeline.data.sources._csv_labels import Labels, find_labels, label_names
@@ -299,7 +300,7 @@ class _RowImages:
         if options.pixels_column is None and len(names) != math.prod(shape):
             raise DataError(
                 f"{self._table.path}: line 1: {len(names):,} columns, expected the "
-                f"{math.prod(shape):,} pixels of {'×'.join(map(str, shape))} that the model takes"
+                f"{math.prod(shape):,} pixels of {times(shape)} that the model takes"
                 f"{no_pixels(names)}. Keep the pixel columns alone, or name files with their "
                 "endings in one."
             )

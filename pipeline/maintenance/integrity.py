@@ -11,6 +11,7 @@ from pathlib import Path
 from pipeline.core.command_hints import on_artifacts
 from pipeline.core.errors import DamagedArtifactError
 from pipeline.core.progress import Progress
+from pipeline.core.text import first_of
 from pipeline.store.artifact import KEY, MANIFEST, Artifact, open_artifact
 from pipeline.store.claims import entries
 from pipeline.store.store import ArtifactStore
@@ -169,8 +170,7 @@ def _read(path: Path, was_read: Callable[[], None]) -> Artifact:
     if (artifact.stage, artifact.key) != (path.parent.name, path.name):
         raise DamagedArtifactError(f"holds {artifact.stage}/{artifact.key}")
     if found := list(_damaged_files(artifact, was_read)):
-        more = f", and {len(found) - MOST_FILES} more" if len(found) > MOST_FILES else ""
-        raise DamagedArtifactError(", ".join(found[:MOST_FILES]) + more)
+        raise DamagedArtifactError(first_of(found, MOST_FILES))
     return artifact
 
 
@@ -196,9 +196,8 @@ def _unnamed(artifact: Artifact) -> Iterator[str]:
         for name in names
     }
     if more := sorted(present - named):
-        count = f" and {len(more) - 1} more" if len(more) > 1 else ""
-        place = f"{path.parent.name}/{path.name}"
-        yield f"{place}: {more[0]}{count} not in its manifest; nothing reads it, you may delete it"
+        place, files = f"{path.parent.name}/{path.name}", first_of(more, 1)
+        yield f"{place}: {files} not in its manifest; nothing reads it, you may delete it"
 
 
 def _strays(root: Path) -> Iterator[str]:
@@ -243,8 +242,8 @@ def _missing(root: Path, missing: Mapping[tuple[str, str], Sequence[Path]]) -> I
     for (stage, key), runs in missing.items():
         names = [path.name for path in runs if _is_there(path)]
         if names and not _is_there(root / stage / key):
-            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            yield Problem(Kind.MISSING, stage, key, f"not there, but run {names[-1]}{more} used it")
+            users = first_of(names[::-1], 1)
+            yield Problem(Kind.MISSING, stage, key, f"not there, but run {users} used it")
 
 
 def _is_there(path: Path) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.core.errors import ConfigError, DamagedArtifactError
+from pipeline.core.text import first_of
 from pipeline.remote.select import Chosen
 from pipeline.store.artifact import Artifact
 
@@ -64,8 +65,7 @@ def refuse_others(others: Iterable[Artifact], where: str) -> None:
         ConfigError: there are some.
     """
     if names := [f"{artifact.stage}/{artifact.key}" for artifact in others]:
-        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
         raise ConfigError(
-            f"{where}: {names[0]}{more} is there with other content, made by the same settings "
+            f"{where}: {first_of(names, 1)} is there with other content, made by the same settings "
             "another time; nothing was copied. --replace puts this one in its place"
         )

@@ -11,6 +11,7 @@ import numpy as np
 from pipeline.config.schema import DataSection
 from pipeline.core.errors import DataError
 from pipeline.core.sha256 import sha256
+from pipeline.core.text import count_of, times
 from pipeline.data import cleaning, dataset_json, files_csv
 from pipeline.data.augmentation import preview
 from pipeline.data.decode_files import Gathered, SpooledImages
@@ -132,8 +133,8 @@ def _pixel_statistics(
 
 
 def _summary(described: dataset_json.Description) -> str:
+    shape = times(described.image_shape)
     sizes = [f"{described.size(split):,}" for split in ("train", "validation", "test")]
-    shape = "×".join(map(str, described.image_shape))
     return (
         f"{sizes[0]} training, {sizes[1]} validation and {sizes[2]} test images "
         f"of {shape} in {described.num_classes:,} classes: {described.classes_line}"
@@ -143,6 +144,4 @@ def _summary(described: dataset_json.Description) -> str:
 
 def _dropped(counts: Mapping[str, int]) -> str:
     count = sum(number for reason, number in counts.items() if reason.endswith("_dropped"))
-    if not count:
-        return ""
-    return f"; {count:,} {'image' if count == 1 else 'images'} dropped as another stands elsewhere"
+    return f"; {count_of(count, 'image')} dropped as another stands elsewhere" if count else ""

@@ -7,6 +7,7 @@ from typing import Any
 from pipeline.config.schema import PipelineConfig
 from pipeline.core.errors import ConfigError, DamagedArtifactError, MissingArtifactError
 from pipeline.core.os_errors import trouble_is_a_stage_error
+from pipeline.core.text import first_of
 from pipeline.store.artifact import Artifact
 from pipeline.store.store import ArtifactStore
 from pipeline.workflow import graph
@@ -109,8 +110,7 @@ def _why(latest: Artifact | None, values: Mapping[str, Any]) -> str:
     if latest is None:
         return "not made yet"
     differences = changes(latest.manifest["ingredients"], values)
-    more = f" and {len(differences) - 3} more" if len(differences) > 3 else ""
-    return ", ".join(differences[:3]) + more or "a setting is new"
+    return first_of(differences or ["a setting is new"], 3)
 
 
 def _require_inputs(steps: Mapping[str, Step], selection: Selection) -> None:

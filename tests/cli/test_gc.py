@@ -1,7 +1,6 @@
 """check and gc as they are called: what they print, and their exit codes."""
 
 import os
-import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -37,10 +36,10 @@ def spoil(path, byte=b"X"):
     path.write_bytes(byte + data[1:])
 
 
-def test_a_damaged_artifact_is_named_made_anew_and_well_again(artifacts, shown):
+def test_a_damaged_artifact_is_named_with_the_call_that_makes_it_anew(artifacts):
     (build,) = artifacts.glob("build/*/")
     spoil(build / "summary.txt")
-    checked = call("check", "--artifacts", artifacts)
+    checked = call_here("check", "--artifacts", artifacts)
     place = f"build/{build.name}"
     assert checked.returncode == 1
     assert checked.stdout.splitlines()[0] == (
@@ -50,10 +49,6 @@ def test_a_damaged_artifact_is_named_made_anew_and_well_again(artifacts, shown):
         f"error  {artifacts}: 1 problem; mend with: python run_pipeline.py run "
         f"-c configs/smoke.yaml --force build --artifacts {artifacts}\n"
     )
-    mended = call_here(*shlex.split(checked.stderr)[8:])
-    assert mended.returncode == 0, mended.stderr
-    gc.check(artifacts=artifacts)
-    assert shown()[-1].endswith(" read: all as published")
 
 
 def test_what_no_call_can_mend_is_left_to_the_user(artifacts, shown):

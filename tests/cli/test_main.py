@@ -227,7 +227,7 @@ def test_where_a_library_is_missing_the_call_that_mends_it_can_be_pasted(tmp_pat
 def test_the_command_for_missing_inputs_repeats_the_call_and_works(call, tmp_path):
     config = tmp_path / "my config.yaml"
     config.write_text(f"extends: {MNIST}\n")
-    typed = ["-c", str(config), "--artifacts", str(tmp_path / "made"), "train.epochs=2"]
+    typed = ["-c", str(config), "train.epochs=2", "--artifacts", str(tmp_path / "made")]
     ended = call("run", "--stage", "export", *typed, artifacts=None)
     command = shlex.split(ended.err.strip().partition("make it with: ")[2])
     assert command == ["python", "run_pipeline.py", "run", *typed, "--to", "train"]

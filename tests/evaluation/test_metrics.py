@@ -1,4 +1,5 @@
 import math
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -21,9 +22,13 @@ PREDICTED = np.array([0, 0, 1, 1])
 
 
 @given(st.integers(1, 20_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
-def test_the_interval_is_that_of_scipy(counts):
-    expected = binomtest(*counts).proportion_ci(0.95, method="wilson")
-    assert wilson_interval(*counts) == pytest.approx((expected.low, expected.high), abs=1e-12)
+def test_the_interval_is_where_a_share_deviates_by_z_standard_errors(counts):
+    """Wilson's own equation: |share - end| = z √(end (1 - end) / total)."""
+    successes, total = counts
+    share, z = successes / total, NormalDist().inv_cdf(0.975)
+    for end in wilson_interval(successes, total):
+        deviation = z * math.sqrt(end * (1 - end) / total)
+        assert abs(share - end) == pytest.approx(deviation, abs=1e-7)
 
 
 def test_the_interval_of_half_of_four_is_as_worked_by_hand():

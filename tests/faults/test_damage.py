@@ -214,6 +214,16 @@ def test_a_stage_notices_damage_before_it_reads_and_it_is_made_anew(
     record_property("damaged artifacts offered to stages", 1)
 
 
+def test_a_stage_that_is_forced_takes_the_place_of_what_no_size_tells_is_damaged(project):
+    """As `check` says to."""
+    project.run()
+    train = project.artifact("train")
+    damage(train, "flipped")
+    assert project.run() == []
+    assert project.run(forced=frozenset({"train"})) == ["train"]
+    assert project.store.intact("train", train.key).identity == train.identity
+
+
 def test_a_damaged_verdict_is_made_anew_before_it_is_shown(project):
     project.run()
     damage(project.artifact("verify"), "flipped")

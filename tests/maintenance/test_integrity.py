@@ -133,7 +133,7 @@ def test_a_damage_names_three_files_and_counts_the_rest(store):
     ((kind, place, what),) = found(store)
     assert (kind, place) == (Kind.DAMAGED, f"train/{KEY}")
     changed = "is not the file that was published"
-    assert what == f"a is missing, b {changed}, c {changed}, and 1 more"
+    assert what == f"a is missing, b {changed}, c {changed} and 1 more"
 
 
 def test_a_file_that_cannot_be_read_now_is_no_damage(store, monkeypatch):

@@ -70,8 +70,3 @@ class RefusedFileError(Exception):
         super().__init__(kind, about_file, setting)
         self.kind, self.about_file = kind, about_file
         self.reason = f"{about_file}, or {setting}" if setting else about_file
-
-
-def printable(name: str) -> str:
-    """The name on one line, in quotes and with escapes where it would not print as it is."""
-    return name if name.isprintable() else repr(name)

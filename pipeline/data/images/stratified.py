@@ -76,6 +76,11 @@ def draw_test(labels: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarra
     return np.setdiff1d(np.arange(len(labels)), drawn), drawn
 
 
+def evenly_spread(total: int, count: int) -> np.ndarray:
+    """Indices of `count` of so many, or of all, as far from each other as can be: int64, rising."""
+    return np.linspace(0, total - 1, min(count, total)).astype(np.int64)
+
+
 def find_lonely(labels: np.ndarray) -> int | None:
     """The first image that is the only one of its class, of which nothing can be drawn."""
     sizes = np.bincount(labels)

@@ -5,14 +5,13 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from pipeline.config.data_checks import REFUSED
+from pipeline.core.text import count_of
 from pipeline.data.decode_files import Refused, SpooledImages
 from pipeline.data.quality.finding import (
     MOST_EXAMPLES,
     Example,
     Finding,
     Material,
-    count_of,
-    printable,
 )
 
 MOST_REASONS = 3
@@ -35,14 +34,14 @@ def _reasons(files: Sequence[Refused]) -> str:
     """The first file of each of the first reasons, and how many files there are besides."""
     firsts = {file.reason: file for file in reversed(files)}
     told = [file for file in files if firsts[file.reason] is file][:MOST_REASONS]
-    parts = [f"{printable(file.name)} {file.reason}" for file in told]
+    parts = [f"{file.name} {file.reason}" for file in told]
     if others := len(files) - len(told):
         parts.append(f"and {others:,} more")
     return "; ".join(parts)
 
 
 def _example(file: Refused, material: Material) -> Example:
-    return Example(file.split, printable(file.name), material.classes[file.label])
+    return Example(file.split, file.name, material.classes[file.label])
 
 
 def size_outliers(material: Material) -> Iterator[Finding]:

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from pipeline.core.text import count_of
 from pipeline.data.make_splits import Profiled
-from pipeline.data.quality.finding import Finding, Material, count_of
+from pipeline.data.quality.finding import Finding, Material
 from pipeline.data.quality.pixel_statistics import deviations
 
 

@@ -1,13 +1,12 @@
 """Classes with few images, with many more than others, or with none in a split."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 
+from pipeline.core.text import count_of, first_of
 from pipeline.data.make_splits import Profiled
-from pipeline.data.quality.finding import Finding, Material, count_of
-
-MOST_NAMES = 3
+from pipeline.data.quality.finding import Finding, Material
 
 
 def imbalance(material: Material) -> Iterator[Finding]:
@@ -35,7 +34,7 @@ def few_images(material: Material) -> Iterator[Finding]:
             len(few),
             f"{count_of(len(few), 'class', 'classes')} with fewer than "
             f"{material.section.least_images} training images: "
-            f"{_names([f'{material.classes[i]!r} ({counts[i]})' for i in few])}; add images",
+            f"{first_of([f'{material.classes[i]!r} ({counts[i]})' for i in few], 3)}; add images",
         )
 
 
@@ -50,15 +49,10 @@ def missing_classes(material: Material) -> Iterator[Finding]:
         yield Finding(
             "missing_classes",
             len(missing),
-            f"no image of {_names(missing)}; nothing can be said of how well such a class is "
+            f"no image of {first_of(missing, 3)}; nothing can be said of how well such a class is "
             "told; add images",
         )
 
 
 def _counts(part: Profiled, material: Material) -> np.ndarray:
     return np.bincount(part.profile.labels, minlength=len(material.classes))
-
-
-def _names(names: Sequence[str]) -> str:
-    more = f" and {len(names) - MOST_NAMES:,} more" if len(names) > MOST_NAMES else ""
-    return ", ".join(names[:MOST_NAMES]) + more

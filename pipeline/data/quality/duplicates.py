@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from pipeline.core.text import count_of
 from pipeline.data.make_splits import BELONGS_TO_LATER
-from pipeline.data.quality.finding import SPLIT_WORDS, Finding, Material, count_of
+from pipeline.data.quality.finding import SPLIT_WORDS, Finding, Material
 
 
 def duplicates(material: Material) -> Iterator[Finding]:

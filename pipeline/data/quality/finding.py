@@ -115,7 +115,7 @@ class Material:
     def example(self, number: int) -> Example:
         """The image of this number."""
         split, index = self.place(number)
-        name = printable(self.surveyed[split].images.name(index))
+        name = self.surveyed[split].images.name(index)
         return Example(split, name, self.classes[self.labels[number]], number)
 
     def place(self, number: int) -> tuple[str, int]:
@@ -135,13 +135,3 @@ class Material:
     def singles(self, numbers: np.ndarray) -> tuple[tuple[Example, ...], ...]:
         """The first of these numbers, each by itself."""
         return self.examples(numbers[:, None])
-
-
-def count_of(number: int, one: str, several: str | None = None) -> str:
-    """`1 image`, `2,000 images`."""
-    return f"{number:,} {one if number == 1 else several or one + 's'}"
-
-
-def printable(name: str) -> str:
-    """A file's name on one line: what cannot be printed is escaped."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in name)

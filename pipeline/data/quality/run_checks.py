@@ -11,6 +11,7 @@ import numpy as np
 
 from pipeline.config.data_checks import CHECKS, REFUSED
 from pipeline.core.errors import DataError
+from pipeline.core.text import count_of
 from pipeline.data.make_splits import BELONGS_TO_LATER, also_in
 from pipeline.data.quality import (
     bad_files,
@@ -22,7 +23,7 @@ from pipeline.data.quality import (
     split_drift,
     thumbnails,
 )
-from pipeline.data.quality.finding import Finding, Material, count_of
+from pipeline.data.quality.finding import Finding, Material
 
 FINDINGS = "checks.json"
 QUARANTINE = "quarantine.csv"

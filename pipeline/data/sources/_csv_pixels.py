@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 from pydantic import Field
 
 from pipeline.core.errors import DataError
+from pipeline.core.text import times
 from pipeline.data.images.types import LabelledImages
 from pipeline.data.sources._class_names import NUMBER, WRITTEN_NUMBER
 from pipeline.data.sources._csv_rows import PIXELS, Remedies, Table, shown
@@ -223,7 +224,7 @@ def _filled(count: int, given: Shape | None) -> Shape | None:
 
 
 def _expected(given: Shape | None) -> str:
-    return "×".join(map(str, given)) if given else "a square of 1 or 3 channels"
+    return times(given) if given else "a square of 1 or 3 channels"
 
 
 def square_of(count: int) -> Shape | None:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.core.errors import DataError
-from pipeline.data.images.decoding import SUFFIXES, printable
+from pipeline.core.text import printable
+from pipeline.data.images.decoding import SUFFIXES
 
 # Pictures all the same: they are listed, and then refused by name, lest they go missing unseen.
 OTHER_PICTURES = (

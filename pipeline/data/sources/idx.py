@@ -16,6 +16,7 @@ from pydantic import Field
 from pipeline.config.schema import ClassNames, DataSection, OutsidePath
 from pipeline.core.errors import DataError
 from pipeline.core.magic_bytes import HEAD_BYTES, kind_of_bytes
+from pipeline.core.text import quoted, times
 from pipeline.data.images.types import LabelledImages, SourceData
 from pipeline.data.sources._fitting import fitting_beside, no_folder
 from pipeline.data.sources._pixel_range import as_bytes
@@ -90,8 +91,7 @@ def _instead(folder: Path) -> str:
     files = sorted(p.name for p in folder.glob("*") if p.is_file() and p.name[0] != ".")
     if not files:
         return f". Put it there, or name its folder as data.folder.{_if_photos(folder)}"
-    more = f" and {len(files) - MOST_SHOWN:,} more" if len(files) > MOST_SHOWN else ""
-    there = f"; there are {', '.join(map(repr, files[:MOST_SHOWN]))}{more}. "
+    there = f"; there are {quoted(files, MOST_SHOWN)}. "
     if other := fitting_beside(folder, files[:MOST_SHOWN], "npz", "csv"):
         return f"{there}{other}"
     names = (Options.model_fields[option].default.removesuffix(".gz") for option in FILES)
@@ -187,7 +187,7 @@ def _read(path: Path, magic: int, check: Callable[[tuple[int, ...]], None]) -> "
 
 
 def _declared(shape: tuple[int, ...]) -> str:
-    return f"{'×'.join(map(str, shape))} = {math.prod(shape):,} bytes"
+    return f"{times(shape)} = {math.prod(shape):,} bytes"
 
 
 def _open(path: Path) -> BinaryIO:

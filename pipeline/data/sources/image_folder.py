@@ -13,6 +13,7 @@ from pydantic import Field
 
 from pipeline.config.schema import ClassNames, OutsidePath
 from pipeline.core.errors import DataError
+from pipeline.core.text import quoted
 from pipeline.data.images.types import DrawnTest, ImageFiles, SourceData
 from pipeline.data.sources._class_names import find_twins, in_order, refuse_no_classes, twins_error
 from pipeline.data.sources._fitting import fitting_beside, no_folder
@@ -147,7 +148,7 @@ def _find_splits(options: Options, top: Place) -> dict[str, str]:
         asked: str | None = getattr(options, f"{split}_split")
         if asked is not None and not _is_below(options.folder, top, asked):
             raise DataError(
-                f"{options.folder}: has no folder {asked!r}, only {_listed(top.folders)}. "
+                f"{options.folder}: has no folder {asked!r}, only {quoted(top.folders)}. "
                 f"Correct data.{split}_split."
             )
         names = [
@@ -155,7 +156,7 @@ def _find_splits(options: Options, top: Place) -> dict[str, str]:
         ]
         if asked is None and len(names) > 1:
             raise DataError(
-                f"{options.folder}: {_listed(names)} may each be the {split} split. "
+                f"{options.folder}: {quoted(names)} may each be the {split} split. "
                 f"Set data.{split}_split."
             )
         if name := asked or "".join(names):
@@ -199,7 +200,7 @@ def _no_splits(options: Options, top: Place) -> dict[str, str]:
     if options.test_split or options.validation_split or doubtful:
         raise DataError(
             f"{options.folder}: which folder holds the training images is not clear; there are "
-            f"{_listed(top.folders)}. Set data.train_split to its name; if all are classes, name "
+            f"{quoted(top.folders)}. Set data.train_split to its name; if all are classes, name "
             "them in data.classes."
         )
     return {"train": ""}
@@ -210,7 +211,7 @@ def _find_classes(root: Path, train: Place, given: tuple[str, ...] | None) -> tu
     if missing := [name for name in classes if name not in there]:
         raise DataError(
             f"{root / train.name}: has no folder for the class {missing[0]!r}, only "
-            f"{_listed(train.folders)}. Correct data.classes."
+            f"{quoted(train.folders)}. Correct data.classes."
         )
     if len(classes) < 2:
         found = f"one class folder ({classes[0]!r})" if classes else "no class folders"
@@ -247,9 +248,9 @@ def _refuse_containers(root: Path, train: Place, found: Mapping[str, Listing]) -
         return
     outer, inner = tuple(found), in_order(recurring)
     raise DataError(
-        f"{root / train.name}: {_listed(outer, 3)} would be the classes, but folders of the same "
-        f"names recur below them: {_listed(inner, 3)}. "
-        f"{_remedy_of_containers(root, train, outer, inner)}; if {_listed(outer, 3)} are the "
+        f"{root / train.name}: {quoted(outer, 3)} would be the classes, but folders of the same "
+        f"names recur below them: {quoted(inner, 3)}. "
+        f"{_remedy_of_containers(root, train, outer, inner)}; if {quoted(outer, 3)} are the "
         "classes, name them in data.classes."
     )
 
@@ -283,7 +284,7 @@ def _remedy(root: Path, train: Place) -> str:
         return "Put the pictures of each class into a folder of its name"
     setting = f"train_split={place.name}" if train.name else f"folder={root / place.name}"
     return (
-        f"If the classes are {_listed(place.folders)} below, set {quote(f'data.{setting}')}; "
+        f"If the classes are {quoted(place.folders)} below, set {quote(f'data.{setting}')}; "
         "else put the pictures of each class into a folder of its name"
     )
 
@@ -302,10 +303,5 @@ def _refuse_unknown(root: Path, place: Place, classes: tuple[str, ...]) -> None:
     if unknown := [name for name in place.folders if name not in known]:
         raise DataError(
             f"{root / place.name}: the folder {unknown[0]!r} is none of the classes "
-            f"{_listed(classes)}. Move it away, correct its name, or add the class."
+            f"{quoted(classes)}. Move it away, correct its name, or add the class."
         )
-
-
-def _listed(names: Sequence[str], most: int = 8) -> str:
-    shown = ", ".join(repr(name) for name in names[:most]) or "none"
-    return f"{shown} and {len(names) - most:,} more" if len(names) > most else shown

@@ -17,6 +17,7 @@ from pydantic import Field, model_validator
 from pipeline.config.schema import ClassNames, DataSection, OutsidePath, Section
 from pipeline.core.errors import DataError
 from pipeline.core.magic_bytes import kind_of
+from pipeline.core.text import quoted, times
 from pipeline.data.images.types import DrawnTest, LabelledImages, SourceData
 from pipeline.data.sources._class_names import classes_of, late_count, refuse_no_classes
 from pipeline.data.sources._csv_pixels import ImageShape, square_of
@@ -184,8 +185,8 @@ def load(options: Options) -> SourceData:
     train, validation = splits["train"], splits.get("validation")
     if validation and validation.images.shape[1:] != train.images.shape[1:]:
         raise DataError(
-            f"{path}: validation images are {_times(validation.images.shape[1:])} but training "
-            f"images {_times(train.images.shape[1:])}. Take both from one data set."
+            f"{path}: validation images are {times(validation.images.shape[1:])} but training "
+            f"images {times(train.images.shape[1:])}. Take both from one data set."
         )
     test = splits.get("test") or DrawnTest(options.test_fraction or 0, options.split_seed)
     return SourceData(train, test, classes, f"NumPy file {path.name}", validation)
@@ -283,9 +284,9 @@ def _find_layout(path: Path, members: dict[str, zipfile.ZipInfo]) -> Arrays:
             layouts, key=lambda arrays: (arrays.test_images is not None, len(arrays.names()))
         )
     raise DataError(
-        f"{path}: has the arrays {_listed(members)}, expected x_train, y_train, x_test, y_test or "
-        "train_images, train_labels, test_images, test_labels, or X, y with data.test_fraction. "
-        "Name them in data.arrays."
+        f"{path}: has the arrays {quoted(sorted(members))}, expected x_train, y_train, x_test, "
+        "y_test or train_images, train_labels, test_images, test_labels, or X, y with "
+        "data.test_fraction. Name them in data.arrays."
     )
 
 
@@ -295,7 +296,8 @@ def _check_members(
     """Holds what the archive declares against what may be, before anything is unpacked."""
     if missing := sorted(arrays.names() - members.keys()):
         raise DataError(
-            f"{path}: has no array {missing[0]!r}, only {_listed(members)}. Correct data.arrays."
+            f"{path}: has no array {missing[0]!r}, only {quoted(sorted(members))}. Correct "
+            "data.arrays."
         )
     for name in sorted(arrays.names()):
         if members[name].compress_type not in PACKINGS:
@@ -309,11 +311,6 @@ def _check_members(
             f"{path}: its arrays unpack to {size:,} bytes, expected at most {limit:,}. "
             "If they are real, raise data.size_limit_bytes."
         )
-
-
-def _listed(members: dict[str, zipfile.ZipInfo]) -> str:
-    shown = ", ".join(repr(name[:40]) for name in sorted(members)[:8]) or "none"
-    return f"{shown} and {len(members) - 8} more" if len(members) > 8 else shown
 
 
 def _read_split(
@@ -350,17 +347,17 @@ def _as_images(where: str, values: "np.ndarray", options: Options) -> "np.ndarra
             values = values.reshape(-1, *shape)
     elif options.image_shape not in (None, values.shape[1:], (*values.shape[1:], 1)):
         raise DataError(
-            f"{where} is {_times(values.shape)}, and data.image_shape says "
-            f"{_times(options.image_shape)}. That is for rows of pixels; leave it out."
+            f"{where} is {times(values.shape)}, and data.image_shape says "
+            f"{times(options.image_shape)}. That is for rows of pixels; leave it out."
         )
     if values.ndim == 4 and values.shape[1] in (1, 3) and values.shape[3] not in (1, 3):
         raise DataError(
-            f"{where} is {_times(values.shape)}: channels stand first. "
+            f"{where} is {times(values.shape)}: channels stand first. "
             "Save numpy.moveaxis(images, 1, -1)."
         )
     if values.ndim not in (3, 4) or (values.ndim == 4 and values.shape[3] not in (1, 3)):
         raise DataError(
-            f"{where} is {_times(values.shape)}, expected count×height×width, with ×1 or ×3 for "
+            f"{where} is {times(values.shape)}, expected count×height×width, with ×1 or ×3 for "
             "channels. Reshape it, name the right array in data.arrays, or set data.image_shape "
             "for rows of pixels."
         )
@@ -373,7 +370,7 @@ def _as_texts(where: str, values: "np.ndarray") -> tuple[tuple[str, ...], "np.nd
     import numpy as np
 
     if values.shape not in ((values.size,), (values.size, 1)):
-        raise DataError(f"{where} is {_times(values.shape)}, expected one text an image.")
+        raise DataError(f"{where} is {times(values.shape)}, expected one text an image.")
     found, places = np.unique(values.reshape(-1), return_inverse=True)
     try:
         texts = [text.decode() if isinstance(text, bytes) else text for text in found.tolist()]
@@ -400,7 +397,7 @@ def _as_labels(
         values = values.argmax(axis=1)
     if values.shape not in ((values.size,), (values.size, 1)):
         raise DataError(
-            f"{where} is {values.dtype} of {_times(values.shape)}, expected integers, one an "
+            f"{where} is {values.dtype} of {times(values.shape)}, expected integers, one an "
             "image, or a row an image with a 1 in the place of its class. Save the index of each "
             "image's class."
         )
@@ -430,7 +427,3 @@ def _as_labels(
 def _is_one_hot(values: "np.ndarray") -> bool:
     is_mark = (values == 0) | (values == 1)
     return bool(is_mark.all() and (values.sum(axis=1) == 1).all())
-
-
-def _times(shape: tuple[int, ...]) -> str:
-    return "×".join(map(str, shape)) or "one value"

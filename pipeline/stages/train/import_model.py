@@ -16,6 +16,7 @@ from export.keras_files.load import Trust
 from pipeline.config.schema import TrainSection
 from pipeline.core.errors import ConfigError
 from pipeline.data import dataset_json
+from pipeline.data.images.stratified import evenly_spread
 from pipeline.data.images.types import LabelledImages
 from pipeline.data.tfrecords import Shards, open_split
 from pipeline.evaluation.metrics import is_guessing
@@ -88,8 +89,8 @@ def _sample(split: Shards, num_classes: int) -> LabelledImages:
     """Spread over the split: enough of each class to tell which it is, of large images fewer."""
     wanted = min(max(LEAST_IMAGES, IMAGES_A_CLASS * num_classes), MOST_IMAGES)
     image_bytes = split.read(np.zeros(1, np.int64)).images.nbytes
-    count = min(len(split), wanted, max(LEAST_IMAGES, MOST_BYTES // image_bytes))
-    return split.read(np.linspace(0, len(split) - 1, count).astype(np.int64))
+    count = min(wanted, max(LEAST_IMAGES, MOST_BYTES // image_bytes))
+    return split.read(evenly_spread(len(split), count))
 
 
 def _check_input(path: Path, model: Any, dataset: dataset_json.Description) -> None:

@@ -16,6 +16,7 @@ import tensorflow as tf
 from pipeline.config.train import distillation as config
 from pipeline.core.errors import ConfigError
 from pipeline.data.dataset_json import Description
+from pipeline.data.images.stratified import evenly_spread
 from pipeline.data.images.types import LabelledImages
 from pipeline.data.tfrecords import Shards
 from pipeline.training.load_trained import TrainedModel, read_trained
@@ -134,7 +135,7 @@ def _check_probabilities(path: Path, answers: np.ndarray) -> None:
 
 
 def _sample(split: LabelledImages | Shards) -> LabelledImages:
-    chosen = np.linspace(0, len(split) - 1, min(len(split), MOST_IMAGES)).astype(np.int64)
+    chosen = evenly_spread(len(split), MOST_IMAGES)
     if isinstance(split, Shards):
         return split.read(chosen)
     return LabelledImages(split.images[chosen], split.labels[chosen])

@@ -26,13 +26,13 @@ def test_sound_images_are_passed_in_silence(found, labelled):
 @pytest.mark.parametrize("kind", REFUSED)
 def test_each_kind_of_refused_files_is_told_with_its_first(found, labelled, kind):
     refused = tuple(
-        Refused("train", f"b/{i}\n.png", 1, kind, "is not what it seems") for i in range(2)
+        Refused("train", f"b/{i}.png", 1, kind, "is not what it seems") for i in range(2)
     )
     (finding,) = found(train=labelled(FOUR), test=labelled(FOUR), refused=refused)[kind]
     assert finding.count == 2
-    expected = r"2 files left out: b/0\n.png is not what it seems; and 1 more"
+    expected = "2 files left out: b/0.png is not what it seems; and 1 more"
     assert finding.message == expected
-    assert names(finding) == [("train b/0\\n.png",), ("train b/1\\n.png",)]
+    assert names(finding) == [("train b/0.png",), ("train b/1.png",)]
     assert finding.examples[0][0].label == "b"
 
 
