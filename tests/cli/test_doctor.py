@@ -157,6 +157,7 @@ def test_without_tensorflow_it_says_so_and_how_to_have_it(tmp_path):
     assert not place.exists()
 
 
+@pytest.mark.long  # the parts of it: test_self_test.py
 def test_on_this_machine_a_whole_run_of_made_up_images_passes(tmp_path):
     (tmp_path / "tmp").mkdir()
     place = tmp_path / "artifacts"

@@ -16,6 +16,8 @@ from pipeline.core.plugins import ROOT
 from pipeline.data.sources import idx
 from pipeline.doctor import self_test
 from pipeline.doctor.children import Ended
+from tests.children_here import children_here
+from tests.command_line import call_here
 
 INTERRUPTED = """
 import sys
@@ -88,6 +90,16 @@ def test_the_config_is_valid_and_the_images_are_told_apart_by_their_brightest_qu
     ):
         quarters = images.reshape(len(images), 2, 14, 2, 14).mean(axis=(2, 4)).reshape(-1, 4)
         assert (quarters.argmax(axis=1) == labels).all()
+
+
+def test_what_it_runs_comes_to_files_that_hold_their_gates(tmp_path):
+    config, artifacts = self_test.make_material(tmp_path), tmp_path / "artifacts"
+    with children_here():
+        done = call_here("run", "-c", config, "--artifacts", artifacts)
+    assert done.returncode == 0, done.stderr
+    (manifest,) = artifacts.glob("verify/*/manifest.json")
+    summary = json.loads(manifest.read_text())["summary"]
+    assert summary == "2 formats hold their gates on 100 test images"
 
 
 def test_the_images_are_the_same_each_time(tmp_path):

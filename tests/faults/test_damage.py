@@ -4,6 +4,7 @@ import random
 import shutil
 import sys
 from collections import Counter
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import chain
 from types import SimpleNamespace
@@ -28,10 +29,21 @@ DAMAGES = "flips, truncations and losses of files of artifacts"
 INPUTS = [(stage.name, name) for stage in graph.STAGES for name in stage.inputs]
 
 
-@pytest.fixture
-def copy(smoke_run, tmp_path):
-    """The artifacts of a real run, to be damaged."""
-    return shutil.copytree(smoke_run, tmp_path / "copy", symlinks=True)
+@pytest.fixture(scope="module")
+def copy(smoke_run, tmp_path_factory):
+    """The artifacts of a real run, to be damaged and put right again."""
+    return shutil.copytree(smoke_run, tmp_path_factory.mktemp("damage") / "copy", symlinks=True)
+
+
+@contextmanager
+def put_right(*paths):
+    """What is done to these files within is undone."""
+    contents = [path.read_bytes() for path in paths]
+    try:
+        yield
+    finally:
+        for path, content in zip(paths, contents, strict=True):
+            path.write_bytes(content)
 
 
 @pytest.fixture
@@ -114,16 +126,18 @@ def test_no_command_uses_what_is_damaged(copy, call, record_property, what, how)
     stage, name, command = USES[what]
     (run,) = list_runs(ArtifactStore(copy))
     path = run.path.resolve() / stage / name
-    if how == "flipped":
-        flip(path, path.stat().st_size // 2, 0)
-    elif how == "cut":
-        path.write_bytes(path.read_bytes()[:-1])
-    elif how == "gone":
-        path.unlink()
-    else:
-        (copy / "build" / run.record["stages"][2]["key"] / "summary.txt").replace(path)
+    other = copy / "build" / run.record["stages"][2]["key"] / "summary.txt"
     words = [word.format(run=run.path) for word in command]
-    ended = call(*words, "--artifacts", copy)
+    with put_right(path, other):
+        if how == "flipped":
+            flip(path, path.stat().st_size // 2, 0)
+        elif how == "cut":
+            path.write_bytes(path.read_bytes()[:-1])
+        elif how == "gone":
+            path.unlink()
+        else:
+            other.replace(path)
+        ended = call(*words, "--artifacts", copy)
     assert ended.code == 1
     (line,) = ended.err.splitlines()
     assert str(path.resolve()) in line.replace(str(run.path / stage), str(path.parent.resolve()))
@@ -131,28 +145,38 @@ def test_no_command_uses_what_is_damaged(copy, call, record_property, what, how)
     record_property("damaged files offered to commands", 1)
 
 
-@pytest.mark.parametrize(
-    "command", [["predict", "some.png"], ["show"], ["recommend", "--target", "server"]]
-)
-def test_an_artifact_that_the_run_did_not_make_is_not_used(copy, call, command):
-    """Each is whole; but a link leads elsewhere."""
+@pytest.fixture
+def led_elsewhere(copy):
+    """Two links of the run lead to whole artifacts that it did not make."""
     (run,) = list_runs(ArtifactStore(copy))
-    for stage in ("export", "verify"):
-        other = shutil.copytree(run.path.resolve() / stage, copy / stage / ("0" * 16))
-        (run.path / stage).unlink()
-        (run.path / stage).symlink_to(other)
-    ended = call(*command, "--artifacts", copy)
-    assert ended.code == 1
-    assert "is not what the run made" in ended.err
-    assert len(ended.err.splitlines()) == 1
+    links = [run.path / stage for stage in ("export", "verify")]
+    made = [link.readlink() for link in links]
+    for link in links:
+        other = shutil.copytree(link, copy / link.name / ("0" * 16))
+        link.unlink()
+        link.symlink_to(other)
+    yield copy
+    for link, target in zip(links, made, strict=True):
+        shutil.rmtree(link.resolve())
+        link.unlink()
+        link.symlink_to(target)
+
+
+def test_an_artifact_that_the_run_did_not_make_is_not_used(led_elsewhere, call):
+    for command in (["predict", "some.png"], ["show"], ["recommend", "--target", "server"]):
+        ended = call(*command, "--artifacts", led_elsewhere)
+        assert ended.code == 1
+        assert "is not what the run made" in ended.err
+        assert len(ended.err.splitlines()) == 1
 
 
 @pytest.mark.parametrize("name", [MANIFEST, "model.keras", "best.yaml", "dataset.json"])
 def test_status_and_a_dry_run_tell_damage_that_shows_in_a_size(copy, call, name):
     path = next(copy.glob(f"[a-z]*/*/{name}"))
-    path.write_bytes(path.read_bytes()[:-1])
     for command in (["status"], ["run", "--dry-run"]):
-        ended = call(*command, *SMOKE, "--artifacts", copy)
+        with put_right(path):
+            path.write_bytes(path.read_bytes()[:-1])
+            ended = call(*command, *SMOKE, "--artifacts", copy)
         assert (ended.code, ended.err) == (0, "")
         assert "damaged: " in ended.out
         assert name in "".join(ended.out.split())
@@ -283,12 +307,13 @@ def test_swapped_artifacts_are_moved_aside_and_made_anew(project):
 
 def test_swapped_files_of_one_artifact_are_noticed(copy):
     golden = next(copy.glob("verify/*/golden/expected"))
-    swap(golden / "onnx.bin", golden / "tflite_float32.bin")  # of one size
-    artifact = open_artifact(golden.parent.parent)
-    store = ArtifactStore(copy)
-    assert store.find(artifact.stage, artifact.key)
-    with pytest.raises(DamagedArtifactError, match=r"expected/.*is not the file"):
-        store.intact(artifact.stage, artifact.key)
+    files = golden / "onnx.bin", golden / "tflite_float32.bin"  # of one size
+    artifact, store = open_artifact(golden.parent.parent), ArtifactStore(copy)
+    with put_right(*files):
+        swap(*files)
+        assert store.find(artifact.stage, artifact.key)
+        with pytest.raises(DamagedArtifactError, match=r"expected/.*is not the file"):
+            store.intact(artifact.stage, artifact.key)
 
 
 def test_an_artifact_of_one_key_from_another_folder_makes_later_ones_out_of_date(project, tmp_path):

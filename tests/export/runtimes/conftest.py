@@ -91,45 +91,34 @@ def scripts(node_modules, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def chromium(tool, scripts):
-    """The address of one browser for all tests; each has a context of its own."""
+def drive(tool, scripts):
+    """Gives a function that takes steps on a page and tells what it then showed.
+
+    All pages have one browser; each has a context of its own.
+    """
     with subprocess.Popen(
-        [tool("node"), "launch.mjs", tool("chromium")],
+        [tool("node"), "drive.mjs", tool("chromium")],
         cwd=scripts,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     ) as process:
-        yield process.stdout.readline().strip()
-        process.stdin.close()
 
+        def run(url, *steps, viewport=(1200, 800), touch=False):
+            plan = {
+                "url": url,
+                "viewport": dict(zip(("width", "height"), viewport, strict=True)),
+                "touch": touch,
+                "steps": steps,
+            }
+            process.stdin.write(json.dumps(plan, default=str) + "\n")
+            process.stdin.flush()
+            told = json.loads(process.stdout.readline())
+            assert "failed" not in told, told["failed"]
+            assert (told["outside"], told["errors"]) == ([], [])
+            return told["states"]
 
-@pytest.fixture(scope="session")
-def drive(tool, scripts, chromium):
-    """Gives a function that takes steps on a page and tells what it then showed."""
-
-    def run(url, *steps, viewport=(1200, 800), touch=False):
-        plan = {
-            "chromium": chromium,
-            "url": url,
-            "viewport": dict(zip(("width", "height"), viewport, strict=True)),
-            "touch": touch,
-            "steps": steps,
-        }
-        done = subprocess.run(
-            [tool("node"), "drive.mjs"],
-            cwd=scripts,
-            input=json.dumps(plan, default=str),
-            capture_output=True,
-            text=True,
-            timeout=240,
-        )
-        assert done.returncode == 0, done.stderr
-        told = json.loads(done.stdout)
-        assert (told["outside"], told["errors"]) == ([], [])
-        return told["states"]
-
-    return run
+        yield run
 
 
 @pytest.fixture(scope="session")

@@ -13,9 +13,7 @@ from export.deployment import render
 from export.formats.contract import ImageInput, image_input
 from export.formats.tensors import fed
 from pipeline.core.plugins import ROOT
-from pipeline.data.images.decoding import Decoding
-from pipeline.data.images.pillow_decoder import to_pixels
-from pipeline.inference.pictures import _brought, prepare, read_picture
+from pipeline.inference.pictures import prepare, read_picture
 
 PREPARE = ROOT / "tests" / "export" / "runtimes" / "browser" / "prepare.mjs"
 PICTURE_JS = ROOT / "export" / "runtimes" / "web" / "picture.js"
@@ -56,19 +54,25 @@ PICTURES = {
 }
 
 
-def prepared_by_the_browser(tool, pixels, wanted, script=PICTURE_JS):
-    """What picture.js makes of it: the finished process. Without `wanted` model.js says what."""
-    data = base64.b64encode(pixels.tobytes()).decode()
-    request = {
-        "rgba": {"width": pixels.shape[1], "height": pixels.shape[0], "data": data},
-        "wanted": wanted and in_javascript(wanted),
-    }
-    return subprocess.run(
-        [tool("node"), str(PREPARE), script.as_uri()],
-        input=json.dumps(request),
-        capture_output=True,
-        text=True,
-    )
+@pytest.fixture(scope="module")
+def browser(tool):
+    """What picture.js makes of pixels. Without `wanted`, the model.js beside it says what."""
+    with subprocess.Popen(
+        [tool("node"), str(PREPARE)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+
+        def prepared(pixels, wanted, script=PICTURE_JS):
+            data = base64.b64encode(pixels.tobytes()).decode()
+            request = {
+                "script": script.as_uri(),
+                "rgba": {"width": pixels.shape[1], "height": pixels.shape[0], "data": data},
+                "wanted": wanted and in_javascript(wanted),
+            }
+            process.stdin.write(json.dumps(request) + "\n")
+            process.stdin.flush()
+            return json.loads(process.stdout.readline())
+
+        yield prepared
 
 
 def in_javascript(wanted):
@@ -84,9 +88,8 @@ def in_javascript(wanted):
     }
 
 
-def assert_same(done, name, expected, read_as):
-    assert done.returncode == 0, done.stderr
-    answer = json.loads(done.stdout)
+def assert_same(answer, name, expected, read_as):
+    assert "error" not in answer
     given = np.frombuffer(base64.b64decode(answer["pixels"]), np.uint8)
     # Pillow 13 takes its two passes in the other order there, and rounds between them.
     allowed = 1 if name == TALL else 0
@@ -97,9 +100,9 @@ def assert_same(done, name, expected, read_as):
 
 @pytest.mark.parametrize("wanted", [GREY, COLOUR, MIXED], ids=["grey", "colour", "mixed"])
 @pytest.mark.parametrize("name", PICTURES)
-def test_pictures_are_prepared_to_the_same_bytes_as_by_pillow(tool, name, wanted):
+def test_pictures_are_prepared_to_the_same_bytes_as_by_pillow(browser, name, wanted):
     expected, read_as = prepare(Image.fromarray(PICTURES[name]), wanted, "auto")
-    assert_same(prepared_by_the_browser(tool, PICTURES[name], wanted), name, expected, read_as)
+    assert_same(browser(PICTURES[name], wanted), name, expected, read_as)
 
 
 FITS = [("stretch", "white"), ("letterbox", "black"), ("crop", "white")]
@@ -108,18 +111,18 @@ FITS = [("stretch", "white"), ("letterbox", "black"), ("crop", "white")]
 @pytest.mark.parametrize(("fit", "alpha"), FITS)
 @pytest.mark.parametrize("colour", ["grayscale", "rgb"])
 @pytest.mark.parametrize("name", PICTURES)
-def test_photos_are_prepared_to_the_same_bytes_as_for_training(tool, name, colour, fit, alpha):
-    shape = (12, 10, 3 if colour == "rgb" else 1)
-    wanted = image_input(shape, "mixed", fit, alpha)
-    decoding = Decoding(colour, shape[:2], fit, alpha)
-    expected = to_pixels(Image.fromarray(PICTURES[name]), decoding)
-    done = prepared_by_the_browser(tool, PICTURES[name], wanted)
-    assert_same(done, name, expected, _brought(PICTURES[name].shape[:2], shape, fit))
+def test_photos_are_prepared_to_the_same_bytes_as_for_training(
+    browser, tmp_path, name, colour, fit, alpha
+):
+    wanted = image_input((12, 10, 3 if colour == "rgb" else 1), "mixed", fit, alpha)
+    Image.fromarray(PICTURES[name]).save(tmp_path / "photo.png")
+    expected, read_as = read_picture(tmp_path / "photo.png", wanted)
+    assert_same(browser(PICTURES[name], wanted), name, expected, read_as)
 
 
 @pytest.mark.parametrize("fit", ["pad", "stretch", "letterbox", "crop"])
 def test_of_colour_the_page_makes_grey_first_where_the_model_was_trained_on_it(
-    tool, exported, tmp_path, fit
+    browser, exported, tmp_path, fit
 ):
     shape = (*exported.contract.input.shape[:2], 3)
     background, alpha = ("light", "contrast") if fit == "pad" else ("mixed", "white")
@@ -128,8 +131,8 @@ def test_of_colour_the_page_makes_grey_first_where_the_model_was_trained_on_it(
     Image.fromarray(PICTURES["ten times as large"]).save(tmp_path / "colour.png")
     grey, read_as = read_picture(tmp_path / "colour.png", wanted.as_trained)
     script = tmp_path / "runtimes" / "web" / "picture.js"
-    done = prepared_by_the_browser(tool, PICTURES["ten times as large"], None, script)
-    assert_same(done, fit, fed(grey, 3), read_as)
+    given = browser(PICTURES["ten times as large"], None, script)
+    assert_same(given, fit, fed(grey, 3), read_as)
 
 
 @pytest.mark.parametrize(
@@ -142,15 +145,13 @@ def test_of_colour_the_page_makes_grey_first_where_the_model_was_trained_on_it(
         ((24, 24), "stretch", "stretched to 10×12"),
     ],
 )
-def test_how_a_photo_came_to_its_size_is_told(tool, size, fit, words):
+def test_how_a_photo_came_to_its_size_is_told(browser, size, fit, words):
     wanted = image_input((12, 10, 3), "mixed", fit, "white")
-    done = prepared_by_the_browser(tool, opaque(rgba(0, *size)), wanted)
-    assert json.loads(done.stdout)["readAs"] == words
+    assert browser(opaque(rgba(0, *size)), wanted)["readAs"] == words
 
 
-def test_transparent_parts_are_refused_as_for_training(tool):
+def test_transparent_parts_are_refused_as_for_training(browser):
     wanted = image_input((12, 10, 3), "mixed", "crop", "refuse")
-    done = prepared_by_the_browser(tool, PICTURES["half transparent"], wanted)
-    assert "This picture has transparent parts" in done.stderr
-    whole = PICTURES["light"]
-    assert prepared_by_the_browser(tool, whole, wanted).returncode == 0
+    told = browser(PICTURES["half transparent"], wanted)
+    assert "This picture has transparent parts" in told["error"]
+    assert "error" not in browser(PICTURES["light"], wanted)

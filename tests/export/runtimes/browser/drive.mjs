@@ -1,14 +1,14 @@
 /**
- * Drives the page in a browser that launch.mjs started. Reads a plan as JSON from standard input:
- *   {chromium, url, viewport: {width, height}, touch, steps: [[action, argument], …]}
- * and prints {states, outside, errors}: the page after it started and after each step, the
- * addresses beyond the local server that it asked for, and uncaught errors.
+ * Drives pages in one headless Chromium, whose path is the argument. Each line of standard input is a
+ * plan, which has a context of its own:
+ *   {url, viewport: {width, height}, touch, steps: [[action, argument], …]}
+ * It is answered by a line, {states, outside, errors}: the page after it started and after each step,
+ * the addresses beyond the local server that it asked for, and uncaught errors; or by {failed}.
  */
 import { readFileSync } from "node:fs";
 import { basename } from "node:path";
+import { createInterface } from "node:readline";
 import { chromium } from "playwright-core";
-
-const plan = JSON.parse(readFileSync(0, "utf8"));
 
 const ACTIONS = {
   stroke: async (page, points) => {
@@ -83,24 +83,34 @@ async function settled(page) {
   return page.evaluate(readPage);
 }
 
-const browser = await chromium.connect(plan.chromium);
-const context = await browser.newContext({ viewport: plan.viewport, hasTouch: plan.touch });
-const outside = [];
-await context.route("**", (route) => {
-  const url = new URL(route.request().url());
-  if (["127.0.0.1", "localhost"].includes(url.hostname)) return route.continue();
-  outside.push(url.href);
-  return route.abort();
-});
-const page = await context.newPage();
-page.setDefaultTimeout(60_000);
-const errors = [];
-page.on("pageerror", (error) => errors.push(error.message));
-await page.goto(plan.url);
-const states = [await settled(page)];
-for (const [action, argument] of plan.steps) {
-  await ACTIONS[action](page, argument);
-  states.push(await settled(page));
+async function carryOut(plan, context) {
+  const outside = [];
+  await context.route("**", (route) => {
+    const url = new URL(route.request().url());
+    if (["127.0.0.1", "localhost"].includes(url.hostname)) return route.continue();
+    outside.push(url.href);
+    return route.abort();
+  });
+  const page = await context.newPage();
+  page.setDefaultTimeout(60_000);
+  const errors = [];
+  page.on("pageerror", (error) => errors.push(error.message));
+  await page.goto(plan.url);
+  const states = [await settled(page)];
+  for (const [action, argument] of plan.steps) {
+    await ACTIONS[action](page, argument);
+    states.push(await settled(page));
+  }
+  return { states, outside, errors };
+}
+
+const [executablePath] = process.argv.slice(2);
+const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
+for await (const line of createInterface({ input: process.stdin })) {
+  const plan = JSON.parse(line);
+  const context = await browser.newContext({ viewport: plan.viewport, hasTouch: plan.touch });
+  const told = await carryOut(plan, context).catch((error) => ({ failed: error.stack }));
+  await context.close();
+  console.log(JSON.stringify(told));
 }
 await browser.close();
-console.log(JSON.stringify({ states, outside, errors }));

@@ -1,13 +1,19 @@
 /**
- * Runs `prepare` of a picture.js, whose address is the argument, on what standard input says in
- * JSON: {rgba: {width, height, data: base64}, wanted}; that is of the model.js beside it if null.
- * Prints {pixels: base64, readAs}.
+ * Answers each line of standard input, {script, rgba: {width, height, data: base64}, wanted}, with a
+ * line, {pixels: base64, readAs} or {error}: what `prepare` of the picture.js at `script` says. Where
+ * `wanted` is null, it is that of the model.js beside it.
  */
-import { readFileSync } from "node:fs";
+import { createInterface } from "node:readline";
 
-const { prepare } = await import(process.argv[2]);
-const { rgba, wanted } = JSON.parse(readFileSync(0, "utf8"));
-const model = wanted ?? (await import(new URL("model.js", process.argv[2]))).model;
-const data = new Uint8ClampedArray(Buffer.from(rgba.data, "base64"));
-const { pixels, readAs } = prepare({ ...rgba, data }, model);
-console.log(JSON.stringify({ pixels: Buffer.from(pixels).toString("base64"), readAs }));
+async function answer({ script, rgba, wanted }) {
+  const { prepare } = await import(script);
+  const model = wanted ?? (await import(new URL("model.js", script))).model;
+  const data = new Uint8ClampedArray(Buffer.from(rgba.data, "base64"));
+  const { pixels, readAs } = prepare({ ...rgba, data }, model);
+  return { pixels: Buffer.from(pixels).toString("base64"), readAs };
+}
+
+for await (const line of createInterface({ input: process.stdin })) {
+  const told = await answer(JSON.parse(line)).catch(({ message }) => ({ error: message }));
+  console.log(JSON.stringify(told));
+}
