@@ -65,6 +65,10 @@ def test_what_runs_nothing_imports_no_heavy_library(arguments, tmp_path):
     assert not imported_by("run_pipeline.py", *arguments, *place) & HEAVY
 
 
+def test_the_first_help_page_imports_neither_the_config_nor_what_tables_are_drawn_with():
+    assert not imported_by("run_pipeline.py", "--help") & (HEAVY | {"pydantic", "rich", "yaml"})
+
+
 def test_plug_ins_import_nothing_heavy_until_they_work():
     names = [f"{p}.{n}" for p in (plugins.SOURCES, plugins.MODELS) for n in plugins.names(p)]
     names += {exporter(name).__name__ for name in formats()}

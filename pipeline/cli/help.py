@@ -1,16 +1,13 @@
 """A command's help page in plain words: no types of Python, every word and every example whole."""
 
 import inspect
-import platform
 import shutil
 import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperArgument, TyperCommand, TyperGroup
-
-from pipeline.core import environment
+from typer.core import TyperArgument, TyperCommand
 
 NARROWEST, WIDEST = 50, 80
 LONGEST_NAME = 30
@@ -21,19 +18,11 @@ class PlainCommand(TyperCommand):
     """A command whose arguments are shown by their names alone."""
 
     def get_help(self, ctx: Any) -> str:
-        return _page(self, ctx)
+        return page(self, ctx)
 
 
-class PlainGroup(TyperGroup):
-    """The commands, each with the whole line that says what it does."""
-
-    def get_help(self, ctx: Any) -> str:
-        names = self.list_commands(ctx)
-        commands = [(name, self.get_command(ctx, name)) for name in names]
-        return _page(self, ctx, [(name, _first_line(c.help)) for name, c in commands if c])
-
-
-def _page(command: Any, ctx: Any, commands: Sequence[Row] = ()) -> str:
+def page(command: Any, ctx: Any, commands: Sequence[Row] = ()) -> str:
+    """What it is, its arguments and options, and the commands below it, each with its line."""
     parameters = [(each, each.get_help_record(ctx)) for each in command.get_params(ctx)]
     arguments, options = [], []
     for parameter, record in parameters:
@@ -78,12 +67,12 @@ def _lines(text: str, indent: int) -> list[str]:
     return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
 
 
-def _first_line(text: str | None) -> str:
-    return inspect.cleandoc(text or "").partition("\n")[0]
-
-
 def _show_version(is_asked: bool) -> None:
     if is_asked:
+        import platform
+
+        from pipeline.core import environment
+
         found = environment.library_versions()
         libraries = ", ".join(
             f"{name} {found[name] or 'missing'}" for name in ("tensorflow", "keras")

@@ -1,46 +1,86 @@
-"""The program: which commands there are, and how each error ends it."""
+"""The program: which commands there are, and how each error ends it.
 
+A command's module is imported when the command is called, or its help asked for.
+"""
+
+import importlib
 import logging
 import os
-import shlex
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from io import TextIOWrapper
-from itertools import pairwise
+from typing import Any, NamedTuple
 
 import typer
-from rich.text import Text
+from typer.core import TyperGroup
 
-from pipeline.cli import check_data, doctor, gc, help, predict, remote, run, status
-from pipeline.config.schema import PipelineConfig
-from pipeline.config.suggestions import nearest, suggest
+from pipeline.cli.help import PlainCommand, main_options, page
 from pipeline.core.errors import ConfigError, PipelineError, StageError
 from pipeline.core.os_errors import disk_trouble
 from pipeline.core.signals import GOES_ON, Interrupted, interruptible
-from pipeline.core.terminal import create_console
-from pipeline.workflow import graph
 
 LONGEST_LINE = 2000
-COMMANDS: Mapping[str, Callable[..., None]] = {
-    "run": run.run,
-    "export": run.export,
-    "status": status.status,
-    "runs": status.list_runs,
-    "show": status.show,
-    "recommend": status.recommend,
-    "check-data": check_data.check_data,
-    "predict": predict.predict,
-    "check-golden": predict.check_golden,
-    "demo": predict.demo,
-    "doctor": doctor.doctor,
-    "check": gc.check,
-    "gc": gc.gc,
-    "push": remote.push,
-    "pull": remote.pull,
+
+
+class Command(NamedTuple):
+    """A command before it is imported.
+
+    Attributes:
+        function: its module in `pipeline.cli`, and its name there.
+        help: the first line of its docstring.
+    """
+
+    function: str
+    help: str
+
+
+COMMANDS: Mapping[str, Command] = {
+    "run": Command("run:run", "Run the stages for which something has changed."),
+    "export": Command("run:export", "Evaluate, export and verify a trained model of your own."),
+    "status": Command("status:status", "Say which stages are up to date, and why others are not."),
+    "runs": Command("status:list_runs", "List the runs, oldest first."),
+    "show": Command("status:show", "Show a run: its stages, its formats and where its report is."),
+    "recommend": Command("status:recommend", "Say which format to ship."),
+    "check-data": Command(
+        "check_data:check_data", "Check the images as ingest would; train and publish nothing."
+    ),
+    "predict": Command(
+        "predict:predict", "Classify pictures, or the rows of a table, with a format."
+    ),
+    "check-golden": Command("predict:check_golden", "Ask a format about the golden images again."),
+    "demo": Command("predict:demo", "Draw and classify in a browser with the exported files."),
+    "doctor": Command(
+        "doctor:doctor", "Check libraries, devices and disk; test all on made-up images."
+    ),
+    "check": Command("gc:check", "Read every artifact; say which are not as they were published."),
+    "gc": Command("gc:gc", "Delete what no run uses, and what is damaged or left over."),
+    "push": Command("remote:push", "Copy a run and all that it was made from to another place."),
+    "pull": Command("remote:pull", "Copy a pushed run, and all that it was made from, to here."),
 }
 
+
+class Commands(TyperGroup):
+    """The commands, each with the whole line that says what it does."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name].function.partition(":")
+        found = importlib.import_module(f"pipeline.cli.{module}")
+        alone = typer.Typer(add_completion=False, rich_markup_mode=None)
+        epilog = getattr(found, "EPILOGS", {}).get(cmd_name)
+        alone.command(cmd_name, cls=PlainCommand, epilog=epilog)(getattr(found, name))
+        return typer.main.get_command(alone)
+
+    def get_help(self, ctx: Any) -> str:
+        return page(self, ctx, [(name, command.help) for name, command in COMMANDS.items()])
+
+
 app = typer.Typer(
-    cls=help.PlainGroup,
+    cls=Commands,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -51,10 +91,7 @@ app = typer.Typer(
     "For photos in a folder for each class:\n\n"
     "  python run_pipeline.py -c configs/photos.yaml data.folder=my_photos",
 )
-app.callback()(help.main_options)
-for _name, _command in COMMANDS.items():
-    _epilog = f"Stages: {', '.join(graph.NAMES)}." if _name == "run" else None
-    app.command(_name, cls=help.PlainCommand, epilog=_epilog)(_command)
+app.callback()(main_options)
 
 
 def main() -> None:
@@ -84,6 +121,10 @@ def main() -> None:
 
 
 def _fail(*messages: str, exit_code: int) -> None:
+    from rich.text import Text
+
+    from pipeline.core.terminal import create_console
+
     console = create_console(stderr=True)
     for message in messages:
         console.print(Text.assemble(("error", "red"), "  ", _one_line(message)))
@@ -100,28 +141,9 @@ def _one_line(message: str) -> str:
 
 def _with_command(arguments: list[str]) -> list[str]:
     """Puts `run` first where no command is named."""
-    first = arguments[0] if arguments else ""
-    if first in (*COMMANDS, "--help", "-h", "--version"):
+    if arguments and arguments[0] in (*COMMANDS, "--help", "-h", "--version"):
         return arguments
-    if first.endswith((".yaml", ".yml")):
-        raise ConfigError(f"{first} is a config file; name it with -c {shlex.quote(first)}")
-    if first in graph.NAMES:
-        raise ConfigError(f"no command {first!r}. It is a stage: {_calling_stage(first)}")
-    is_setting = "=" in first or first.partition(".")[0] in PipelineConfig.model_fields
-    if first and not is_setting and not first.startswith("-"):
-        raise ConfigError(f"no command {first!r}. {_meant(first)}")
-    for place, (before, word) in enumerate(pairwise(arguments), 1):
-        if word in COMMANDS and (before == "--dry-run" or not before.startswith("-")):
-            others = [*arguments[:place], *arguments[place + 1 :]]
-            raise ConfigError(f"put the command first: {shlex.join([word, *others])}")
+    from pipeline.cli.no_command import refuse_other_than_run
+
+    refuse_other_than_run(arguments, tuple(COMMANDS))
     return ["run", *arguments]
-
-
-def _meant(name: str) -> str:
-    stage = None if nearest(name, tuple(COMMANDS)) else nearest(name, graph.NAMES)
-    hint = f"Did you mean {_calling_stage(stage)}? " if stage else ""
-    return hint + suggest(name, tuple(COMMANDS))
-
-
-def _calling_stage(name: str) -> str:
-    return f"run --stage {name}"

@@ -40,6 +40,7 @@ from pipeline.workflow.plan import UNCHANGED, Step, plan
 from pipeline.workflow.references import with_folders
 from pipeline.workflow.selection import Selection
 
+EPILOGS = {"run": f"Stages: {', '.join(graph.NAMES)}."}
 OPTIONS = {
     r"\btrust_model_file\b": "--trust",
     r"\bmodel_code\b": "--code {code}",

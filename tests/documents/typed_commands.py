@@ -99,7 +99,7 @@ def check_config(text, path):
 
 def options(*commands):
     """All options that these commands have, or that any has."""
-    found = [PROGRAM.commands[name] for name in commands or main.COMMANDS]
+    found = [PROGRAM.get_command(None, name) for name in commands or main.COMMANDS]
     return {option for c in found for p in c.params for option in p.opts} | {"--help"}
 
 
@@ -161,7 +161,7 @@ def _call(words):
     if name.startswith("-"):
         assert not rest
         return
-    command = PROGRAM.commands[name]
+    command = PROGRAM.get_command(None, name)
     context = command.make_context(name, rest)
     for parameter in KNOWN.keys() & context.params.keys():
         given = context.params[parameter] or []
