@@ -30,7 +30,7 @@ from pipeline.data.sources import idx
 from pipeline.training.checkpoint import CheckpointFile
 from pipeline.training.create_model import create_model
 from pipeline.training.determinism import deterministic
-from pipeline.training.fit import Splits, fit
+from pipeline.training.fit import Splits, Training, fit
 from pipeline.training.precision import Execution
 from pipeline.training.resume import Resume
 
@@ -57,7 +57,8 @@ def train(config: PipelineConfig, splits: Splits, is_deterministic: bool) -> Clo
         resume = Resume(CheckpointFile(Path(folder)), "", "")
         with deterministic(is_deterministic):
             model = create_model(config, shape, splits.num_classes)
-            fit(model, config, splits, Execution("float32", False, ""), [clock], resume)
+            training = Training(config, splits, Execution("float32", False, ""))
+            fit(model, training, [clock], resume)
     return clock
 
 

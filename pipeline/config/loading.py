@@ -74,7 +74,7 @@ def load_config(
     _check_search_space(config, layers)
     _check_views(config, layers)
     _check_what_is_searched_for(config, layers)
-    _check_offset(config, layers)
+    _check_techniques(config, layers)
     for preset in config.train.member_presets:
         with_preset(config, preset)
     return config
@@ -217,14 +217,9 @@ def _check_views(config: PipelineConfig, layers: Sequence[Layer]) -> None:
 
 
 def _check_what_is_searched_for(config: PipelineConfig, layers: Sequence[Layer]) -> None:
-    """Refuses a search that has no teacher, or is for a training that there is not."""
+    """Refuses a search for a training that there is not."""
     if not config.tune.enabled:
         return
-    if config.train.distillation:
-        raise ConfigError(
-            f"{origin(('train', 'distillation'), layers)}: train.distillation does not go with tune"
-            ": a search has no teacher. Put what it finds into the config; set tune.enabled=false"
-        )
     begun = config.train.initial_weights is not None
     if begun and any(c.train.fine_tuning.trains_nothing for c in _with_each_candidate(config)):
         where = origin(("train", "fine_tuning", "head"), layers)
@@ -234,18 +229,19 @@ def _check_what_is_searched_for(config: PipelineConfig, layers: Sequence[Layer])
         )
 
 
-def _check_offset(config: PipelineConfig, layers: Sequence[Layer]) -> None:
-    """Refuses to shift pixels in a network that learns 8 bits; a search may try it."""
-    if not config.train.quantization_aware.enabled:  # no search tries it
-        return
+def _check_techniques(config: PipelineConfig, layers: Sequence[Layer]) -> None:
+    """Refuses what a technique does not go with in other sections; a search may try that."""
     for each in _with_each_candidate(config):
-        if mean := getattr(each.model, "mean", 0.0):
-            key = ("model", "mean") if each is config else ("tune", "space")
-            raise ConfigError(
-                f"{origin(key, layers)}: model.mean is {mean:g}, but "
-                "train.quantization_aware knows no shift of pixels; leave model.mean at 0, or set "
-                "train.quantization_aware.enabled=false"
-            )
+        for name, technique in config.train.techniques.items():
+            for key, why in technique.excludes_elsewhere:
+                value: Any = each
+                for part in (parts := key.split(".")):
+                    value = getattr(value, part, None)
+                if value:
+                    where = origin(parts if each is config else ("tune", "space"), layers)
+                    raise ConfigError(
+                        f"{where}: {key} and train.{name} exclude each other: {why}; change one"
+                    )
 
 
 def _with_each_candidate(config: PipelineConfig) -> Iterator[PipelineConfig]:

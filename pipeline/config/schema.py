@@ -340,12 +340,7 @@ class PipelineConfig(Section):
     verify: VerifySection = VerifySection()
 
     @model_validator(mode="after")
-    def _three_channels_fit(self) -> "PipelineConfig":
-        if self.export.rgb_input and self.train.quantization_aware.enabled:
-            raise ValueError(
-                "export.rgb_input and train.quantization_aware exclude each other: the ranges that "
-                "training learns are those of the grey model; change one"
-            )
+    def _grey_images_become_rgb(self) -> "PipelineConfig":
         if self.export.rgb_input and getattr(self.data, "color_mode", "grayscale") == "rgb":
             raise ValueError(
                 "export.rgb_input is for grey images, and data.color_mode is rgb; change one"

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -71,32 +71,43 @@ def open_splits(
     return Splits(train, validation, num_classes), f"{size}, read from their shards: {limit}"
 
 
+@dataclass(frozen=True)
+class Training:
+    """What a network is trained by.
+
+    Attributes:
+        config: `train`, `augmentation` and `seed` are read.
+        splits: the images.
+        execution: precision is the network's own; `jit_compile` is taken from here.
+        chain: the techniques, by which the network was wrapped.
+    """
+
+    config: PipelineConfig
+    splits: Splits
+    execution: Execution
+    chain: Chain = field(default_factory=Chain)
+
+
 def fit(
     model: keras.Model,
-    config: PipelineConfig,
-    splits: Splits,
-    execution: Execution,
-    callbacks: Sequence[Any],
+    training: Training,
+    callbacks: Sequence[Any] = (),
     resume: Resume | None = None,
-    *,
-    chain: Chain = Chain(),  # noqa: B008
 ) -> None:
     """Trains for `config.train.epochs` epochs, or what is left of them.
 
     Args:
         model: the network with the weights to start from.
-        config: `train`, `augmentation` and `seed` are read.
-        splits: the images.
-        execution: precision is the model's own; `jit_compile` is taken from here.
+        training: images, settings and techniques.
         callbacks: run after those that the config and the techniques ask for.
         resume: where to begin, and where to save checkpoints; without it none are saved.
-        chain: the techniques, by which the model was wrapped.
     """
+    config, splits, chain = training.config, training.splits, training.chain
     section = config.train
     steps = steps_per_epoch(len(splits.train), section.batch_size)
     epoch, step = resume.place if resume else (0, 0)
     at_once = _steps_at_once(math.gcd(steps, step), section.checkpoint_every_steps)
-    options = {"jit_compile": execution.jit_compile, "steps_per_execution": at_once}
+    options = {"jit_compile": training.execution.jit_compile, "steps_per_execution": at_once}
     with scope_of(model):
         compile_model(model, section, steps * section.epochs, options)
     chain.compiled(model, steps)

@@ -11,7 +11,7 @@ from pipeline.data.dataset_json import Description
 from pipeline.training.callbacks import KeepBest
 from pipeline.training.create_model import create_model
 from pipeline.training.divergence import StopOnDivergence
-from pipeline.training.fit import Splits, fit, open_splits
+from pipeline.training.fit import Splits, Training, fit, open_splits
 from pipeline.training.precision import Execution
 from pipeline.training.techniques import chain_of
 from pipeline.tuning.trial_log import TrialValues
@@ -51,7 +51,7 @@ class Material:
         model = chain.wrap(model)
         best = KeepBest(objective)
         watchers = [StopOnDivergence(tried.train), best]
-        fit(model, tried, self.splits, execution, watchers, chain=chain)
+        fit(model, Training(tried, self.splits, execution, chain), watchers)
         return best.logs[objective]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.config.base import trained_file
 from pipeline.config.schema import PipelineConfig
-from pipeline.config.train import model_kinds
+from pipeline.config.train import TECHNIQUES, model_kinds
 from pipeline.core.errors import ConfigError
 from pipeline.store.artifact import KEY
 
@@ -32,10 +32,13 @@ def with_folders(config: PipelineConfig, artifacts: Path) -> PipelineConfig:
         changes["initial_weights"] = _model(
             train.initial_weights, artifacts, "train.initial_weights"
         )
-    if train.distillation:
-        named = train.distillation.teacher
-        teacher = {"teacher": _model(named, artifacts, "train.distillation.teacher")}
-        changes["distillation"] = train.distillation.model_copy(update=teacher)
+    for name, section in train.techniques.items():
+        folders = {
+            key: _model(getattr(section, key), artifacts, f"train.{name}.{key}")
+            for key in section.trained_models
+        }
+        if folders:
+            changes[name] = section.model_copy(update=folders)
     if train.model_file:
         changes["model_file"] = trained_file(_folder(train.model_file, artifacts))
     changed = train.model_copy(update=changes)
@@ -80,9 +83,11 @@ def named_in(train: Any) -> list[tuple[str, str]]:
     """The train artifacts, by stage and key, that a section `train` names, as plain data."""
     if not isinstance(train, dict):
         return []
-    distillation = train.get("distillation")
-    teacher = distillation.get("teacher") if isinstance(distillation, dict) else None
-    places = (train.get("initial_weights"), teacher, train.get("model_file"))
+    places = [train.get("initial_weights"), train.get("model_file")]
+    for name, technique in TECHNIQUES.items():
+        section = train.get(name)
+        if isinstance(section, dict):
+            places.extend(map(section.get, technique.trained_models))
     named = [Path(place) for place in places if isinstance(place, str)]
     folders = [path.parent if path.suffix == ".keras" else path for path in named]
     return [

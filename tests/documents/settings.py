@@ -10,7 +10,7 @@ from pydantic.fields import FieldInfo
 
 from export.formats.format import FormatOptions, formats
 from pipeline.config.schema import DataSection, ModelSection, PipelineConfig, Section
-from pipeline.config.train import EXCLUSIONS
+from pipeline.config.train import EXCLUSIONS, TECHNIQUES
 from pipeline.core import plugins
 from pipeline.core.plugins import ROOT
 
@@ -23,12 +23,11 @@ the program by `python -m tests.documents.settings`, and a test holds it to that
 """
 APART = """## What does not go together
 
-Keys of `train`; a config with a setting and one that stands beside it is refused. With
-`strategy: auto`, what needs one device uses one. `fine_tuning` counts with `initial_weights` alone,
-and `freeze_batch_norm` is on unless set to `false`. `export --model FILE` leaves what trains out of
-the config. Apart from `train`: `quantization_aware` takes no `model.mean` other than 0 and no
-`export.rgb_input`, that no `data.color_mode: rgb`, and a search no `distillation` and no
-`head: nearest_mean`.
+Keys of `train`, and whole keys of other sections; a config with a setting and one that stands
+beside it is refused. With `strategy: auto`, what needs one device uses one. `fine_tuning` counts
+with `initial_weights` alone, and `freeze_batch_norm` is on unless set to `false`.
+`export --model FILE` leaves what trains out of the config. Besides, `export.rgb_input` takes no
+`data.color_mode: rgb`, and a search no `head: nearest_mean`.
 
 | setting | not with | because |
 |---|---|---|
@@ -53,9 +52,14 @@ def page() -> str:
         if rows := "\n".join(_rows(model, prefix, told)):
             what = (model.__doc__ or "").partition("\n")[0]
             parts.append("\n\n".join(filter(None, (f"## {title}", what, ROWS + rows))) + "\n")
+    elsewhere = (
+        (name, (key,), why)
+        for name, technique in TECHNIQUES.items()
+        for key, why in technique.excludes_elsewhere
+    )
     apart = (
         f"| `{setting}` | {', '.join(f'`{other}`' for other in others)} | {why} |"
-        for setting, others, why in EXCLUSIONS
+        for setting, others, why in (*EXCLUSIONS, *elsewhere)
     )
     return "\n".join([*parts, APART + "\n".join(apart) + "\n"])
 

@@ -23,7 +23,7 @@ from pipeline.training.callbacks import KeepBest, WriteHistory
 from pipeline.training.checkpoint import CheckpointFile
 from pipeline.training.determinism import deterministic
 from pipeline.training.divergence import StopOnDivergence
-from pipeline.training.fit import Splits, fit, open_splits
+from pipeline.training.fit import Splits, Training, fit, open_splits
 from pipeline.training.precision import Execution
 from pipeline.training.resume import Resume
 from pipeline.training.techniques import chain_of
@@ -128,7 +128,7 @@ def train(config: PipelineConfig, splits: Splits, folder: Path, *callbacks, bega
     ]
     with deterministic(config.train.deterministic):
         execution = Execution("float32", False, "test")
-        fit(model, config, splits, execution, watchers, resume, chain=chain)
+        fit(model, Training(config, splits, execution, chain), watchers, resume)
     return SimpleNamespace(
         best=best.weights,
         logs=best.logs,

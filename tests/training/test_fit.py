@@ -11,7 +11,7 @@ from pipeline.data.dataset_json import Description
 from pipeline.data.images.types import LabelledImages
 from pipeline.training.callbacks import KeepBest, ShowProgress
 from pipeline.training.divergence import StopOnDivergence
-from pipeline.training.fit import Splits, _steps_at_once, fit, open_splits
+from pipeline.training.fit import Splits, Training, _steps_at_once, fit, open_splits
 from pipeline.training.precision import Execution
 
 PLAIN = Execution("float32", False, "test")
@@ -40,7 +40,7 @@ class CountingTask:
 
 def train(model, config, splits, *callbacks):
     recorder = Recorder()
-    fit(model, config, splits, PLAIN, [recorder, *callbacks])
+    fit(model, Training(config, splits, PLAIN), [recorder, *callbacks])
     return recorder
 
 

@@ -1,8 +1,7 @@
 """The keys of `train.distillation`: from which trained model the network learns, and how much."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -20,6 +19,9 @@ class Distillation(TechniqueSection):
         teacher_share: how much of the loss comes from the teacher; the rest comes from the labels.
     """
 
+    excludes_elsewhere: ClassVar = (("tune.enabled", "a search has no teacher"),)
+    trained_models: ClassVar = ("teacher",)
+
     teacher: OutsidePath
     temperature: Annotated[float, Field(gt=0, le=100)] = 4.0
     teacher_share: Annotated[float, Field(gt=0, le=1)] = 0.7
@@ -27,9 +29,6 @@ class Distillation(TechniqueSection):
     @property
     def teacher_file(self) -> Path:
         return trained_file(self.teacher)
-
-    def outside_files(self) -> Mapping[str, Path | None]:
-        return {"teacher": self.teacher_file}
 
     @property
     def loss_factor(self) -> float:

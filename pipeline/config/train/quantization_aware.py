@@ -23,6 +23,10 @@ class QuantizationAware(TechniqueSection):
         (MIXED, float32),
         ((*FROZEN, "fine_tuning.rate_factors"), "all layers learn 8 bits alike"),
     )
+    excludes_elsewhere: ClassVar = (
+        ("model.mean", "the rounding of pixels is not learnt with a shift"),
+        ("export.rgb_input", "the ranges that training learns are those of the grey model"),
+    )
     least_epochs: ClassVar = 2
 
     enabled: bool = False

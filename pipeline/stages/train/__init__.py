@@ -29,11 +29,10 @@ from pipeline.training.determinism import deterministic, machine
 from pipeline.training.distributed.replicated_model import share_out
 from pipeline.training.distributed.strategy import Devices, choose_devices
 from pipeline.training.divergence import StopOnDivergence, with_last_good
-from pipeline.training.fit import Splits, fit, open_splits
+from pipeline.training.fit import Training, fit, open_splits
 from pipeline.training.load_trained import write_classes
-from pipeline.training.precision import Execution, decide_execution
+from pipeline.training.precision import decide_execution
 from pipeline.training.resume import Resume, describe
-from pipeline.training.technique import Chain
 from pipeline.training.techniques import chain_of
 from pipeline.workflow.stage import StageContext, StageResult
 
@@ -67,26 +66,27 @@ def _searched(context: StageContext) -> Mapping[str, str]:
 
 @dataclass(frozen=True)
 class Run:
-    """What a training has: images, devices, techniques, and how it computes."""
+    """What the stage has: its context, what trains, and where."""
 
     context: StageContext
-    splits: Splits
+    training: Training
     devices: Devices
-    execution: Execution
-    chain: Chain
 
 
 def _train(context: StageContext) -> StageResult:
     run = _open(context)
-    section, chain = context.config.train, run.chain
+    section, training, chain = context.config.train, run.training, run.training.chain
     untrained = load.load(context.inputs["build"] / load.MODEL)
     network = create_model(
-        context.config, untrained.input_shape[1:], run.splits.num_classes, run.execution.policy
+        context.config,
+        untrained.input_shape[1:],
+        training.splits.num_classes,
+        training.execution.policy,
     )
     network.set_weights(untrained.get_weights())
     model = share_out(chain.wrap(network), run.devices.strategy)
     if section.fine_tuning.trains_nothing:
-        return publish_means(context, model, untrained, run.splits, chain.facts())
+        return publish_means(context, model, untrained, training.splits, chain.facts())
     best = KeepBest(section.monitor, chain.first_epoch())
     with deterministic(section.deterministic):
         try:
@@ -113,12 +113,13 @@ def _open(context: StageContext) -> Run:
     execution = decide_execution(devices.allow(config), dataset.image_shape, splits.num_classes)
     for line in (f"{execution.policy} on {execution.reason}", place):
         say(line)
-    return Run(context, splits, devices, execution, chain)
+    return Run(context, Training(config, splits, execution, chain), devices)
 
 
 def _fit(model: Any, run: Run, best: KeepBest) -> None:
     context, section = run.context, run.context.config.train
-    total = section.epochs * steps_per_epoch(len(run.splits.train), section.batch_size)
+    images = len(run.training.splits.train)
+    total = section.epochs * steps_per_epoch(images, section.batch_size)
     resume = _resume(run)
     with context.progress.task("training", total) as task:
         callbacks = [
@@ -128,14 +129,14 @@ def _fit(model: Any, run: Run, best: KeepBest) -> None:
             WriteTensorBoard(context.output / "tensorboard"),
             ShowProgress(task),
         ]
-        fit(model, context.config, run.splits, run.execution, callbacks, resume, chain=run.chain)
+        fit(model, run.training, callbacks, resume)
 
 
 def _resume(run: Run) -> Resume:
     """Where a killed training of the same left off, which is said, or the beginning."""
     context, devices = run.context, run.devices
     section, say = context.config.train, context.progress.line
-    fingerprint = f"{context.identity} {run.execution.policy}"
+    fingerprint = f"{context.identity} {run.training.execution.policy}"
     file = devices.checkpoints(context.scratch)
     where = devices.place_of(machine())
     resume = Resume(file, fingerprint, where, file.read(fingerprint, say))
@@ -146,12 +147,13 @@ def _resume(run: Run) -> Resume:
 
 
 def _result(run: Run, best: KeepBest) -> StageResult:
-    section, execution = run.context.config.train, run.execution
+    section, execution = run.context.config.train, run.training.execution
+    chain = run.training.chain
     accuracy = best.logs["val_accuracy"]
     kept = f"{'lowest' if section.monitor == 'val_loss' else 'highest'} {section.monitor}"
     return StageResult(
         f"validation accuracy {accuracy:.2%}, {kept} in epoch {best.epoch + 1} of "
-        f"{section.epochs}{run.chain.summary()}",
+        f"{section.epochs}{chain.summary()}",
         {
             "val_accuracy": accuracy,
             "val_loss": best.logs["val_loss"],
@@ -160,6 +162,6 @@ def _result(run: Run, best: KeepBest) -> StageResult:
             "jit_compile": int(execution.jit_compile),
             "device": execution.reason,
             "strategy": run.devices.words,
-            **run.chain.facts(),
+            **chain.facts(),
         },
     )

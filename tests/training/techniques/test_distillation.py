@@ -213,7 +213,10 @@ def test_the_bytes_of_a_teacher_decide_the_key_and_its_place_does_not(tmp_path):
 @pytest.mark.parametrize(
     ("override", "reason"),
     [
-        ("tune={enabled: true, space: {train.learning_rate: {log: [1e-3, 1e-2]}}}", "does not go"),
+        (
+            "tune={enabled: true, space: {train.learning_rate: {log: [1e-3, 1e-2]}}}",
+            "tune.enabled and train.distillation exclude each other",
+        ),
         ("train.distillation.teacher_share=0", "greater than 0"),
     ],
 )
