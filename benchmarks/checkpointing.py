@@ -29,9 +29,8 @@ from pipeline.data.images.types import LabelledImages
 from pipeline.data.sources import idx
 from pipeline.training.checkpoint import CheckpointFile
 from pipeline.training.create_model import create_model
-from pipeline.training.determinism import deterministic
 from pipeline.training.fit import Splits, Training, fit
-from pipeline.training.precision import Execution
+from pipeline.training.precision import Execution, deterministic
 from pipeline.training.resume import Resume
 
 VALIDATION, EPOCHS = 5000, 2

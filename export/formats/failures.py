@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from pipeline.core.library_errors import DISK, MEMORY
+from pipeline.core.os_errors import DISK, MEMORY
 
 FILE_NAME = "failures.json"
 TOO_LONG = re.compile("took longer than")

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config.train import model_kinds
+from pipeline.core.content import HDF5, kind_of
 from pipeline.core.errors import ConfigError
-from pipeline.core.magic_bytes import HDF5, kind_of
 
 CONFIG, WEIGHTS, METADATA = "config.json", "model.weights.h5", "metadata.json"
 EXPECTED = frozenset({CONFIG, WEIGHTS, METADATA})

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 from export.keras_files import safe_config
 from export.keras_files.archive import Archive, open_archive
 from pipeline.config.train import model_kinds
+from pipeline.core.content import sha256
 from pipeline.core.errors import ConfigError
-from pipeline.core.sha256 import sha256
 
 if TYPE_CHECKING:
     import keras

@@ -7,7 +7,7 @@ from typing import Any
 import onnx
 from google.protobuf.message import DecodeError, Message  # type: ignore[import-untyped]
 
-from pipeline.core.magic_bytes import kind_of_bytes
+from pipeline.core.content import kind_of_bytes
 
 
 def reach(path: Path) -> Iterator[str]:

@@ -13,7 +13,7 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from tensorflow.core.protobuf import saved_model_pb2
 
-from pipeline.core.magic_bytes import kind_of_bytes
+from pipeline.core.content import kind_of_bytes
 
 COMPUTING = frozenset(
     f"tensorflow.python.ops.gen_{name}_ops"

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from export.tflite.flatbuffer import is_custom, kind, parse, text
-from pipeline.core.magic_bytes import kind_of_bytes
+from pipeline.core.content import kind_of_bytes
 
 IDENTIFIER = b"TFL3"
 

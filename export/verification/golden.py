@@ -14,7 +14,7 @@ import numpy as np
 
 from export.formats.contract import Contract
 from export.formats.format import formats
-from pipeline.core.sha256 import sha256
+from pipeline.core.content import sha256
 from pipeline.data.images.types import LabelledImages
 
 FOLDER = "golden"

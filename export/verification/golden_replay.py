@@ -22,8 +22,8 @@ from export.formats.format import exporter, formats, refuse_reaching
 from export.formats.tensors import TensorType
 from export.verification.golden import FILE_NAME, FOLDER, SCHEMA
 from pipeline.core import child_process
+from pipeline.core.content import sha256
 from pipeline.core.errors import ConfigError, DataError, PipelineError
-from pipeline.core.sha256 import sha256
 
 ANSWER = "export.verification.golden_replay:answer"
 TIMEOUT_SECONDS = 300.0

@@ -5,15 +5,20 @@ from pathlib import Path
 
 from pipeline.core.command_hints import run_pipeline
 from pipeline.core.progress import Progress
-from pipeline.doctor.dependencies import examine_dependencies
-from pipeline.doctor.disk import examine_folder, examine_space, examine_temporary
-from pipeline.doctor.file_system import examine_abilities
+from pipeline.doctor.disk import examine_abilities, examine_folder, examine_space, examine_temporary
 from pipeline.doctor.finding import Finding
 from pipeline.doctor.gpu import examine_graphics
 from pipeline.doctor.hardware import examine_limits, examine_memory, examine_processor
 from pipeline.doctor.imports import MODULES, examine_imports, examine_keras_settings, load
-from pipeline.doctor.packages import installed, read_others, read_pins
-from pipeline.doctor.pins import examine_copies, examine_others, examine_pins
+from pipeline.doctor.packages import (
+    examine_copies,
+    examine_dependencies,
+    examine_others,
+    examine_pins,
+    installed,
+    read_others,
+    read_pins,
+)
 from pipeline.doctor.python import examine_python, examine_variables
 from pipeline.doctor.self_test import examine_pipeline
 

@@ -1,16 +1,17 @@
 """Whether TensorFlow sees a GPU; where it does not but there is one, why."""
 
+import ctypes
 import os
 import re
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pipeline.core.command_hints import install_pins, pip
-from pipeline.doctor.cuda_libraries import DRIVER
 from pipeline.doctor.finding import Finding
+from pipeline.doctor.hardware import SLASH, read
 from pipeline.doctor.packages import listed
-from pipeline.doctor.proc import SLASH, read
 
 NVIDIA = "0x10de"
 DISPLAY_CLASS = "0x03"
@@ -20,6 +21,22 @@ OLDEST_DRIVER = (525, 60)
 IN_CONTAINER = (".dockerenv", "run/.containerenv")
 SAID_BY_TENSORFLOW = re.compile(
     r"^[WE]\d{4} \S+\s+\d+ [\w.]+:\d+\] (.*(?:cuda|gpu|cuInit).*)$", re.I
+)
+DRIVER = "libcuda.so.1"
+# By their names of CUDA 12 and cuDNN 9, for which TensorFlow 2.21 is built.
+LIBRARIES = (
+    DRIVER,
+    "libcudart.so.12",
+    "libcublas.so.12",
+    "libcublasLt.so.12",
+    "libcufft.so.11",
+    "libcusolver.so.11",
+    "libcusparse.so.12",
+    "libcudnn.so.9",
+    "libcupti.so.12",
+    "libnccl.so.2",
+    "libnvJitLink.so.12",
+    "libnvrtc.so.12",
 )
 
 
@@ -93,3 +110,21 @@ def find_driver(root: Path = SLASH) -> tuple[int, int] | None:
     """The first two parts of the driver's version."""
     match = re.search(r"\b(\d{3})\.(\d+)", read(root / "proc/driver/nvidia/version"))
     return (int(match[1]), int(match[2])) if match else None
+
+
+def failing_libraries(
+    names: Sequence[str] = LIBRARIES, path: Sequence[str] | None = None
+) -> dict[str, str]:
+    """Those that do not load, each with the loader's own words."""
+    why = {name: _why_not(name, sys.path if path is None else path) for name in names}
+    return {name: words for name, words in why.items() if words}
+
+
+def _why_not(name: str, path: Sequence[str]) -> str:
+    """Looks where pip puts NVIDIA's packages, as TensorFlow does, then where the system does."""
+    copies = (file for place in path for file in Path(place).glob(f"nvidia/*/lib/{name}"))
+    try:
+        ctypes.CDLL(str(next(copies, name)))
+    except OSError as error:
+        return str(error)
+    return ""

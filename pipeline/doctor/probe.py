@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.child_process import end_with_parent
-from pipeline.doctor.cuda_libraries import failing_libraries
+from pipeline.doctor.gpu import failing_libraries
 
 
 def answers(modules: Sequence[str]) -> Iterator[dict[str, Any]]:

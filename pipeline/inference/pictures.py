@@ -15,8 +15,8 @@ from PIL import Image, ImageOps
 from export.formats import contract, failures
 from export.formats.contract import Contract, ImageInput
 from export.formats.format import Holds, formats, opened
+from pipeline.core.content import HEAD_BYTES
 from pipeline.core.errors import ConfigError, DataError
-from pipeline.core.magic_bytes import HEAD_BYTES
 from pipeline.data.images import read_file, signatures
 from pipeline.data.images.decoding import ColorMode, Decoding, RefusedFileError
 from pipeline.data.sources._folder_listing import list_pictures

@@ -9,8 +9,8 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from pipeline.config.schema import DataSection
+from pipeline.core.content import sha256
 from pipeline.core.errors import DataError
-from pipeline.core.sha256 import sha256
 from pipeline.core.text import count_of, times
 from pipeline.data import cleaning, dataset_json, files_csv
 from pipeline.data.augmentation import preview

@@ -12,8 +12,7 @@ from typing import Any
 
 from pipeline.config.schema import TuneSection
 from pipeline.data import dataset_json
-from pipeline.training.determinism import deterministic
-from pipeline.training.precision import decide_execution
+from pipeline.training.precision import decide_execution, deterministic
 from pipeline.tuning.base_search import PROJECT, Ended, Trial, TrialSearch
 from pipeline.tuning.chance import Chance, chance
 from pipeline.tuning.objective import open_material

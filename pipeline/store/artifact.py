@@ -9,10 +9,10 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from pipeline.core.content import sha256
 from pipeline.core.durable import NOT_AS_WRITTEN
 from pipeline.core.errors import DamagedArtifactError
 from pipeline.core.sealed_json import read_sealed, write_sealed
-from pipeline.core.sha256 import sha256
 
 MANIFEST = "manifest.json"
 STAGE, KEY = re.compile(r"[a-z_]+"), re.compile(r"[0-9a-f]{16}")

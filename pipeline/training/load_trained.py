@@ -8,8 +8,8 @@ from typing import Any
 
 from export.keras_files import load
 from pipeline.config.base import CLASSES, trained_file
+from pipeline.core.content import sha256
 from pipeline.core.errors import ConfigError
-from pipeline.core.sha256 import sha256
 from pipeline.store.artifact import Artifact, open_artifact
 
 

@@ -1,8 +1,8 @@
-"""Which precision to train in on which device, and whether to compile with XLA: measured."""
+"""How a training computes: the precision, compiled or not, as measured; the same bits or not."""
 
 import os
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.framework import config as tensorflow_config
 
 from pipeline.config.schema import PipelineConfig, TrainSection
 from pipeline.core.environment import processor
+from pipeline.core.processes import cores
 from pipeline.core.sealed_json import read_sealed, write_sealed
 from pipeline.training.create_model import create_model
 
@@ -198,3 +200,25 @@ def step_probe(
         return float(np.median(seconds))
 
     return probe
+
+
+@contextmanager
+def deterministic(is_wanted: bool) -> Iterator[None]:
+    """While the block runs, TensorFlow's operations are deterministic if that is wanted.
+
+    TensorFlow has no public way to end it, and later stages need not pay for it.
+    """
+    if not is_wanted:
+        yield
+        return
+    tf.config.experimental.enable_op_determinism()
+    try:
+        yield
+    finally:
+        tensorflow_config.disable_op_determinism()
+
+
+def machine() -> str:
+    """What the bits of a deterministic training depend on, beside the libraries."""
+    threads = tf.config.threading.get_intra_op_parallelism_threads()
+    return f"{find_device().name} with {threads or cores()} threads"

@@ -12,7 +12,7 @@ from pipeline.config.loading import with_values
 from pipeline.config.schema import PipelineConfig
 from pipeline.config.strict_yaml import parse_yaml
 from pipeline.config.train.tf_config import is_assistant, job_of
-from pipeline.core import environment, library_errors
+from pipeline.core import environment, os_errors
 from pipeline.core.errors import DamagedArtifactError, DataError, ReplacedArtifactError, StageError
 from pipeline.core.os_errors import trouble_is_a_stage_error
 from pipeline.core.progress import Progress, quiet_libraries
@@ -188,10 +188,10 @@ def _assist(
 
 def _run(step: Step, context: StageContext) -> StageResult:
     stage = step.stage
-    library_errors.refuse_small_limit(stage.name)
+    os_errors.refuse_small_limit(stage.name)
     with quiet_libraries():
         module = importlib.import_module(f"pipeline.stages.{stage.name}")
-    with library_errors.is_a_stage_error(stage.name):
+    with os_errors.library_trouble_is_a_stage_error(stage.name):
         result: StageResult = module.run(context)
     if stage.outside_files:
         now = outside_version(outside_files(stage, context.config))

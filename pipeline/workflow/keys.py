@@ -12,9 +12,9 @@ from pydantic.fields import FieldInfo
 
 from pipeline.config.base import Undeciding
 from pipeline.config.schema import PipelineConfig, Section
+from pipeline.core.content import sha256
 from pipeline.core.environment import version
 from pipeline.core.errors import DataError
-from pipeline.core.sha256 import sha256
 from pipeline.workflow.code_hash import code_version
 from pipeline.workflow.graph import Stage
 

@@ -12,9 +12,14 @@ from pathlib import Path
 import pytest
 
 from pipeline.core.plugins import ROOT
-from pipeline.doctor import disk, file_system
-from pipeline.doctor.disk import examine_folder, examine_space, examine_temporary
-from pipeline.doctor.file_system import ABILITIES, examine_abilities
+from pipeline.doctor import disk
+from pipeline.doctor.disk import (
+    ABILITIES,
+    examine_abilities,
+    examine_folder,
+    examine_space,
+    examine_temporary,
+)
 
 Usage = namedtuple("Usage", "total used free")
 GIGABYTE = 10**9
@@ -176,7 +181,7 @@ def test_a_folder_that_cannot_be_synced_is_a_failure(tmp_path, monkeypatch):
         if path.is_dir():
             raise OSError(22, "Invalid argument")
 
-    monkeypatch.setattr(file_system, "sync", refuse)
+    monkeypatch.setattr(disk, "sync", refuse)
     (finding,) = examine_abilities(tmp_path)
     assert (finding.name, finding.level) == ("fsync", "fail")
 
@@ -192,7 +197,7 @@ def test_a_file_system_that_knows_no_locks_is_told_of(tmp_path):
 def test_a_disk_that_is_full_is_told_of_and_nothing_is_left(tmp_path):
     code = (
         "import resource\nfrom pathlib import Path\n"
-        "from pipeline.doctor.file_system import examine_abilities\n"
+        "from pipeline.doctor.disk import examine_abilities\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n"
         f"for f in examine_abilities(Path({str(tmp_path)!r})): print(f.name, f.found, sep='|')"
     )

@@ -5,8 +5,13 @@ from importlib import metadata
 
 import pytest
 
-from pipeline.doctor.cuda_libraries import LIBRARIES, failing_libraries
-from pipeline.doctor.gpu import examine_graphics, find_card, find_driver
+from pipeline.doctor.gpu import (
+    LIBRARIES,
+    examine_graphics,
+    failing_libraries,
+    find_card,
+    find_driver,
+)
 
 SEES = {"version": "2.21.0", "gpus": [], "is_cuda_build": True, "failing_libraries": {}}
 PCI = {

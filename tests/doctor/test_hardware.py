@@ -7,9 +7,15 @@ import pytest
 
 from pipeline.core import processes
 from pipeline.core.plugins import ROOT
-from pipeline.doctor import proc as told
-from pipeline.doctor.hardware import examine_memory, examine_processor
-from pipeline.doctor.proc import control_groups, cores, file_system_type, memory_bytes
+from pipeline.doctor import hardware
+from pipeline.doctor.hardware import (
+    control_groups,
+    cores,
+    examine_memory,
+    examine_processor,
+    file_system_type,
+    memory_bytes,
+)
 
 GIB = 2**30
 MEMINFO = "MemTotal:       16777216 kB\nMemFree: 1 kB\nMemAvailable:   12582912 kB\nHugePages: 0\n"
@@ -109,9 +115,9 @@ def test_the_nearest_mount_tells_the_kind_of_file_system(machine):
             "tmpfs /data/my\\040tmp tmpfs rw 0 0\n/dev/b /data/my\\040tmp xfs rw 0 0\n"
         }
     )
-    assert file_system_type(told.SLASH / "data" / "set", root) == "nfs4"
-    assert file_system_type(told.SLASH / "database", root) == "ext4"
-    assert file_system_type(told.SLASH / "data" / "my tmp" / "x", root) == "xfs"
+    assert file_system_type(hardware.SLASH / "data" / "set", root) == "nfs4"
+    assert file_system_type(hardware.SLASH / "database", root) == "ext4"
+    assert file_system_type(hardware.SLASH / "data" / "my tmp" / "x", root) == "xfs"
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ from export.keras_files import load
 from export.verification import golden_replay
 from pipeline.config.loading import load_config
 from pipeline.core import plugins
+from pipeline.core.content import sha256
 from pipeline.core.errors import ConfigError, PipelineError
-from pipeline.core.sha256 import sha256
 from pipeline.training.checkpoint import CheckpointFile
 from tests.command_line import call
 from tests.hostile import (

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from pipeline.cli import main
-from pipeline.core.library_errors import LEAST_ADDRESS_BYTES
+from pipeline.core.content import sha256
+from pipeline.core.os_errors import LEAST_ADDRESS_BYTES
 from pipeline.core.plugins import ROOT
-from pipeline.core.sha256 import sha256
 from pipeline.training.divergence import StopOnDivergence
 
 SMALL = (

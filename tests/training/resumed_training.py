@@ -21,10 +21,9 @@ from pipeline.data.dataset_json import Description
 from pipeline.data.images.types import LabelledImages
 from pipeline.training.callbacks import KeepBest, WriteHistory
 from pipeline.training.checkpoint import CheckpointFile
-from pipeline.training.determinism import deterministic
 from pipeline.training.divergence import StopOnDivergence
 from pipeline.training.fit import Splits, Training, fit, open_splits
-from pipeline.training.precision import Execution
+from pipeline.training.precision import Execution, deterministic
 from pipeline.training.resume import Resume
 from pipeline.training.techniques import chain_of
 

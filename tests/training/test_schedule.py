@@ -6,7 +6,7 @@ import keras
 import pytest
 
 from pipeline.config.schema import TrainSection
-from pipeline.training.schedule import OneCycle, learning_rate
+from pipeline.training.optimizer import OneCycle, learning_rate
 
 
 def rates(section, total_steps, steps):

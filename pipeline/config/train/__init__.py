@@ -4,23 +4,31 @@ from math import prod
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from pipeline.config.base import Fraction, Undeciding
-from pipeline.config.exclusions import exclusions, needing_one_device, refuse_what_excludes
 from pipeline.config.suggestions import section_of
 from pipeline.config.train.distillation import Distillation
-from pipeline.config.train.ensemble import Members
+from pipeline.config.train.exclusions import exclusions, needing_one_device, refuse_what_excludes
 from pipeline.config.train.fine_tuning import BegunFrom
 from pipeline.config.train.pruning import Pruning
 from pipeline.config.train.quantization_aware import QuantizationAware
 from pipeline.config.train.sharpness_aware import SharpnessAware
 from pipeline.config.train.technique import TechniqueSection
+from pipeline.core import plugins
 
+MOST_MEMBERS = 100
 Strategy = Literal["auto", "none", "mirrored", "multi_worker"]
 
 
-class TrainSection(BegunFrom, Members):
+def _check_preset(name: str) -> str:
+    known = plugins.names(plugins.MODELS)
+    if name not in known:
+        raise ValueError(f"{name!r} is no preset. Available: {', '.join(known)}")
+    return name
+
+
+class TrainSection(BegunFrom):
     """How to train; or, with a `model_file`, which trained model to take as it is.
 
     Attributes:
@@ -55,6 +63,10 @@ class TrainSection(BegunFrom, Members):
             batch of `batch_size` images, and take the steps that one device would.
         pruning: sets weights to 0 or takes filters away.
         sharpness_aware: looks for weights around which the loss is low too.
+        members: the model gives the mean of this many networks' probabilities. The first has the
+            config's seed, each other the next one.
+        member_presets: members take these presets in turn, each with those options of `model`
+            that it has; `model.preset` for all where it is empty.
     """
 
     epochs: Annotated[int, Field(ge=1)] = 10
@@ -82,6 +94,18 @@ class TrainSection(BegunFrom, Members):
     quantization_aware: QuantizationAware = QuantizationAware()
     pruning: Pruning | None = None
     sharpness_aware: SharpnessAware | None = None
+    members: Annotated[int, Field(ge=1, le=MOST_MEMBERS)] = 1
+    member_presets: tuple[Annotated[str, AfterValidator(_check_preset)], ...] = ()
+
+    @model_validator(mode="after")
+    def _each_preset_has_a_member(self) -> "TrainSection":
+        named = len(self.member_presets)
+        if named and self.members < max(named, 2):
+            raise ValueError(
+                f"member_presets names {named}, and members is {self.members}; set members to "
+                f"{max(named, 2)} or more"
+            )
+        return self
 
     @model_validator(mode="after")
     def _nesterov_needs_sgd(self) -> "TrainSection":

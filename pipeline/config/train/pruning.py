@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from pipeline.config.base import Fraction
-from pipeline.config.exclusions import FROZEN
+from pipeline.config.train.exclusions import FROZEN
 from pipeline.config.train.technique import TechniqueSection
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from pipeline.config.exclusions import FROZEN, MIXED
+from pipeline.config.train.exclusions import FROZEN, MIXED
 from pipeline.config.train.technique import TechniqueSection
 
 

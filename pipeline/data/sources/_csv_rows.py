@@ -12,8 +12,8 @@ from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
+from pipeline.core.content import HEAD_BYTES, kind_of_bytes
 from pipeline.core.errors import DataError
-from pipeline.core.magic_bytes import HEAD_BYTES, kind_of_bytes
 from pipeline.data.images.decoding import SUFFIXES
 
 GZIPPED = b"\x1f\x8b"

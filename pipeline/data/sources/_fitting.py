@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.core.content import HEAD_BYTES, kind_of_bytes
 from pipeline.core.errors import DataError
-from pipeline.core.magic_bytes import HEAD_BYTES, kind_of_bytes
 from pipeline.data.images.decoding import SUFFIXES
 
 TABLES = (".csv", ".tsv")

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO, Literal
 from pydantic import Field
 
 from pipeline.config.schema import ClassNames, DataSection, OutsidePath
+from pipeline.core.content import HEAD_BYTES, kind_of_bytes
 from pipeline.core.errors import DataError
-from pipeline.core.magic_bytes import HEAD_BYTES, kind_of_bytes
 from pipeline.core.text import quoted, times
 from pipeline.data.images.types import LabelledImages, SourceData
 from pipeline.data.sources._fitting import fitting_beside, no_folder

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field, model_validator
 
 from pipeline.config.schema import ClassNames, DataSection, OutsidePath, Section
+from pipeline.core.content import kind_of
 from pipeline.core.errors import DataError
-from pipeline.core.magic_bytes import kind_of
 from pipeline.core.text import quoted, times
 from pipeline.data.images.types import DrawnTest, LabelledImages, SourceData
 from pipeline.data.sources._class_names import classes_of, late_count, refuse_no_classes

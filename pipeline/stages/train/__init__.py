@@ -25,13 +25,12 @@ from pipeline.training.callbacks import (
     WriteTensorBoard,
 )
 from pipeline.training.create_model import create_model
-from pipeline.training.determinism import deterministic, machine
 from pipeline.training.distributed.replicated_model import share_out
 from pipeline.training.distributed.strategy import Devices, choose_devices
 from pipeline.training.divergence import StopOnDivergence, with_last_good
 from pipeline.training.fit import Training, fit, open_splits
 from pipeline.training.load_trained import write_classes
-from pipeline.training.precision import decide_execution
+from pipeline.training.precision import decide_execution, deterministic, machine
 from pipeline.training.resume import Resume, describe
 from pipeline.training.techniques import chain_of
 from pipeline.workflow.stage import StageContext, StageResult

@@ -20,8 +20,15 @@ from pipeline.data.images.stratified import evenly_spread
 from pipeline.data.images.types import LabelledImages
 from pipeline.data.tfrecords import Shards, open_split
 from pipeline.evaluation.metrics import is_guessing
-from pipeline.training.class_order import SURE, places
-from pipeline.training.model_ends import PIXELS, SAME_TOLERANCE, as_logits, only, wrapped
+from pipeline.training.model_ends import (
+    PIXELS,
+    SAME_TOLERANCE,
+    SURE,
+    as_logits,
+    only,
+    places,
+    wrapped,
+)
 from pipeline.workflow.stage import StageContext, StageResult
 
 COMMON_RANGES = (PIXELS, (0.0, 1.0), (-1.0, 1.0))

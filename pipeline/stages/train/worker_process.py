@@ -17,7 +17,7 @@ from typing import Any
 
 from pipeline.config.schema import PipelineConfig
 from pipeline.config.train.tf_config import VARIABLE, Cluster
-from pipeline.core import library_errors
+from pipeline.core import os_errors
 from pipeline.core.child_process import end_with_parent
 from pipeline.core.errors import ConfigError, PipelineError, StageError
 from pipeline.core.progress import Task, quiet_libraries
@@ -191,7 +191,7 @@ def _in_child(train: Train, context: StageContext, pipe: Connection) -> None:
 
 def _outcome(train: Train, context: StageContext) -> tuple[str, Any]:
     try:
-        with library_errors.is_a_stage_error("train"):
+        with os_errors.library_trouble_is_a_stage_error("train"):
             return "result", train(context)
     except PipelineError as error:
         return "error", error

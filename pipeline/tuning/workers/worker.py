@@ -18,8 +18,7 @@ from keras_tuner.src.distribute import oracle_client
 from pipeline.config.loading import recorded_config
 from pipeline.core.child_process import end_with_parent
 from pipeline.core.errors import ConfigError, PipelineError, StageError
-from pipeline.training.determinism import deterministic
-from pipeline.training.precision import Execution
+from pipeline.training.precision import Execution, deterministic
 from pipeline.tuning.objective import Material, open_material
 from pipeline.tuning.search import HOPELESS
 from pipeline.tuning.workers.messages import ANSWER, TASK, Answer, Task, read_task, write

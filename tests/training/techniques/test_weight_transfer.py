@@ -9,9 +9,9 @@ import pytest
 
 from pipeline.config.loading import load_config
 from pipeline.config.schema import TrainSection
+from pipeline.core.content import sha256
 from pipeline.core.errors import ConfigError
 from pipeline.core.plugins import ROOT
-from pipeline.core.sha256 import sha256
 from pipeline.training.load_trained import TrainedModel, read_trained, write_classes
 from pipeline.training.techniques import chain_of
 from pipeline.training.techniques.ensemble import join

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from pipeline.core.errors import DataError, StageError
-from pipeline.core.library_errors import is_a_stage_error
+from pipeline.core.os_errors import library_trouble_is_a_stage_error
 
 FULL = "/dev/full"
 
@@ -50,7 +50,7 @@ def start_thread():
     ],
 )
 def test_trouble_of_a_library_is_one_line(act, said):
-    with pytest.raises(StageError) as caught, is_a_stage_error("train"):
+    with pytest.raises(StageError) as caught, library_trouble_is_a_stage_error("train"):
         act()
     (line,) = str(caught.value).splitlines()
     assert re.match(
@@ -68,5 +68,5 @@ def refuse():
 
 @pytest.mark.parametrize(("act", "kind"), [(fail, ValueError), (refuse, DataError)])
 def test_all_else_stays_as_it_is(act, kind):
-    with pytest.raises(kind), is_a_stage_error("train"):
+    with pytest.raises(kind), library_trouble_is_a_stage_error("train"):
         act()

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from pipeline.training.class_order import places
+from pipeline.training.model_ends import places
 
 L = keras.layers
 

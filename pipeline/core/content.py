@@ -1,5 +1,6 @@
-"""What a file is in truth, where that is not what its name says."""
+"""What a file holds, by its bytes: its digest, and its kind where its name says another."""
 
+import hashlib
 import re
 from pathlib import Path
 
@@ -31,3 +32,8 @@ def kind_of(path: Path) -> str | None:
 
 def kind_of_bytes(head: bytes) -> str | None:
     return next((name for name, pattern in KINDS.items() if pattern.match(head)), None)
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -5,9 +5,16 @@ import builtins
 import pytest
 from packaging import markers
 
-from pipeline.doctor.dependencies import examine_dependencies
-from pipeline.doctor.packages import REQUIREMENTS, Pin, read_others, read_pins
-from pipeline.doctor.pins import examine_copies, examine_others, examine_pins
+from pipeline.doctor.packages import (
+    REQUIREMENTS,
+    Pin,
+    examine_copies,
+    examine_dependencies,
+    examine_others,
+    examine_pins,
+    read_others,
+    read_pins,
+)
 
 PINS = (Pin("tensorflow", "2.21.0"), Pin("keras", "3.15.1"))
 TENSORFLOW = ("tensorflow/__init__.py", "tensorflow/python/x.py")
