@@ -52,6 +52,11 @@ class Predictions:
         """float64 (count,): the cross-entropy of each image, in nats."""
         return cross_entropy(self.probabilities, self.labels)
 
+    @property
+    def loss(self) -> float:
+        """Mean cross-entropy, in nats."""
+        return float(self.losses.mean())
+
     def worst_mistakes(self, count: int) -> np.ndarray:
         """Indices of the wrong answers of highest loss, worst first: int64 (at most count,)."""
         wrong = np.flatnonzero(~self.is_correct)

@@ -1,5 +1,6 @@
 """How the report writes numbers: no more digits than they carry, units set apart."""
 
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from markupsafe import Markup, escape
@@ -50,7 +51,7 @@ def moment(time: datetime) -> str:
     return f"{time.day} {time:%B %Y, %H:%M} UTC"
 
 
-FILTERS = {
+FILTERS: Mapping[str, Callable[..., str]] = {
     "percent": percent,
     "figure": figure,
     "whole": whole,

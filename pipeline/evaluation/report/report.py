@@ -12,7 +12,7 @@ from pipeline.evaluation.report import charts, data_section, data_urls, number_f
 from pipeline.evaluation.report import html as pages
 from pipeline.evaluation.report.history import History
 from pipeline.evaluation.report.provenance import Fact
-from pipeline.evaluation.report.summary import Summary
+from pipeline.evaluation.report.summary import METRICS, Summary
 
 TEMPLATE = "report.html.jinja"
 MOST_CONFUSIONS = 10
@@ -104,7 +104,12 @@ def render(evaluation: Evaluation, *, worst_mistakes: int, made: datetime) -> st
     summary, dataset = evaluation.summary, evaluation.dataset
     matrix = matrix_cells(summary.confusion)
     variables = {
+        "evaluation": evaluation,
         "summary": summary,
+        "figures": [
+            (metric.title, number_format.FILTERS[metric.shown](summary.figures[name]))
+            for name, metric in METRICS.items()
+        ],
         "dataset": dataset,
         "origin": evaluation.origin,
         "made": made,

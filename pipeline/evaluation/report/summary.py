@@ -1,6 +1,6 @@
 """Every figure that an evaluation gives, measured once from the predictions."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -8,6 +8,27 @@ import numpy as np
 
 from pipeline.evaluation import calibration, metrics
 from pipeline.evaluation.predictions import Predictions
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A figure of all answers together.
+
+    Attributes:
+        title: over it in the report.
+        measure: from the predictions.
+        shown: the filter of `number_format` that writes it.
+    """
+
+    title: str
+    measure: Callable[[Predictions], float]
+    shown: str = "figure"
+
+
+METRICS: Mapping[str, Metric] = {
+    "loss": Metric("Loss", lambda predictions: predictions.loss),
+}
+"""By their names in metrics.json; the report shows each at its top."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +51,7 @@ class Summary:
 
     Attributes:
         interval: 95 % interval of the accuracy.
-        loss: mean cross-entropy, in nats.
+        figures: those of METRICS, by name.
         confusion: int64 (classes, classes), rows are the truth.
         test_time: of answers averaged over views, if that was asked for; all else is of answers
             to the plain image.
@@ -39,7 +60,7 @@ class Summary:
     test_images: int
     correct: int
     interval: metrics.Interval
-    loss: float
+    figures: Mapping[str, float]
     brier_score: float
     bins: tuple[calibration.Bin, ...]
     scores: metrics.ClassScores
@@ -78,7 +99,7 @@ class Summary:
             "accuracy": self.accuracy,
             "accuracy_low": self.interval.low,
             "accuracy_high": self.interval.high,
-            "loss": self.loss,
+            **self.figures,
             "expected_calibration_error": self.expected_calibration_error,
             "maximum_calibration_error": self.maximum_calibration_error,
             "brier_score": self.brier_score,
@@ -112,7 +133,7 @@ class Summary:
 
 def averaged_figures(predictions: Predictions, views: int) -> AveragedFigures:
     accuracy = float(predictions.is_correct.mean())
-    return AveragedFigures(views, accuracy, float(predictions.losses.mean()))
+    return AveragedFigures(views, accuracy, predictions.loss)
 
 
 def summarize(
@@ -124,7 +145,7 @@ def summarize(
         test_images=total,
         correct=correct,
         interval=metrics.wilson_interval(correct, total),
-        loss=float(predictions.losses.mean()),
+        figures={name: float(metric.measure(predictions)) for name, metric in METRICS.items()},
         brier_score=calibration.brier_score(predictions.probabilities, labels),
         bins=calibration.reliability_bins(
             predictions.confidences, predictions.is_correct, calibration_bins
