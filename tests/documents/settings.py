@@ -91,6 +91,7 @@ def _plug_ins(
         above = [kind for kind in options.__mro__[1:] if issubclass(kind, section)]
         for kind in above[: above.index(section)]:
             shared.setdefault(kind, []).append(f"`{name}`")
+    shared = {kind: names for kind, names in shared.items() if len(names) > 1}
     told = set(section.model_fields)
     for kind, names in shared.items():
         yield f"`{prefix}{selector}`: {', '.join(names)}", kind, prefix, told

@@ -167,7 +167,7 @@ KINDS = {
         "save the pictures so", options=["data.pixel_range=[0, 1]"],
     ),
     "10,000 classes of one picture": Hostile(
-        many(10_000, 1), "input: class '00000' has one image", "Add images"
+        many(10_000, 1), "input: class '00000' (label 0) has 1 image to train on", "Add images"
     ),
     "10,000 classes of two pictures": Hostile(
         many(10_000, 2),

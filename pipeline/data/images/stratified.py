@@ -81,13 +81,6 @@ def evenly_spread(total: int, count: int) -> np.ndarray:
     return np.linspace(0, total - 1, min(count, total)).astype(np.int64)
 
 
-def find_lonely(labels: np.ndarray) -> int | None:
-    """The first image that is the only one of its class, of which nothing can be drawn."""
-    sizes = np.bincount(labels)
-    lonely = np.flatnonzero(sizes[labels] == 1)
-    return int(lonely[0]) if lonely.size else None
-
-
 def _apportion(sizes: np.ndarray, total: int, limits: np.ndarray) -> np.ndarray:
     """Shares out `total` by size with largest remainders, between one and `limits` a class."""
     exact = sizes * (total / sizes.sum())

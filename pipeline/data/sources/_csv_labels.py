@@ -3,24 +3,45 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from shlex import quote
-from typing import Protocol
+
+from pydantic import model_validator
 
 from pipeline.core.errors import DataError
-from pipeline.data.sources._csv_rows import Table, check_length, holds_values, shown
+from pipeline.data.sources._csv_rows import (
+    Column,
+    Table,
+    TableOptions,
+    check_length,
+    holds_values,
+    shown,
+)
 
 MARKS = {"1": True, "0": False, "1.0": True, "0.0": False, "True": True, "False": False}
 MOST_SHOWN = 3
 
 
-class LabelOptions(Protocol):
-    """The options that say where labels stand."""
+class LabelOptions(TableOptions):
+    """Where labels stand.
 
-    @property
-    def header(self) -> bool: ...
-    @property
-    def label_column(self) -> str: ...
-    @property
-    def label_columns(self) -> tuple[str, ...] | None: ...
+    Attributes:
+        label_column: its name in the header; without `path_column` and `pixels_column`, all other
+            columns are pixels, row by row, the channels of a pixel side by side.
+        label_columns: one for each class instead, of which one is 1 and the others are 0.
+    """
+
+    label_column: Column = "label"
+    label_columns: tuple[Column, ...] | None = None
+
+    @model_validator(mode="after")
+    def _label_columns_stand_alone(self) -> "LabelOptions":
+        columns = self.label_columns
+        if columns is None:
+            return self
+        if len(columns) < 2 or len(set(columns)) < len(columns):
+            raise ValueError(f"label_columns: {list(columns)} should be two columns or more")
+        if self.label_column != "label":
+            raise ValueError("give data.label_column or data.label_columns, one of the two")
+        return self
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,16 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Annotated, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
+from pipeline.config.schema import DataSection
 from pipeline.core.errors import DataError
 from pipeline.core.text import times
 from pipeline.data.images.types import LabelledImages
 from pipeline.data.sources._class_names import NUMBER, WRITTEN_NUMBER
-from pipeline.data.sources._csv_rows import PIXELS, Remedies, Table, shown
+from pipeline.data.sources._csv_rows import PIXELS, Column, Remedies, Table, shown
 from pipeline.data.sources._folder_listing import LISTED
 from pipeline.data.sources._pixel_range import Range, expected, remedy
 
@@ -29,17 +30,19 @@ MOST_SHOWN = 3
 MOST_LEVELS = 2**16
 
 
-class PixelOptions(Protocol):
-    """The options that say where pixels stand, and what they run from and to."""
+class PixelOptions(DataSection):
+    """Where pixels stand in a table.
 
-    @property
-    def image_shape(self) -> Shape | None: ...
-    @property
-    def pixels_column(self) -> str | None: ...
-    @property
-    def pixel_range(self) -> Range | None: ...
-    @property
-    def size_limit_bytes(self) -> int: ...
+    Attributes:
+        pixels_column: name of the column with all pixels of an image, spaces between them; others
+            do not count.
+        image_shape: height, width and channels; a square of 1 or 3 channels where None.
+        size_limit_bytes: what the images of one table of pixels may take in memory.
+    """
+
+    pixels_column: Column | None = None
+    image_shape: ImageShape | None = None
+    size_limit_bytes: Annotated[int, Field(ge=1)] = 2**32
 
 
 class PixelRows:

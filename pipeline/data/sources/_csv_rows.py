@@ -10,8 +10,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO
+from typing import Annotated, Any, BinaryIO, Literal
 
+from pydantic import BeforeValidator
+
+from pipeline.config.schema import DataSection
 from pipeline.core.content import HEAD_BYTES, kind_of_bytes
 from pipeline.core.errors import DataError
 from pipeline.data.images.decoding import SUFFIXES
@@ -24,6 +27,27 @@ OPEN_QUOTE = "unexpected end of data"
 PIXELS = {str(value): value for value in range(256)}
 Rows = Iterator[tuple[int, list[str]]]
 Lines = Iterator[tuple[int, bytes]]
+
+
+def _name(value: Any) -> Any:
+    """A column of a table without a header is called by its number."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+Column = Annotated[str, BeforeValidator(_name)]
+
+
+class TableOptions(DataSection):
+    """How a table is split into rows and columns.
+
+    Attributes:
+        header: whether the first line names the columns; without it they are called 1, 2 and so
+            on, and the first is that of the labels unless `label_column` says otherwise.
+        delimiter: what stands between two columns.
+    """
+
+    header: bool = True
+    delimiter: Literal[",", ";", "\t", "|"] = ","
 
 
 @dataclass(frozen=True)

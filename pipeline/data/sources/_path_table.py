@@ -7,12 +7,23 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Annotated
 
+from pydantic import Field
+
+from pipeline.config.schema import OutsidePath
 from pipeline.core.errors import DataError
-from pipeline.data.images.decoding import SUFFIXES, Decoding
+from pipeline.data.images.decoding import SUFFIXES
 from pipeline.data.images.types import ImageFiles
-from pipeline.data.sources._csv_rows import Table, check_length, open_table, shown
+from pipeline.data.sources._csv_rows import (
+    Column,
+    Table,
+    TableOptions,
+    check_length,
+    open_table,
+    shown,
+)
+from pipeline.data.sources._picture_files import PictureOptions
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,20 +31,21 @@ if TYPE_CHECKING:
 MOST_NEAR = 1000
 
 
-class PathOptions(Protocol):
-    """The options that say where the paths stand, and how their files are decoded."""
+class PathOptions(PictureOptions, TableOptions):
+    """Where the paths stand, and what they start from and end in.
 
-    @property
-    def path_column(self) -> str | None: ...
-    @property
-    def image_folder(self) -> Path | None: ...
-    @property
-    def path_suffix(self) -> str | None: ...
-    @property
-    def delimiter(self) -> str: ...
-    @property
-    def header(self) -> bool: ...
-    def decoding(self) -> Decoding: ...
+    Attributes:
+        path_column: name of the column with the path of each image's file; others do not count.
+        path_suffix: what ends the files' names, where the table leaves it out, such as `.jpg`.
+        image_folder: what these paths start from; the folder that the table is in where None.
+    """
+
+    path_column: Column | None = None
+    path_suffix: Annotated[str, Field(pattern=r"^\.[A-Za-z0-9]+$")] | None = None
+    image_folder: OutsidePath | None = None
+
+    def reads_pictures(self) -> bool:
+        return self.path_column is not None
 
 
 class PathRows:

@@ -4,9 +4,9 @@ from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from pipeline.config.schema import ClassNames, OutsidePath
 from pipeline.core.errors import DataError
@@ -18,11 +18,11 @@ from pipeline.data.sources._class_names import (
     refuse_no_classes,
     twins_error,
 )
-from pipeline.data.sources._csv_labels import find_labels
-from pipeline.data.sources._csv_pixels import ImageShape, PixelRows
-from pipeline.data.sources._csv_rows import Table, no_row, open_table, shown
+from pipeline.data.sources._csv_labels import LabelOptions, find_labels
+from pipeline.data.sources._csv_pixels import PixelOptions, PixelRows
+from pipeline.data.sources._csv_rows import Column, Table, no_row, open_table, shown
 from pipeline.data.sources._fitting import no_file, refuse_foreign
-from pipeline.data.sources._path_table import PathRows, sound_files
+from pipeline.data.sources._path_table import PathOptions, PathRows, sound_files
 from pipeline.data.sources._picture_files import PictureFiles, PictureOptions
 
 if TYPE_CHECKING:
@@ -39,15 +39,7 @@ SPLITS = {
 SPLIT_OF = {name: split for split, names in SPLITS.items() for name in names}
 
 
-def _name(value: Any) -> Any:
-    """A column of a table without a header is called by its number."""
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-Column = Annotated[str, BeforeValidator(_name)]
-
-
-class Options(PictureOptions):
+class Options(LabelOptions, PixelOptions, PathOptions):
     """Which tables, and what their columns mean.
 
     Attributes:
@@ -57,21 +49,8 @@ class Options(PictureOptions):
         split_column: name of the column that tells the split of each row instead: train,
             validation (or val) or test; Training, PublicTest or PrivateTest.
         split_seed: draws that share; apart from `seed`, so that all seeds have one test split.
-        header: whether the first line names the columns; without it they are called 1, 2 and so
-            on, and the first is that of the labels unless `label_column` says otherwise.
-        label_column: its name in the header; without `path_column` and `pixels_column`, all other
-            columns are pixels, row by row, the channels of a pixel side by side.
-        label_columns: one for each class instead, of which one is 1 and the others are 0.
-        path_column: name of the column with the path of each image's file; others do not count.
-        path_suffix: what ends the files' names, where the table leaves it out, such as `.jpg`.
-        image_folder: what these paths start from; the folder that the table is in where None.
-        delimiter: what stands between two columns.
-        pixels_column: name of the column with all pixels of an image, spaces between them; others
-            do not count.
-        image_shape: height, width and channels; a square of 1 or 3 channels where None.
         classes: names in label order, where the column holds these names or their positions; the
             sorted contents of the column where None.
-        size_limit_bytes: what the images of one table of pixels may take in memory.
     """
 
     source: Literal["csv"] = "csv"
@@ -80,17 +59,7 @@ class Options(PictureOptions):
     test_fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
     split_column: Column | None = None
     split_seed: Annotated[int, Field(ge=0)] = 0
-    header: bool = True
-    label_column: Column = "label"
-    label_columns: tuple[Column, ...] | None = None
-    path_column: Column | None = None
-    path_suffix: Annotated[str, Field(pattern=r"^\.[A-Za-z0-9]+$")] | None = None
-    image_folder: OutsidePath | None = None
-    delimiter: Literal[",", ";", "\t", "|"] = ","
-    pixels_column: Column | None = None
-    image_shape: ImageShape | None = None
     classes: ClassNames | None = None
-    size_limit_bytes: Annotated[int, Field(ge=1)] = 2**32
 
     @model_validator(mode="after")
     def _test_images_come_from_one_place(self) -> "Options":
@@ -110,20 +79,6 @@ class Options(PictureOptions):
                 )  # fmt: skip
                 raise ValueError(f"data.{name} is for tables of {what}")
         return self
-
-    @model_validator(mode="after")
-    def _label_columns_stand_alone(self) -> "Options":
-        columns = self.label_columns
-        if columns is None:
-            return self
-        if len(columns) < 2 or len(set(columns)) < len(columns):
-            raise ValueError(f"label_columns: {list(columns)} should be two columns or more")
-        if self.label_column != "label":
-            raise ValueError("give data.label_column or data.label_columns, one of the two")
-        return self
-
-    def reads_pictures(self) -> bool:
-        return self.path_column is not None
 
     def tables(self) -> dict[str, Path]:
         """The tables by option."""
@@ -209,11 +164,11 @@ def _as_told(
 
 
 def _refuse_lonely(table: _Table, labels: "np.ndarray") -> None:
-    from pipeline.data.images.stratified import find_lonely
+    import numpy as np
 
-    lonely = find_lonely(labels)
-    if lonely is not None:
-        text = list(table.first_lines)[table.coded.labels[lonely]]
+    lonely = np.flatnonzero(np.bincount(labels)[labels] == 1)
+    if lonely.size:
+        text = list(table.first_lines)[table.coded.labels[lonely[0]]]
         raise DataError(
             f"{table.path}: line {table.first_lines[text]}: the only image of class "
             f"{shown(text)}, expected 2 or more to draw a test split. Add images.{table.doubt}"

@@ -76,7 +76,7 @@ def load(options: Options) -> SourceData:
     """Lists the files; draws the test split where there is no folder for it.
 
     Raises:
-        DataError: the folder is missing or laid out otherwise, or a class is missing or too small.
+        DataError: the folder is missing or laid out otherwise, or a class is missing.
     """
     listings = _list_all(options)
     classes = tuple(listings["train"])
@@ -85,20 +85,8 @@ def load(options: Options) -> SourceData:
     train, validation = splits["train"], splits.get("validation")
     if "test" in splits:
         return SourceData(train, splits["test"], classes, origin, validation)
-    _refuse_lonely(options, train, classes)
     drawn = DrawnTest(options.test_fraction or TEST_FRACTION, options.split_seed)
     return SourceData(train, drawn, classes, origin, validation)
-
-
-def _refuse_lonely(options: Options, files: ImageFiles, classes: tuple[str, ...]) -> None:
-    from pipeline.data.images.stratified import find_lonely
-
-    lonely = find_lonely(files.labels)
-    if lonely is not None:
-        raise DataError(
-            f"{options.folder}: class {classes[files.labels[lonely]]!r} has one image, expected 2 "
-            "or more to draw a test split. Add images."
-        )
 
 
 def _files(options: Options, found: Mapping[str, Listing], classes: tuple[str, ...]) -> ImageFiles:

@@ -218,11 +218,6 @@ def test_given_classes_without_a_folder_and_folders_without_a_class_are_refused(
     assert ": the folder 'cow' is none of the classes" in refusal(classes, classes=("cat", "dog"))
 
 
-def test_a_class_of_one_picture_cannot_be_drawn_from(classes):
-    put(classes, "eel/1.png")
-    assert refusal(classes).startswith(": class 'eel' has one image, expected 2 or more")
-
-
 @pytest.mark.parametrize(
     "names", [("seg_train", "seg_test"), ("cat", "test"), ("a", "Training set")]
 )
