@@ -47,10 +47,10 @@ def push(
     that nothing half-copied counts there. Call it again after a kill: what is whole stays.
     """
     from pipeline.remote.push import push as push_to
-    from pipeline.remote.remote_folder import open_far_end
+    from pipeline.remote.remote_folder import open_remote_folder
 
     choice = _choice(run, stage, key, everything)
-    far, store = open_far_end(url), ArtifactStore(artifacts)
+    far, store = open_remote_folder(url), ArtifactStore(artifacts)
     outcome = push_to(store, far, choice, progress_on(console), replaces=replaces)
     _show(outcome, "Pushed", "to", far.url)
 
@@ -70,10 +70,10 @@ def pull(
     a kill: the artifacts that are whole stay.
     """
     from pipeline.remote.pull import pull as pull_from
-    from pipeline.remote.remote_folder import open_far_end
+    from pipeline.remote.remote_folder import open_remote_folder
 
     choice = _choice(run, stage, key, everything)
-    far, store = open_far_end(url), ArtifactStore(artifacts)
+    far, store = open_remote_folder(url), ArtifactStore(artifacts)
     outcome = pull_from(store, far, choice, progress_on(console), replaces=replaces)
     _show(outcome, "Pulled", "from", far.url)
 

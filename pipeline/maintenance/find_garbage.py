@@ -16,7 +16,7 @@ from pipeline.store.process_owner import this_process
 from pipeline.store.stale_files import REPLACED, has_ended, left_in, machine_of
 from pipeline.store.store import ArtifactStore
 from pipeline.workflow import graph
-from pipeline.workflow.references import learnt_from
+from pipeline.workflow.references import made_from
 from pipeline.workflow.runs import Run, list_runs
 
 OF_A_KEY = re.compile(rf"({'|'.join(graph.NAMES)})-([0-9a-f]{{16}})")
@@ -164,9 +164,7 @@ def _with_inputs(store: ArtifactStore, used: Iterable[Use]) -> set[Use]:
 
 def _inputs(store: ArtifactStore, path: Path) -> list[Use]:
     try:
-        manifest = open_artifact(path).manifest
-        inputs = [(name, str(identity["key"])) for name, identity in manifest["inputs"].items()]
-        return [*inputs, *learnt_from(manifest)]
+        return made_from(open_artifact(path).manifest)
     except DamagedArtifactError as error:
         if not path.is_dir():  # a rival has just deleted it
             return []

@@ -1,4 +1,4 @@
-"""NearPlace and FarPlace: what an artifacts folder holds, and what the far end does."""
+"""What an artifacts folder holds, and what a remote folder does."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
@@ -9,7 +9,8 @@ from pipeline.core.command_hints import mends
 from pipeline.core.errors import DamagedArtifactError
 from pipeline.core.sealed_json import unsealed
 from pipeline.maintenance.integrity import RUN
-from pipeline.remote.remote_folder import FarEnd
+from pipeline.remote.remote_folder import RemoteFolder
+from pipeline.remote.select import Catalog
 from pipeline.store.artifact import KEY, MANIFEST, Artifact, is_manifest
 from pipeline.store.claims import entries
 from pipeline.store.store import ArtifactStore
@@ -21,24 +22,21 @@ PUSH_AGAIN = "push it again from where it is whole"
 DIGITS = frozenset("0123456789abcdef")
 
 
-class NearPlace:
-    """The artifacts folder; each artifact is read in full before it counts."""
+class LocalCatalog(Catalog):
+    """That of the artifacts folder; each artifact is read in full before it counts."""
 
     remedy = "run its config again, which takes what is there"
     lacks_runs = "`python run_pipeline.py run` makes one"
 
     def __init__(self, store: ArtifactStore) -> None:
-        self.name = str(store.root)
+        super().__init__(str(store.root))
         self._store = store
-        self._found: dict[tuple[str, str], Artifact | None] = {}
 
-    def find(self, stage: str, key: str) -> Artifact | None:
-        if (stage, key) not in self._found:
-            try:
-                self._found[stage, key] = self._store.intact(stage, key)
-            except DamagedArtifactError as error:
-                raise DamagedArtifactError(f"{error}; {mends(self._store.root)}") from error
-        return self._found[stage, key]
+    def _read(self, stage: str, key: str) -> Artifact | None:
+        try:
+            return self._store.intact(stage, key)
+        except DamagedArtifactError as error:
+            raise DamagedArtifactError(f"{error}; {mends(self._store.root)}") from error
 
     def uses(self) -> Iterator[tuple[str, str]]:
         for stage in graph.NAMES:
@@ -54,27 +52,21 @@ class NearPlace:
         return sorted(path.name for path in paths if (path / RECORD).exists() and _is_torn(path))
 
 
-class FarPlace:
-    """What was pushed; an artifact counts when its manifest is there, which came last.
+class RemoteCatalog(Catalog):
+    """That of what was pushed; an artifact counts when its manifest is there, which came last.
 
     Manifests are told from hostile ones as far as they lead anywhere, files not read.
     """
 
     remedy = PUSH_AGAIN
 
-    def __init__(self, far: FarEnd) -> None:
-        self.name = far.url
+    def __init__(self, far: RemoteFolder) -> None:
+        super().__init__(far.url)
         self._far = far
-        self._found: dict[tuple[str, str], Artifact | None] = {}
-
-    def find(self, stage: str, key: str) -> Artifact | None:
-        if (stage, key) not in self._found:
-            self._found[stage, key] = self._read(stage, key) if stage in graph.NAMES else None
-        return self._found[stage, key]
 
     def _read(self, stage: str, key: str) -> Artifact | None:
         name = f"{stage}/{key}/{MANIFEST}"
-        content = self._far.record(name)
+        content = self._far.record(name) if stage in graph.NAMES else None
         if content is None:
             return None
         values = self._values(name, content)
@@ -97,7 +89,7 @@ class FarPlace:
             yield from ((stage, key) for key in self._far.names(stage) if KEY.fullmatch(key))
 
     @property
-    def lacks_runs(self) -> str:
+    def lacks_runs(self) -> str:  # type: ignore[override]
         if not self._far.is_there:
             return "there is no such folder; check the address, or push a run there first"
         return "push one there first"

@@ -8,8 +8,8 @@ from pathlib import Path, PurePosixPath
 from pipeline.core.errors import DamagedArtifactError, StageError
 from pipeline.core.os_errors import trouble_is_a_stage_error
 from pipeline.core.progress import Progress
-from pipeline.remote.catalogs import PUSH_AGAIN, FarPlace
-from pipeline.remote.remote_folder import NOT_THERE, FarEnd
+from pipeline.remote.catalogs import PUSH_AGAIN, RemoteCatalog
+from pipeline.remote.remote_folder import NOT_THERE, RemoteFolder
 from pipeline.remote.select import Choice, Chosen, choose
 from pipeline.remote.transfer import Outcome, checked, files_in, is_other, refuse_others
 from pipeline.store.artifact import Artifact
@@ -19,7 +19,7 @@ from pipeline.workflow.runs import Run, list_runs, publish_run
 
 def pull(
     store: ArtifactStore,
-    far: FarEnd,
+    far: RemoteFolder,
     choice: Choice,
     progress: Progress,
     *,
@@ -37,7 +37,7 @@ def pull(
     Raises:
         PipelineError: something is missing, damaged or refused.
     """
-    chosen = choose(FarPlace(far), choice)
+    chosen = choose(RemoteCatalog(far), choice)
     here = {artifact.path: _intact(store, artifact) for artifact in chosen.artifacts}
     others = [each for each in chosen.artifacts if is_other(each, here[each.path])]
     if not replaces:
@@ -93,7 +93,7 @@ def _refuse_no_room(store: ArtifactStore, size_bytes: int) -> None:
 
 
 def _pull(
-    store: ArtifactStore, far: FarEnd, artifact: Artifact, was_read: Callable[[str], None]
+    store: ArtifactStore, far: RemoteFolder, artifact: Artifact, was_read: Callable[[str], None]
 ) -> None:
     """Fills a staging folder, and publishes it when every file is what the manifest says."""
     stage, key = artifact.stage, artifact.key

@@ -9,8 +9,8 @@ from pipeline.core.errors import ConfigError, DamagedArtifactError, StageError
 from pipeline.core.os_errors import trouble_is_a_stage_error
 from pipeline.core.progress import Progress
 from pipeline.core.sealed_json import sealed
-from pipeline.remote.catalogs import FarPlace, NearPlace
-from pipeline.remote.remote_folder import CHUNK_BYTES, FarEnd, is_left_over
+from pipeline.remote.catalogs import LocalCatalog, RemoteCatalog
+from pipeline.remote.remote_folder import CHUNK_BYTES, RemoteFolder, is_left_over
 from pipeline.remote.select import Choice, choose
 from pipeline.remote.transfer import Outcome, checked, files_in, is_other, refuse_others
 from pipeline.store.artifact import MANIFEST, Artifact
@@ -20,7 +20,7 @@ from pipeline.workflow.runs import MOST_AT_ONCE, RECORD, Run
 
 def push(
     store: ArtifactStore,
-    far: FarEnd,
+    far: RemoteFolder,
     choice: Choice,
     progress: Progress,
     *,
@@ -39,7 +39,7 @@ def push(
         PipelineError: something is missing, damaged or refused; what is whole there stays.
     """
     store.require()
-    chosen = choose(NearPlace(store), choice)
+    chosen = choose(LocalCatalog(store), choice)
     there = {artifact.path: _readable(far, artifact) for artifact in chosen.artifacts}
     if not replaces:
         others = [each for each in chosen.artifacts if is_other(each, there[each.path])]
@@ -59,10 +59,10 @@ def push(
     return replace(outcome, runs=pushed, runs_passed_over=len(chosen.runs) - pushed)
 
 
-def _readable(far: FarEnd, artifact: Artifact) -> Artifact | None:
+def _readable(far: RemoteFolder, artifact: Artifact) -> Artifact | None:
     """What counts there under the artifact's key; a torn manifest does not."""
     try:
-        return FarPlace(far).find(artifact.stage, artifact.key)
+        return RemoteCatalog(far).find(artifact.stage, artifact.key)
     except DamagedArtifactError:
         return None
 
@@ -71,7 +71,7 @@ def _place(artifact: Artifact) -> str:
     return f"{artifact.stage}/{artifact.key}"
 
 
-def _make_way(far: FarEnd, artifact: Artifact) -> None:
+def _make_way(far: RemoteFolder, artifact: Artifact) -> None:
     """Takes away what counts under the artifact's key, the manifest first."""
     place = _place(artifact)
     far.remove(f"{place}/{MANIFEST}")
@@ -82,7 +82,7 @@ def _make_way(far: FarEnd, artifact: Artifact) -> None:
 
 
 def _push(
-    far: FarEnd, artifact: Artifact, before: Artifact | None, was_seen: Callable[[str], None]
+    far: RemoteFolder, artifact: Artifact, before: Artifact | None, was_seen: Callable[[str], None]
 ) -> int | None:
     """Writes what is not whole there, in the place of another that counted before.
 
@@ -99,7 +99,9 @@ def _push(
     return written or 0
 
 
-def _push_files(far: FarEnd, artifact: Artifact, was_seen: Callable[[str], None]) -> int | None:
+def _push_files(
+    far: RemoteFolder, artifact: Artifact, was_seen: Callable[[str], None]
+) -> int | None:
     """Writes the files that are not whole there; gives their bytes, None if all were whole."""
     place, written = _place(artifact), None
     _sweep(far, place)
@@ -115,7 +117,7 @@ def _push_files(far: FarEnd, artifact: Artifact, was_seen: Callable[[str], None]
     return written
 
 
-def _sweep(far: FarEnd, place: str) -> None:
+def _sweep(far: RemoteFolder, place: str) -> None:
     for name in filter(is_left_over, far.files_in(place)):
         far.remove(name)
 
@@ -126,22 +128,22 @@ def _near_chunks(path: Path) -> Iterator[bytes]:
             yield chunk
 
 
-def _write_record(far: FarEnd, name: str, content: bytes) -> None:
+def _write_record(far: RemoteFolder, name: str, content: bytes) -> None:
     far.write(name, [content])
     if far.record(name) != content:
         raise _came_out_other(far, name)
 
 
-def _came_out_other(far: FarEnd, name: str) -> StageError:
+def _came_out_other(far: RemoteFolder, name: str) -> StageError:
     return StageError(
         f"{far.url}/{name}: came out other than it was sent; is another program writing there? "
         "Then the same command goes on"
     )
 
 
-def _push_run(far: FarEnd, run: Run) -> bool:
+def _push_run(far: RemoteFolder, run: Run) -> bool:
     """Writes the record of a run, with a number if its name is taken; False if it is there."""
-    place = FarPlace(far)
+    place = RemoteCatalog(far)
     for number in range(1, MOST_AT_ONCE):
         name = run.name if number == 1 else f"{run.name}-{number}"
         there = place.run(name)

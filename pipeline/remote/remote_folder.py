@@ -1,4 +1,4 @@
-"""FarEnd: a folder behind an fsspec URL, to which files go whole and from which bytes come."""
+"""A folder behind an fsspec URL, to which files go whole and from which bytes come."""
 
 import hashlib
 import os
@@ -26,7 +26,7 @@ OBJECT_STORES = ("memory", "s3", "s3a", "gs", "gcs", "abfs", "az", "oci", "oss",
 SECRET = re.compile(r"(?<=//)[^/@]+@")
 
 
-class FarEnd:
+class RemoteFolder:
     """The folder; names of files count from it.
 
     Attributes:
@@ -42,7 +42,7 @@ class FarEnd:
     @property
     def is_there(self) -> bool:
         """Whether there is such a folder; a store of objects has one where one of them is."""
-        with self._told(""):
+        with self._library_errors(""):
             return bool(self._files.exists(self._root or "/"))
 
     def record(self, name: str) -> bytes | None:
@@ -81,7 +81,7 @@ class FarEnd:
             FileNotFoundError: there is none; or another of NOT_THERE.
             StageError: it cannot be read.
         """
-        with self._told(name, NOT_THERE):
+        with self._library_errors(name, NOT_THERE):
             self._refuse_links(name)
             self._files.invalidate_cache()
             with self._files.open(self._path(name), "rb") as file:
@@ -95,7 +95,7 @@ class FarEnd:
             StageError: it cannot be written.
         """
         path = self._path(name)
-        with self._told(name):
+        with self._library_errors(name):
             self._refuse_links(name)
             if self._protocols & set(OBJECT_STORES):
                 self._fill(path, chunks)
@@ -119,13 +119,13 @@ class FarEnd:
                 os.fsync(file.fileno())
 
     def remove(self, name: str) -> None:
-        with self._told(name), suppress(*NOT_THERE):
+        with self._library_errors(name), suppress(*NOT_THERE):
             self._files.rm_file(self._path(name))
 
     def names(self, folder: str) -> list[str]:
         """The names in a folder, in order; none if there is no such folder."""
         try:
-            with self._told(folder, NOT_THERE):
+            with self._library_errors(folder, NOT_THERE):
                 self._files.invalidate_cache()
                 found = self._files.ls(self._path(folder), detail=False)
         except NOT_THERE:
@@ -134,7 +134,7 @@ class FarEnd:
 
     def files_in(self, folder: str) -> list[str]:
         """The files in a folder and below, by their names from the far end's root."""
-        with self._told(folder):
+        with self._library_errors(folder):
             self._files.invalidate_cache()
             before = len(self._root) + 1
             return [path[before:] for path in self._files.find(self._path(folder))]
@@ -156,7 +156,7 @@ class FarEnd:
                     )
 
     @contextmanager
-    def _told(self, name: str, passed: tuple[type[OSError], ...] = ()) -> Iterator[None]:
+    def _library_errors(self, name: str, passed: tuple[type[OSError], ...] = ()) -> Iterator[None]:
         """Every other library has errors of its own: what a store says, in one line."""
         try:
             yield
@@ -183,7 +183,7 @@ def is_left_over(name: str) -> bool:
     return name.endswith(PARTIAL) and owner is not None and owner.has_ended
 
 
-def open_far_end(url: str) -> FarEnd:
+def open_remote_folder(url: str) -> RemoteFolder:
     """The folder that a URL or a path names.
 
     Raises:
@@ -211,7 +211,7 @@ def open_far_end(url: str) -> FarEnd:
             f"{pip('install', missing)}"
         )
     try:
-        return FarEnd(url, *url_to_fs(url))
+        return RemoteFolder(url, *url_to_fs(url))
     except Exception as error:  # each library has its own
         said = " ".join(str(error).split()) or type(error).__name__
         raise ConfigError(f"{_shown(url)}: cannot be used ({_shown(said)}). Check it") from error

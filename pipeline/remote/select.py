@@ -1,21 +1,22 @@
 """choose(): which runs and artifacts are to be copied, of those that a place holds."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
-from typing import Any, Protocol
+from typing import Any
 
 from pipeline.core.errors import ConfigError, DamagedArtifactError, MissingArtifactError
 from pipeline.store.artifact import Artifact
 from pipeline.workflow import graph
-from pipeline.workflow.references import learnt_from
+from pipeline.workflow.references import made_from
 from pipeline.workflow.runs import RECORD, Run, named
 
 Use = tuple[str, str]
 
 
-class Place(Protocol):
-    """Where artifacts and runs are published.
+class Catalog(ABC):
+    """The artifacts and runs of a place.
 
     Attributes:
         name: as it is shown.
@@ -23,23 +24,31 @@ class Place(Protocol):
         lacks_runs: what to do where there is none.
     """
 
-    name: str
+    remedy: str
+    lacks_runs: str
 
-    @property
-    def remedy(self) -> str: ...
-
-    @property
-    def lacks_runs(self) -> str: ...
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._found: dict[Use, Artifact | None] = {}
 
     def find(self, stage: str, key: str) -> Artifact | None:
         """The artifact, which may be trusted; None if there is none."""
+        if (stage, key) not in self._found:
+            self._found[stage, key] = self._read(stage, key)
+        return self._found[stage, key]
 
+    @abstractmethod
+    def _read(self, stage: str, key: str) -> Artifact | None: ...
+
+    @abstractmethod
     def uses(self) -> Iterable[Use]:
         """Every artifact, by stage and key."""
 
+    @abstractmethod
     def runs(self) -> Sequence[Run]:
         """Every readable run, oldest first."""
 
+    @abstractmethod
     def damaged_runs(self) -> Sequence[str]:
         """The names of those whose record is there and not as it was written, in order."""
 
@@ -66,7 +75,7 @@ class Chosen:
     runs: tuple[Run, ...] = ()
 
 
-def choose(place: Place, choice: Choice) -> Chosen:
+def choose(place: Catalog, choice: Choice) -> Chosen:
     """What is asked for; with a run all that it used, and what that was made from.
 
     Raises:
@@ -88,7 +97,7 @@ def choose(place: Place, choice: Choice) -> Chosen:
     return Chosen(_with_inputs(place, artifacts), tuple(runs))
 
 
-def _run(place: Place, name: str | None) -> Run:
+def _run(place: Catalog, name: str | None) -> Run:
     runs = place.runs()
     found = named(runs, name) if name else runs
     damaged = [each for each in place.damaged_runs() if (name or "") in each]
@@ -109,7 +118,7 @@ def _run(place: Place, name: str | None) -> Run:
     raise ConfigError(f"{place.name}: no run; {place.lacks_runs}")
 
 
-def _required(place: Place, use: Use, why: str) -> Artifact:
+def _required(place: Catalog, use: Use, why: str) -> Artifact:
     found = place.find(*use)
     if found is None:
         raise MissingArtifactError(
@@ -118,7 +127,7 @@ def _required(place: Place, use: Use, why: str) -> Artifact:
     return found
 
 
-def _with_inputs(place: Place, artifacts: Iterable[Artifact]) -> tuple[Artifact, ...]:
+def _with_inputs(place: Catalog, artifacts: Iterable[Artifact]) -> tuple[Artifact, ...]:
     """The artifacts, and what they were made from as far as it is there as it was then."""
     waiting = list(artifacts)
     found: dict[Use, Artifact | None] = {(each.stage, each.key): each for each in waiting}
@@ -126,23 +135,21 @@ def _with_inputs(place: Place, artifacts: Iterable[Artifact]) -> tuple[Artifact,
         for use, identity in _made_from(waiting.pop()):
             if use in found:
                 continue
-            made_from = place.find(*use)
-            is_same = made_from is not None and identity in (None, made_from.identity)
-            found[use] = made_from if is_same else None
-            if made_from and is_same:
-                waiting.append(made_from)
+            there = place.find(*use)
+            is_same = there is not None and identity in (None, there.identity)
+            found[use] = there if is_same else None
+            if there and is_same:
+                waiting.append(there)
     return _in_order(place, [artifact for artifact in found.values() if artifact])
 
 
-def _made_from(artifact: Artifact) -> Iterator[tuple[Use, Any]]:
+def _made_from(artifact: Artifact) -> list[tuple[Use, Any]]:
     """What an artifact was made from, with its identity then where that is known."""
-    for stage, identity in artifact.manifest["inputs"].items():
-        yield (stage, str(identity["key"])), identity
-    for use in learnt_from(artifact.manifest):
-        yield use, None
+    inputs = artifact.manifest["inputs"]
+    return [(use, inputs.get(use[0])) for use in made_from(artifact.manifest)]
 
 
-def _in_order(place: Place, artifacts: Iterable[Artifact]) -> tuple[Artifact, ...]:
+def _in_order(place: Catalog, artifacts: Iterable[Artifact]) -> tuple[Artifact, ...]:
     """The artifacts, each behind those that it was made from.
 
     Raises:

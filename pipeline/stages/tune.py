@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config.schema import TuneSection
+from pipeline.core.text import count_of
 from pipeline.data import dataset_json
 from pipeline.training.precision import decide_execution, deterministic
 from pipeline.tuning.base_search import PROJECT, Ended, Trial, TrialSearch
@@ -22,7 +23,7 @@ from pipeline.tuning.trial_log import TrialValues
 from pipeline.tuning.workers.chief import SharedSearch
 from pipeline.tuning.workers.grpc_server import serving
 from pipeline.tuning.workers.search_id import search_name
-from pipeline.tuning.workers.worker_pool import Crew, threads_of_each
+from pipeline.tuning.workers.worker_pool import WorkerPool, threads_of_each
 from pipeline.workflow.stage import StageContext, StageResult
 
 START_SECONDS = 120.0
@@ -115,18 +116,19 @@ def _shared(context: StageContext, folder: Path, ended: Ended) -> TrialSearch:
     shutil.rmtree(left, ignore_errors=True)  # of a search that was killed
     left.mkdir()
     with serving(search, name, config.tune.address) as address:
-        crew = Crew(config, images, left, search=name, address=address, wait_seconds=START_SECONDS)
-        context.progress.line(_crew_in_words(config.tune))
-        with crew:
-            search.run(crew)
+        pool = WorkerPool(
+            config, images, left, search=name, address=address, wait_seconds=START_SECONDS
+        )
+        context.progress.line(_pool_in_words(config.tune))
+        with pool:
+            search.run(pool)
     return search
 
 
-def _crew_in_words(section: TuneSection) -> str:
-    threads = threads_of_each(section.workers)
-    who = f"{section.workers} worker{'s' if section.workers > 1 else ''} of {threads} thread"
+def _pool_in_words(section: TuneSection) -> str:
+    threads = count_of(threads_of_each(section.workers), "thread")
     where = f", and those that join at {section.address}" if section.address else ""
-    return f"{who}{'s' if threads > 1 else ''}{where}"
+    return f"{count_of(section.workers, 'worker')} of {threads}{where}"
 
 
 def _words(trial: Trial) -> str:

@@ -2,7 +2,7 @@
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
@@ -47,19 +47,18 @@ def execute(
     Raises:
         PipelineError: a stage failed; what earlier stages published stays.
     """
-    made: set[str] = set()
-    noting = _noting(watcher, made)
+    runner = _Runner(config, store, watcher)
     damages = 0
     while damages < len(graph.STAGES):
         # What this run made once is not forced again: two runs would replace each other's for ever.
-        steps = plan(config, store, replace(selection, forced=selection.forced - made))
+        steps = plan(config, store, replace(selection, forced=selection.forced - runner.made))
         _refuse_no_job(config, steps)
         try:
             store.prepare(step.stage.name for step in steps if step.artifact is None)
             with trouble_is_a_stage_error(config.name, store.root):
                 store.claim(_uses(config, steps))
             refuse_gone(step.artifact for step in steps)
-            return _carry_out(config, store, steps, noting)
+            return runner.carry_out(steps)
         except DamagedArtifactError as error:
             damages += not isinstance(error, ReplacedArtifactError)
             watcher.warned(str(error))
@@ -81,109 +80,94 @@ def _refuse_no_job(config: PipelineConfig, steps: Sequence[Step]) -> None:
         job_of(config.train)
 
 
-def _noting(watcher: Watcher, made: set[str]) -> Watcher:
-    """The watcher; the names of finished stages are noted too."""
+@dataclass(frozen=True)
+class _Runner:
+    """Carries plans out; `made` are the stages that it has finished."""
 
-    def finished(step: Step, artifact: Artifact, seconds: float) -> None:
-        made.add(step.stage.name)
-        watcher.finished(step, artifact, seconds)
+    config: PipelineConfig
+    store: ArtifactStore
+    watcher: Watcher
+    made: set[str] = field(default_factory=set)
 
-    return replace(watcher, finished=finished)
+    def carry_out(self, steps: Sequence[Step]) -> tuple[Step, ...]:
+        done: dict[str, Step] = {}
+        artifacts: dict[str, Artifact] = {}
+        for planned in steps:
+            inputs = {name: artifacts[name] for name in planned.stage.inputs if name in artifacts}
+            step = unless_outdated(planned, inputs)
+            artifact = step.artifact or self._make(step, inputs)
+            artifacts[step.stage.name] = artifact
+            done[step.stage.name] = replace(step, artifact=artifact)
+        last = graph.NAMES[-1]
+        if last in artifacts:  # no stage reads it, but the user does
+            refuse_damaged(self.store, {last: artifacts[last]})
+        return tuple(done.values())
 
+    def _make(self, step: Step, inputs: Mapping[str, Artifact]) -> Artifact:
+        name, store = step.stage.name, self.store
 
-def _carry_out(
-    config: PipelineConfig, store: ArtifactStore, steps: Sequence[Step], watcher: Watcher
-) -> tuple[Step, ...]:
-    done: dict[str, Step] = {}
-    artifacts: dict[str, Artifact] = {}
-    for planned in steps:
-        inputs = {name: artifacts[name] for name in planned.stage.inputs if name in artifacts}
-        step = unless_outdated(planned, inputs)
-        artifact = step.artifact or _make(config, store, step, inputs, watcher)
-        artifacts[step.stage.name] = artifact
-        done[step.stage.name] = replace(step, artifact=artifact)
-    last = graph.NAMES[-1]
-    if last in artifacts:
-        refuse_damaged(store, {last: artifacts[last]})  # no stage reads it, but the user does
-    return tuple(done.values())
+        def waiting() -> None:
+            self.watcher.warned(f"{name}: another run is making the same artifact; waiting for it")
 
+        if name == "train" and is_assistant(self.config.train):
+            return self._assist(step, inputs)
+        with trouble_is_a_stage_error(name, store.root), store.lock(name, step.key, waiting):
+            if made_meanwhile := self._find_or_set_aside(step, inputs):
+                return made_meanwhile
+            refuse_damaged(store, inputs)
+            self.watcher.started(step)
+            start = monotonic()
+            with store.staging(name, step.key) as folder:
+                context = self._context(step, inputs, folder)
+                result = _run(step, context)
+                refuse_replaced(store, inputs)
+                seconds = monotonic() - start
+                manifest = {
+                    **_describe(step, inputs, result),
+                    "seconds": round(seconds, 2),
+                    "config": context.config.model_dump(mode="json"),
+                    "environment": environment.describe(),
+                }
+                artifact = store.publish(folder, manifest)
+            self.made.add(name)
+            self.watcher.finished(step, artifact, seconds)
+            return artifact
 
-def _make(
-    config: PipelineConfig,
-    store: ArtifactStore,
-    step: Step,
-    inputs: Mapping[str, Artifact],
-    watcher: Watcher,
-) -> Artifact:
-    name = step.stage.name
-
-    def waiting() -> None:
-        watcher.warned(f"{name}: another run is making the same artifact; waiting for it")
-
-    if name == "train" and is_assistant(config.train):
-        return _assist(config, store, step, inputs, watcher)
-    with trouble_is_a_stage_error(name, store.root), store.lock(name, step.key, waiting):
-        made_meanwhile = _find_or_set_aside(store, step, inputs, watcher)
-        if made_meanwhile:
-            return made_meanwhile
-        refuse_damaged(store, inputs)
-        watcher.started(step)
-        start = monotonic()
-        with store.staging(name, step.key) as folder:
-            context = _context(config, store, step, inputs, folder, watcher.progress)
-            result = _run(step, context)
-            refuse_replaced(store, inputs)
-            seconds = monotonic() - start
-            manifest = {
-                **_describe(step, inputs, result),
-                "seconds": round(seconds, 2),
-                "config": context.config.model_dump(mode="json"),
-                "environment": environment.describe(),
-            }
-            artifact = store.publish(folder, manifest)
-        watcher.finished(step, artifact, seconds)
-        return artifact
-
-
-def _context(
-    config: PipelineConfig,
-    store: ArtifactStore,
-    step: Step,
-    inputs: Mapping[str, Artifact],
-    folder: Path,
-    progress: Progress,
-) -> StageContext:
-    return StageContext(
-        config=_with_tuned_values(config, inputs),
-        inputs={n: artifact.path for n, artifact in inputs.items()},
-        output=folder,
-        scratch=store.scratch(step.stage.name, step.key),
-        progress=progress,
-        identity=key_of({"key": step.key, **{n: a.identity for n, a in inputs.items()}}),
-    )
-
-
-def _assist(
-    config: PipelineConfig,
-    store: ArtifactStore,
-    step: Step,
-    inputs: Mapping[str, Artifact],
-    watcher: Watcher,
-) -> Artifact:
-    """Takes part in the work of another process, which publishes it; gives that."""
-    name = step.stage.name
-    watcher.started(step)
-    with trouble_is_a_stage_error(name, store.root):
-        with store.staging(name, step.key) as folder:
-            _run(step, _context(config, store, step, inputs, folder, watcher.progress))
-        with store.lock(name, step.key):  # until the other has published
-            made = store.find(name, step.key)
-    if made is None:
-        raise StageError(
-            f"{name}: the first worker of the job did not publish; see what it says, and whether "
-            f"{store.root} is the same folder there"
+    def _context(self, step: Step, inputs: Mapping[str, Artifact], folder: Path) -> StageContext:
+        return StageContext(
+            config=_with_tuned_values(self.config, inputs),
+            inputs={n: artifact.path for n, artifact in inputs.items()},
+            output=folder,
+            scratch=self.store.scratch(step.stage.name, step.key),
+            progress=self.watcher.progress,
+            identity=key_of({"key": step.key, **{n: a.identity for n, a in inputs.items()}}),
         )
-    return made
+
+    def _assist(self, step: Step, inputs: Mapping[str, Artifact]) -> Artifact:
+        """Takes part in the work of another process, which publishes it; gives that."""
+        name, store = step.stage.name, self.store
+        self.watcher.started(step)
+        with trouble_is_a_stage_error(name, store.root):
+            with store.staging(name, step.key) as folder:
+                _run(step, self._context(step, inputs, folder))
+            with store.lock(name, step.key):  # until the other has published
+                made = store.find(name, step.key)
+        if made is None:
+            raise StageError(
+                f"{name}: the first worker of the job did not publish; see what it says, and "
+                f"whether {store.root} is the same folder there"
+            )
+        return made
+
+    def _find_or_set_aside(self, step: Step, inputs: Mapping[str, Artifact]) -> Artifact | None:
+        """What a rival published while we waited; a damaged artifact is moved out of the way."""
+        name, again = step.stage.name, step.reason in (FORCED, AGAIN)
+        try:
+            found = None if again else self.store.find(name, step.key)
+            return unless_outdated(replace(step, artifact=found), inputs).artifact
+        except DamagedArtifactError as error:
+            self.watcher.warned(f"{error}; moved to {self.store.set_aside(name, step.key)}")
+            return None
 
 
 def _run(step: Step, context: StageContext) -> StageResult:
@@ -201,19 +185,6 @@ def _run(step: Step, context: StageContext) -> StageResult:
                 "complete."
             )
     return result
-
-
-def _find_or_set_aside(
-    store: ArtifactStore, step: Step, inputs: Mapping[str, Artifact], watcher: Watcher
-) -> Artifact | None:
-    """What a rival published while we waited; a damaged artifact is moved out of the way."""
-    try:
-        found = None if step.reason in (FORCED, AGAIN) else store.find(step.stage.name, step.key)
-        return unless_outdated(replace(step, artifact=found), inputs).artifact
-    except DamagedArtifactError as error:
-        place = store.set_aside(step.stage.name, step.key)
-        watcher.warned(f"{error}; moved to {place}")
-        return None
 
 
 def _with_tuned_values(config: PipelineConfig, inputs: Mapping[str, Artifact]) -> PipelineConfig:

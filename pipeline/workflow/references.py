@@ -69,14 +69,14 @@ def _folder(path: Path, artifacts: Path) -> Path:
     return folder / found.name if is_own else path
 
 
-def learnt_from(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The train artifacts, by stage and key, whose models the one of a manifest began from.
+def made_from(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The artifacts, by stage and key, of a manifest's inputs, and the models that it began from.
 
-    They are no inputs: a config names them by their folders, as it may any other file.
+    The latter are no inputs: a config names them by their folders, as it may any other file.
     """
-    if manifest.get("stage") not in LEARNING:
-        return []
-    return named_in(manifest.get("config", {}).get("train"))
+    inputs = [(stage, str(identity["key"])) for stage, identity in manifest["inputs"].items()]
+    is_learnt = manifest.get("stage") in LEARNING
+    return [*inputs, *(named_in(manifest.get("config", {}).get("train")) if is_learnt else ())]
 
 
 def named_in(train: Any) -> list[tuple[str, str]]:

@@ -14,7 +14,7 @@ from pipeline.core.progress import LogProgress
 from pipeline.maintenance.integrity import check
 from pipeline.remote.pull import pull
 from pipeline.remote.push import push
-from pipeline.remote.remote_folder import open_far_end
+from pipeline.remote.remote_folder import open_remote_folder
 from pipeline.remote.select import Choice
 from pipeline.store.store import ArtifactStore
 from pipeline.workflow import execute, runs
@@ -43,11 +43,11 @@ class Sharing:
         return runs.record_run(self.near, config, steps, datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
 
     def push(self, url, choice=Choice(), **options):  # noqa: B008
-        return push(self.near, open_far_end(str(url)), choice, QUIET, **options)
+        return push(self.near, open_remote_folder(str(url)), choice, QUIET, **options)
 
     def pull(self, url, choice=Choice(), into="pulled", **options):  # noqa: B008
         store = ArtifactStore(self.folder / into)
-        return pull(store, open_far_end(str(url)), choice, QUIET, **options), store
+        return pull(store, open_remote_folder(str(url)), choice, QUIET, **options), store
 
     def problems(self, store):
         return check(store, QUIET).problems

@@ -7,8 +7,8 @@ import pytest
 
 from pipeline.core.errors import ConfigError, DamagedArtifactError, MissingArtifactError, StageError
 from pipeline.remote import pull
-from pipeline.remote.catalogs import NearPlace
-from pipeline.remote.remote_folder import FarEnd
+from pipeline.remote.catalogs import LocalCatalog
+from pipeline.remote.remote_folder import RemoteFolder
 from pipeline.remote.select import Choice, choose
 from pipeline.store.artifact import MANIFEST, Artifact
 from pipeline.workflow.plan import plan
@@ -146,7 +146,7 @@ def test_a_model_comes_behind_those_that_it_learnt_from(sharing):
         sharing.run(after, begun, last="train")
         tuned = sharing.project.artifact("train", NO_SEARCH, after, begun)
         orders.append((ancestor.path, tuned.path))
-    chosen = [each.path for each in choose(NearPlace(sharing.near), EVERYTHING).artifacts]
+    chosen = [each.path for each in choose(LocalCatalog(sharing.near), EVERYTHING).artifacts]
     assert all(chosen.index(first) < chosen.index(second) for first, second in orders)
     assert not all(first.name < second.name for first, second in orders)
 
@@ -194,13 +194,13 @@ def test_artifacts_are_claimed_until_their_run_links_to_them(sharing, folder, mo
 def test_a_store_that_keeps_other_bytes_than_it_was_given_is_caught(
     sharing, memory, monkeypatch, name
 ):
-    fill = FarEnd._fill
+    fill = RemoteFolder._fill
 
     def mangle(self, path, chunks):
         fill(self, path, (chunk.upper() if path.endswith(name) else chunk for chunk in chunks))
 
     with monkeypatch.context() as patch:
-        patch.setattr(FarEnd, "_fill", mangle)
+        patch.setattr(RemoteFolder, "_fill", mangle)
         with pytest.raises(StageError, match=f"{name}: came out other than it was sent"):
             sharing.push(memory)
     with pytest.raises((ConfigError, DamagedArtifactError), match=r"no run|is there, but damaged"):

@@ -13,7 +13,7 @@ from pipeline.core.sealed_json import read_sealed, write_sealed
 from pipeline.remote import remote_folder
 from pipeline.remote.catalogs import is_name_of_run
 from pipeline.remote.pull import pull
-from pipeline.remote.remote_folder import open_far_end
+from pipeline.remote.remote_folder import open_remote_folder
 from pipeline.remote.select import Choice
 from pipeline.store.artifact import MANIFEST
 from pipeline.store.store import ArtifactStore
@@ -45,14 +45,14 @@ def try_to_pull(far, choice=EVERYTHING):
     """Where it would pull to, and what was said; nothing may be there."""
     store = ArtifactStore(far.parent / "near")
     with pytest.raises(PipelineError) as caught:
-        pull(store, open_far_end(str(far)), choice, QUIET)
+        pull(store, open_remote_folder(str(far)), choice, QUIET)
     assert not any(path.is_file() for path in far.parent.rglob("*") if far not in path.parents)
     return store, str(caught.value)
 
 
 def test_the_artifact_by_itself_is_good(far):
     store = ArtifactStore(far.parent / "near")
-    assert pull(store, open_far_end(str(far)), EVERYTHING, QUIET).artifacts == 1
+    assert pull(store, open_remote_folder(str(far)), EVERYTHING, QUIET).artifacts == 1
     assert store.intact("train", KEY).manifest["files"] == {"model.keras": ENTRY}
 
 
@@ -148,7 +148,7 @@ def test_artifacts_that_say_they_are_made_from_each_other_end(far):
     values = manifest({"model.keras": ENTRY}, inputs={"train": identity, "build": identity})
     write_sealed(far / "train" / KEY / MANIFEST, values)
     store = ArtifactStore(far.parent / "near")
-    assert pull(store, open_far_end(str(far)), EVERYTHING, QUIET).artifacts == 1
+    assert pull(store, open_remote_folder(str(far)), EVERYTHING, QUIET).artifacts == 1
 
 
 @pytest.mark.parametrize("content", [TEXT[:-1], TEXT + b"!", TEXT.upper(), b""], ids=ascii)
@@ -161,14 +161,14 @@ def test_a_file_of_other_content_is_refused_and_nothing_published(far, content):
 
 def test_a_file_that_never_ends_is_read_no_further_than_it_may(far, monkeypatch):
     read = []
-    chunks = remote_folder.FarEnd.chunks
+    chunks = remote_folder.RemoteFolder.chunks
 
     def counted(self, name):
         for chunk in chunks(self, name):
             read.append(len(chunk))
             yield chunk
 
-    monkeypatch.setattr(remote_folder.FarEnd, "chunks", counted)
+    monkeypatch.setattr(remote_folder.RemoteFolder, "chunks", counted)
     with (far / "train" / KEY / "model.keras").open("wb") as file:
         file.truncate(1 << 40)
     try_to_pull(far)
@@ -193,7 +193,7 @@ def test_links_at_the_far_end_are_not_followed(far, part):
     (far / part).symlink_to(aside)
     store = ArtifactStore(far.parent / "near")
     with pytest.raises(DamagedArtifactError, match=r"a link, where a file or folder was expected"):
-        pull(store, open_far_end(str(far)), EVERYTHING, QUIET)
+        pull(store, open_remote_folder(str(far)), EVERYTHING, QUIET)
     assert not store.root.exists()
 
 
@@ -255,7 +255,7 @@ def test_a_run_that_names_other_folders_or_one_stage_twice_is_none(sharing, fold
 )
 def test_a_url_that_cannot_be_used_says_why(url, said):
     with pytest.raises(ConfigError) as caught:
-        open_far_end(url)
+        open_remote_folder(url)
     assert said in str(caught.value)
     assert "secret" not in str(caught.value)
 
@@ -292,7 +292,7 @@ def test_what_the_disk_of_a_far_end_says_is_told_with_the_remedy_that_fits(
     def refuse(self, path, chunks):
         raise OSError(number, os.strerror(number), path)
 
-    monkeypatch.setattr(remote_folder.FarEnd, "_fill", refuse)
+    monkeypatch.setattr(remote_folder.RemoteFolder, "_fill", refuse)
     with pytest.raises(StageError) as caught:
         sharing.push(folder / "far")
     place, _, said = str(caught.value).partition(": ")

@@ -12,8 +12,8 @@ import pytest
 
 from pipeline.core.sealed_json import read_sealed
 from pipeline.remote import pull, push, remote_folder
-from pipeline.remote.catalogs import FarPlace
-from pipeline.remote.remote_folder import open_far_end
+from pipeline.remote.catalogs import RemoteCatalog
+from pipeline.remote.remote_folder import open_remote_folder
 from pipeline.store.artifact import MANIFEST
 from pipeline.store.store import ArtifactStore
 from pipeline.workflow.runs import list_runs
@@ -97,7 +97,7 @@ def refuse_half(far):
     for path in far.rglob(MANIFEST):
         for name, entry in read_sealed(path)["files"].items():
             assert (path.parent / name).stat().st_size == entry["size_bytes"]
-    place = FarPlace(open_far_end(str(far)))
+    place = RemoteCatalog(open_remote_folder(str(far)))
     for run in place.runs():
         for made in run.record["stages"]:
             assert place.find(made["stage"], made["key"])
@@ -152,12 +152,12 @@ def test_a_push_goes_on_from_the_files_that_are_whole(sharing, monkeypatch):
     path.unlink()
     (far / "verify" / path.parent.name / "verify.txt").write_text("verify mad?")
     written = []
-    write = remote_folder.FarEnd.write
+    write = remote_folder.RemoteFolder.write
 
     def noting(self, name, chunks):
         written.append(name.rpartition("/")[2])
         write(self, name, chunks)
 
-    monkeypatch.setattr(remote_folder.FarEnd, "write", noting)
+    monkeypatch.setattr(remote_folder.RemoteFolder, "write", noting)
     sharing.push(far)
     assert written == ["verify.txt", MANIFEST]

@@ -53,18 +53,18 @@ def workers_of_this_process():
 @pytest.fixture
 def killed(monkeypatch):
     """The worker that is killed with SIGKILL as soon as it has the second trial."""
-    crews, killed = [], []
+    pools, killed = [], []
     run, next_trial = SharedSearch.run, SharedSearch.next_trial
 
-    def run_with(search, crew):
-        crews.append(crew)
-        return run(search, crew)
+    def run_with(search, pool):
+        pools.append(pool)
+        return run(search, pool)
 
     def kill_one(search, worker):
         trial = next_trial(search, worker)
         if trial.trial_id == "1" and not killed:
             killed.append(worker)
-            os.kill(crews[0].process_ids[worker], signal.SIGKILL)
+            os.kill(pools[0].process_ids[worker], signal.SIGKILL)
         return trial
 
     monkeypatch.setattr(SharedSearch, "run", run_with)

@@ -6,7 +6,7 @@ from pipeline.config.base import trained_file
 from pipeline.config.loading import load_config
 from pipeline.core.errors import ConfigError
 from pipeline.core.plugins import ROOT
-from pipeline.workflow.references import learnt_from, with_folders
+from pipeline.workflow.references import made_from, with_folders
 
 KEY = "0123456789abcdef"
 
@@ -33,12 +33,12 @@ def test_a_manifest_tells_which_artifacts_its_model_learnt_from():
     for place in (f"evaluate/{KEY}", "train/model.keras", 7, None, [], {}):
         assert named({"initial_weights": place, "distillation": {"teacher": place}}) == []
     for config in ({}, {"train": None}, {"train": {"distillation": "x"}}):
-        assert learnt_from({"stage": "train", "config": config}) == []
-    assert learnt_from({}) == []
+        assert made_from({"stage": "train", "config": config, "inputs": {}}) == []
+    assert made_from({"inputs": {"build": {"key": KEY}}}) == [("build", KEY)]
 
 
 def named(train, stage="train"):
-    return learnt_from({"stage": stage, "config": {"train": train}})
+    return made_from({"stage": stage, "config": {"train": train}, "inputs": {}})
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Starts a worker: `python -m pipeline.tuning.workers task.json`, a file that the crew writes."""
+"""Starts a worker: `python -m pipeline.tuning.workers task.json`, a file that the pool writes."""
 
 import importlib
 import sys

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pipeline.config.schema import PipelineConfig
 from pipeline.tuning.workers.search_id import search_name
-from pipeline.tuning.workers.worker_pool import Crew
+from pipeline.tuning.workers.worker_pool import WorkerPool
 
 LOOK_SECONDS = 0.25
 WAIT_SECONDS = 600.0
@@ -27,7 +27,7 @@ def join(config: PipelineConfig, images: Path, address: str, joined: Callable[[]
         StageError: there is none, or no longer.
     """
     with tempfile.TemporaryDirectory(prefix="evenkeel-tune-") as folder:
-        crew = Crew(
+        pool = WorkerPool(
             config,
             images,
             Path(folder),
@@ -35,12 +35,12 @@ def join(config: PipelineConfig, images: Path, address: str, joined: Callable[[]
             address=address,
             wait_seconds=WAIT_SECONDS,
         )
-        with crew:
+        with pool:
             has_joined = False
-            while crew.is_at_work:
+            while pool.is_at_work:
                 time.sleep(LOOK_SECONDS)
-                crew.tend()
-                if crew.trials and not has_joined:
+                pool.tend()
+                if pool.trials and not has_joined:
                     has_joined = True
                     joined()
-            return crew.trials
+            return pool.trials

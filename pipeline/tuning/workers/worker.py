@@ -32,7 +32,7 @@ class Worker(BaseTuner):
     """KerasTuner's worker, whose oracle is with the chief."""
 
     def __init__(self, material: Material, folder: Path) -> None:
-        """Trains on `material`; a mark in `folder` for each trial begun tells the crew."""
+        """Trains on `material`; a mark in `folder` for each trial begun tells the pool."""
         self._material, self._folder = material, folder
         self._objective = material.config.tune.objective
         self._answer = Answer()
@@ -130,7 +130,7 @@ def _in_words(error: Any, address: str) -> PipelineError:
 
 
 def main(task: Path) -> None:
-    """Runs the process of a worker; the crew wrote the file."""
+    """Runs the process of a worker; the pool wrote the file."""
     given = json.loads(task.read_text(encoding="utf-8"))
     end_with_parent(given["parent"])
     try:

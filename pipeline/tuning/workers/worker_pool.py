@@ -28,7 +28,7 @@ class _Member:
     folder: Path
 
 
-class Crew:
+class WorkerPool:
     """Worker processes that live as long as the block at the longest."""
 
     def __init__(
@@ -65,7 +65,7 @@ class Crew:
         self._losses_at_start = 0
         self._trials = 0
 
-    def __enter__(self) -> "Crew":
+    def __enter__(self) -> "WorkerPool":
         for _ in range(self._count):
             self._start()
         return self

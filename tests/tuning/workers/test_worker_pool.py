@@ -11,7 +11,7 @@ from pipeline.config.loading import load_config
 from pipeline.core.errors import ConfigError, StageError
 from pipeline.core.plugins import ROOT
 from pipeline.tuning.workers import join, worker_pool
-from pipeline.tuning.workers.worker_pool import Crew, threads_of_each
+from pipeline.tuning.workers.worker_pool import WorkerPool, threads_of_each
 
 WAITS = "import sys; sys.stdin.read() or __import__('signal').pause()"
 TRIES = "(pathlib.Path(sys.argv[1]).parent / 'trial-1').touch()"
@@ -19,16 +19,18 @@ TRIES = "(pathlib.Path(sys.argv[1]).parent / 'trial-1').touch()"
 
 @pytest.fixture
 def start(tmp_path, monkeypatch):
-    """A crew whose members run some code."""
+    """A pool whose members run some code."""
 
     def create(code, count=2):
         (tmp_path / "told.py").write_text(f"import os, pathlib, signal, sys\n{code}\n")
         monkeypatch.setenv("PYTHONPATH", str(tmp_path))
         monkeypatch.setattr(worker_pool, "workers", SimpleNamespace(__name__="told"))
         config = load_config(ROOT / "configs" / "mnist.yaml", [f"tune.workers={count}"])
-        folder = tmp_path / "crew"
+        folder = tmp_path / "pool"
         folder.mkdir()
-        return Crew(config, tmp_path, folder, search="it", address="127.0.0.1:9", wait_seconds=1)
+        return WorkerPool(
+            config, tmp_path, folder, search="it", address="127.0.0.1:9", wait_seconds=1
+        )
 
     return create
 
@@ -89,7 +91,7 @@ def test_joining_ends_when_the_search_has_no_more_and_counts_its_trials(
     start, tmp_path, monkeypatch
 ):
     members = start(TRIES)
-    monkeypatch.setattr(join, "Crew", lambda *given, **named: members)
+    monkeypatch.setattr(join, "WorkerPool", lambda *given, **named: members)
     monkeypatch.setattr(join, "search_name", lambda config, images: "it")
     monkeypatch.setattr(join, "LOOK_SECONDS", 0.001)
     told = []
@@ -99,7 +101,7 @@ def test_joining_ends_when_the_search_has_no_more_and_counts_its_trials(
 
 def test_who_comes_when_the_search_is_over_never_joined_it(start, tmp_path, monkeypatch):
     members = start("")
-    monkeypatch.setattr(join, "Crew", lambda *given, **named: members)
+    monkeypatch.setattr(join, "WorkerPool", lambda *given, **named: members)
     monkeypatch.setattr(join, "search_name", lambda config, images: "it")
     monkeypatch.setattr(join, "LOOK_SECONDS", 0.001)
     assert join.join(members._config, tmp_path, "127.0.0.1:9", pytest.fail) == 0
