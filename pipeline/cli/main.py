@@ -3,6 +3,7 @@
 A command's module is imported when the command is called, or its help asked for.
 """
 
+import gc
 import importlib
 import logging
 import os
@@ -70,6 +71,8 @@ class Commands(TyperGroup):
             return None
         module, _, name = COMMANDS[cmd_name].function.partition(":")
         found = importlib.import_module(f"pipeline.cli.{module}")
+        gc.freeze()
+        gc.enable()
         alone = typer.Typer(add_completion=False, rich_markup_mode=None)
         epilog = getattr(found, "EPILOGS", {}).get(cmd_name)
         alone.command(cmd_name, cls=PlainCommand, epilog=epilog)(getattr(found, name))

@@ -33,9 +33,13 @@ def library_versions() -> dict[str, str | None]:
 @cache
 def version(distribution: str) -> str | None:
     try:
-        return metadata.version(distribution)
+        found = metadata.distribution(distribution)
     except metadata.PackageNotFoundError:
         return None
+    # As `found.version`, which parses the whole file as an e-mail: 20 ms for what a run asks of.
+    lines = (found.read_text("METADATA") or "").splitlines()
+    said = next((line for line in lines if line.startswith("Version: ")), None)
+    return said.removeprefix("Version: ").strip() if said else found.version
 
 
 def git_commit() -> str | None:

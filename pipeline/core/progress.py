@@ -5,13 +5,14 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from time import monotonic
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as Bars
-from rich.progress import Task as Bar
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bars
+    from rich.progress import Task as Bar
 
 
 class Task(Protocol):
@@ -32,7 +33,7 @@ class Progress(Protocol):
 
 
 class _BarTask:
-    def __init__(self, bars: Bars, bar: "Bar") -> None:
+    def __init__(self, bars: "Bars", bar: "Bar") -> None:
         self._bars, self._id = bars, bar.id
 
     def advance(self, steps: int = 1, note: str = "") -> None:
@@ -49,6 +50,9 @@ class TerminalProgress:
 
     @contextmanager
     def task(self, description: str, total: int) -> Iterator[Task]:
+        from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import Progress as Bars
+
         columns = (
             TextColumn("  {task.description:<12}"),
             BarColumn(bar_width=28),

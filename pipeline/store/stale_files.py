@@ -7,8 +7,6 @@ from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 
-from filelock import FileLock
-
 from pipeline.core.errors import DamagedArtifactError
 from pipeline.store.artifact import MANIFEST, open_artifact
 from pipeline.store.process_owner import owner_in, this_process
@@ -45,6 +43,8 @@ def sweep(root: Path, machines: Container[str] = ()) -> None:
 
 
 def _sweep_unlocked(root: Path, name: str) -> None:
+    from filelock import FileLock
+
     path = root / ".locks" / f"{name}.lock"
     path.parent.mkdir(exist_ok=True)
     with FileLock(path, timeout=0):

@@ -21,8 +21,6 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from filelock import FileLock, Timeout
-
 from pipeline.core.durable import MOST_RIVALS, insist, make_folder, sync
 from pipeline.core.errors import ConfigError, DamagedArtifactError
 from pipeline.core.os_errors import disk_trouble
@@ -165,6 +163,8 @@ class ArtifactStore:
         self, stage: str, key: str, waiting: Callable[[], None] = lambda: None
     ) -> Iterator[None]:
         """Holds off other runs that make the same artifact; calls `waiting` if one is at it."""
+        from filelock import FileLock, Timeout  # not where there is nothing to do
+
         path = self._hidden("locks") / f"{stage}-{key}.lock"
         lock = FileLock(path)
         with suppress(OSError):  # a file system without locks: the second copy replaces the first

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ NAMED = re.compile(rf"({'|'.join(PACKAGES)})(\.\w+)+(:\w+)?")
 RESOURCES = (".jinja", ".css", ".js", ".mjs", ".json", ".h", ".kts", ".npmrc")
 FOREIGN = "node_modules"
 KEPT = Path(__file__).parent / "__pycache__" / f"syntax.{sys.implementation.cache_tag}.json"
-THIS = Path(__file__).read_bytes()
+THIS = hashlib.sha256(Path(__file__).read_bytes())
 MOST_KEPT = 1000
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 SAYS_NOTHING = frozenset({"ctx", "type_comment", "type_ignores", "kind"})
@@ -63,27 +64,33 @@ def code_version(modules: tuple[str, ...]) -> str:
 
 def _closure(modules: tuple[str, ...]) -> set[str]:
     found: set[str] = set()
-    waiting = list(modules)
+    waiting = [name for name in modules if _counts(name)]
     while waiting:
         name = waiting.pop()
-        if name not in found and _counts(name):
+        if name not in found:
             found.add(name)
-            waiting.extend((*_read(name).imports, name.rpartition(".")[0]))  # a package runs first
+            waiting.extend(_reached(name))
     return found
 
 
+@cache
+def _reached(name: str) -> tuple[str, ...]:
+    package = name.rpartition(".")[0]  # runs first
+    return tuple(filter(_counts, (*_read(name).imports, package)))
+
+
+@cache
 def _counts(name: str) -> bool:
     is_listed = any(f"{name}.".startswith(f"{listed}.") for listed in NOT_COUNTED)
     return not is_listed and _path(name) is not None
 
 
-@cache
 def _path(name: str) -> Path | None:
     if name.partition(".")[0] not in PACKAGES:
         return None
-    base = ROOT / name.replace(".", "/")
-    candidates = (base.with_suffix(".py"), base / "__init__.py")
-    return next((path for path in candidates if path.is_file()), None)
+    base = os.path.join(ROOT, *name.split("."))  # noqa: PTH118  # of thousands of names
+    candidates = (f"{base}.py", os.path.join(base, "__init__.py"))  # noqa: PTH118
+    return next((Path(path) for path in candidates if os.path.isfile(path)), None)  # noqa: PTH113
 
 
 @cache
@@ -92,15 +99,21 @@ def _read(name: str) -> Module:
     path = _path(name)
     assert path is not None
     of_tree, imports = _of_tree(path.read_bytes())
-    digest = hashlib.sha256(of_tree.encode())
-    for resource in _resources(path.parent):
-        digest.update(f"{resource.name} ".encode() + resource.read_bytes())
+    digest = hashlib.sha256(of_tree.encode() + _beside(path.parent))
     return Module(digest.hexdigest(), frozenset(imports))
+
+
+@cache
+def _beside(folder: Path) -> bytes:
+    """The names and bytes of templates and the like in a module's folder."""
+    return b"".join(f"{path.name} ".encode() + path.read_bytes() for path in _resources(folder))
 
 
 def _of_tree(source: bytes) -> tuple[str, list[str]]:
     """The digest of a file's syntax tree, and the names that it reaches."""
-    key = hashlib.sha256(THIS + source).hexdigest()
+    hashed = THIS.copy()
+    hashed.update(source)
+    key = hashed.hexdigest()
     if key not in _parsed():
         parts: list[str] = []
         imports: set[str] = set()
@@ -130,10 +143,11 @@ def _keep() -> None:
 
 def _resources(folder: Path) -> Iterator[Path]:
     """Templates and the like, also in folders below that are no packages."""
-    for path in sorted(folder.iterdir()):
-        if path.name.endswith(RESOURCES):
+    for entry in sorted(os.scandir(folder), key=attrgetter("name")):
+        path = Path(entry.path)
+        if entry.name.endswith(RESOURCES):
             yield path
-        elif path.is_dir() and path.name != FOREIGN and not (path / "__init__.py").exists():
+        elif entry.is_dir() and entry.name != FOREIGN and not (path / "__init__.py").exists():
             yield from _resources(path)
 
 

@@ -608,7 +608,7 @@ def test_a_lock_that_was_never_held_is_left_to_its_holder(store, monkeypatch):
     with store.lock("train", KEY):
         held = next(store.root.glob(".locks/*"))
         with monkeypatch.context() as broken:
-            broken.setattr("pipeline.store.store.FileLock.acquire", fail)
+            broken.setattr("filelock.FileLock.acquire", fail)
             with store.lock("train", KEY):
                 pass
         assert held.exists()
