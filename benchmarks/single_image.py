@@ -46,10 +46,10 @@ def main(run: Path, *, is_trusted: bool) -> None:
     _show(_medians_ms(ways))
 
 
-def _exported(run: Path, name: str, image: np.ndarray) -> Callable[[], None]:
-    predictor = exporter(name).load(name, run / "export" / formats()[name].path, 1)
-    prepared = predictor.prepare_one(image)
-    return lambda: predictor.run_prepared(prepared)
+def _exported(run: Path, name: str, image: np.ndarray) -> Callable[[], object]:
+    predictor = exporter(name).load(run / "export" / formats()[name].path, 1)
+    prepared = predictor.prepare(image)
+    return lambda: predictor.answer(prepared)
 
 
 def _medians_ms(ways: dict[str, Callable[[], object]]) -> dict[str, float]:

@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from export.formats import verdict
 from export.formats.format import formats
-from export.tflite import facts as tflite_facts
+from export.tflite import inspection
 
 ITEM_BYTES = {"int4": 0.5, "int8": 1, "int32": 4, "float32": 4}
 
@@ -57,7 +57,7 @@ def _row(run: Path) -> Row:
     int8, float32 = found["tflite_int8"], found["tflite_float32"]
     model = json.loads((run / "build" / "model.json").read_text("utf-8"))
     trained = json.loads((run / "train" / "manifest.json").read_text("utf-8"))["metrics"]
-    facts = tflite_facts.read(run / "export" / formats()["tflite_int8"].path)
+    facts = inspection.inspect(run / "export" / formats()["tflite_int8"].path)
     weights = sum(w.elements * ITEM_BYTES[w.dtype] for w in facts.weights)
     return Row(
         run.name,

@@ -3,7 +3,7 @@
 import shutil
 import threading
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from export.formats.format import ExportRequest, exporter, formats
 from export.formats.tensors import contradiction
 from pipeline.core import child_process
 from pipeline.core.errors import ExportError
+from pipeline.core.text import first_line
 
 CHILDREN = 2
 WRITE = "export.convert:write_formats"
@@ -58,69 +59,53 @@ def convert(
         function: what a process calls with its requests; it yields a conversion for each.
     """
     cancelled = threading.Event()
-    converter = _Converter(function, timeout_seconds, cancelled)
-    futures: dict[str, Future[Conversions]] = {}
-    with ThreadPoolExecutor(CHILDREN) as pool:
-        try:
-            for group in _by_child(requests):
-                future = pool.submit(converter.convert_group, group, dict(futures))
-                futures |= {request.format_name: future for request in group}
-            return dict(_collected(futures, on_done))
-        except BaseException:
-            cancelled.set()
-            raise
-
-
-def _collected(
-    futures: Mapping[str, Future[Conversions]], on_done: Callable[[str], None]
-) -> Iterator[tuple[str, Conversion]]:
-    for name, future in futures.items():
-        yield name, future.result()[name]
-        on_done(name)
-
-
-def _by_child(requests: Iterable[ExportRequest]) -> Iterable[list[ExportRequest]]:
     groups: dict[str, list[ExportRequest]] = {}
     for request in requests:
         groups.setdefault(formats()[request.format_name].child, []).append(request)
-    return groups.values()
 
-
-@dataclass(frozen=True)
-class _Converter:
-    function: str
-    timeout_seconds: float
-    cancelled: threading.Event
-
-    def convert_group(
-        self, group: Sequence[ExportRequest], earlier: Mapping[str, Future[Conversions]]
-    ) -> Conversions:
-        needs = {need for request in group for need in formats()[request.format_name].needs}
-        done = {need: earlier[need].result()[need] for need in needs & earlier.keys()}
-        found = [_blocked(request, done) for request in group]
-        blocked = {conversion.format_name: conversion for conversion in found if conversion}
-        ready = [request for request in group if request.format_name not in blocked]
-        return blocked | (self._call(ready) if ready else {})
-
-    def _call(self, requests: Sequence[ExportRequest]) -> Conversions:
+    def written(ready: Sequence[ExportRequest]) -> Conversions:
         outcome = child_process.call(
-            self.function,
-            _REQUESTS.dump_python(list(requests), mode="json"),
-            timeout_seconds=self.timeout_seconds,
-            is_cancelled=self.cancelled.is_set,
+            function,
+            _REQUESTS.dump_python(list(ready), mode="json"),
+            timeout_seconds=timeout_seconds,
+            is_cancelled=cancelled.is_set,
         )
         done = [_CONVERSION.validate_python(value) for value in outcome.values]
         conversions = {conversion.format_name: conversion for conversion in done}
-        unfinished = [r for r in requests if r.format_name not in conversions]
-        if len(requests) == 1:
-            return conversions | {r.format_name: _failed(r, outcome.failure) for r in unfinished}
-        for request in unfinished:
-            blocked = _blocked(request, conversions)
-            conversions |= {request.format_name: blocked} if blocked else self._call([request])
+        for request in ready:
+            if request.format_name not in conversions:
+                if len(ready) == 1:
+                    return conversions | {request.format_name: _failure(request, outcome.failure)}
+                blocked = _missing_need(request, conversions)
+                conversions |= {request.format_name: blocked} if blocked else written([request])
         return conversions
 
+    def write_group(
+        group: Sequence[ExportRequest], earlier: Mapping[str, Future[Conversions]]
+    ) -> Conversions:
+        needs = {need for request in group for need in formats()[request.format_name].needs}
+        done = {need: earlier[need].result()[need] for need in needs & earlier.keys()}
+        blocked = {r.format_name: found for r in group if (found := _missing_need(r, done))}
+        ready = [request for request in group if request.format_name not in blocked]
+        return blocked | (written(ready) if ready else {})
 
-def _blocked(request: ExportRequest, done: Conversions) -> Conversion | None:
+    futures: dict[str, Future[Conversions]] = {}
+    conversions: Conversions = {}
+    with ThreadPoolExecutor(CHILDREN) as pool:
+        try:
+            for group in groups.values():
+                future = pool.submit(write_group, group, dict(futures))
+                futures |= {request.format_name: future for request in group}
+            for name, future in futures.items():
+                conversions[name] = future.result()[name]
+                on_done(name)
+        except BaseException:
+            cancelled.set()
+            raise
+    return conversions
+
+
+def _missing_need(request: ExportRequest, done: Conversions) -> Conversion | None:
     """What comes of a format if one that it needs failed."""
     for need in formats()[request.format_name].needs:
         if need in done and (why := done[need].failure):
@@ -128,7 +113,7 @@ def _blocked(request: ExportRequest, done: Conversions) -> Conversion | None:
     return None
 
 
-def _failed(request: ExportRequest, why: str) -> Conversion:
+def _failure(request: ExportRequest, why: str) -> Conversion:
     _discard(request.path)
     return Conversion(request.format_name, f"the converter {why or 'gave no answer'}")
 
@@ -143,7 +128,7 @@ def write_formats(requests: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """The child's side: writes each format and reads it back."""
     done: Conversions = {}
     for request in _REQUESTS.validate_python(requests):
-        done[request.format_name] = made = _blocked(request, done) or _write(request)
+        done[request.format_name] = made = _missing_need(request, done) or _write(request)
         yield _CONVERSION.dump_python(made, mode="json")
 
 
@@ -151,18 +136,13 @@ def _write(request: ExportRequest) -> Conversion:
     module = exporter(request.format_name)
     try:
         module.write(request)
-        interface = module.inspect(request.format_name, request.path)
-        if wrong := contradiction(interface, request.promised):
+        found = module.inspect(request.path)
+        if wrong := contradiction(found.interface, request.promised):
             raise ExportError(wrong)
-        release = module.runs_from(request.path)
     except ExportError as error:  # it says by itself what is wrong
         _discard(request.path)
         return Conversion(request.format_name, str(error))
     except Exception as error:  # a converter may raise anything, and others wait for this process
         traceback.print_exc()
-        return _failed(request, f"raised {type(error).__name__}: {_first_line(error)}")
-    return Conversion(request.format_name, runs_from=release)
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), "")
+        return _failure(request, f"raised {type(error).__name__}: {first_line(error)}")
+    return Conversion(request.format_name, runs_from=found.runs_from)

@@ -9,7 +9,7 @@ from export import runtimes
 from export.formats.contract import Contract
 from export.formats.format import formats
 from export.tflite import micro_interpreter
-from export.tflite.flatbuffer import is_custom, kind, parse
+from export.tflite.flatbuffer import is_custom, kind, parse, steps
 from pipeline.core.errors import ExportError
 
 FORMAT = "tflite_int8"
@@ -25,13 +25,7 @@ BYTES_IN_A_ROW = 16
 
 
 def write(model: Path, contract: Contract, folder: Path, timeout_seconds: float) -> None:
-    """Fills the templates of `runtimes/microcontroller/`.
-
-    Args:
-        model: the `tflite_int8` file.
-        contract: which describes it.
-        folder: where the files go; it is made.
-        timeout_seconds: for measuring the arena.
+    """Fills the templates of `runtimes/microcontroller/` for a `tflite_int8` file into a folder.
 
     Raises:
         ExportError: TensorFlow Lite Micro does not run the model.
@@ -47,10 +41,10 @@ def write(model: Path, contract: Contract, folder: Path, timeout_seconds: float)
         "patches_bytes": patches,
         "runtime": f"TensorFlow Lite Micro {version('tflite-micro')}",
     }
-    runtimes.fill_runtime("microcontroller", folder, measured | _promised(contract))
+    runtimes.fill_runtime("microcontroller", folder, measured | _contract_variables(contract))
 
 
-def _promised(contract: Contract) -> dict[str, Any]:
+def _contract_variables(contract: Contract) -> dict[str, Any]:
     """What the templates say of the contract, in C++'s words where it has its own."""
     height, width, channels = contract.input.shape
     promised = contract.formats[FORMAT]
@@ -92,15 +86,15 @@ def operators(path: Path) -> tuple[str, ...]:
     Raises:
         ExportError: an operator is none of TFLite's own.
     """
-    model = parse(path.read_bytes())
-    steps = [step for graph in model.subgraphs for step in graph.operators]
-    for step in steps:
+    model, kinds = parse(path.read_bytes()), dict[str, None]()
+    for _, step in steps(model):
         if is_custom(model, step):
             raise ExportError(
                 f"{path.name}: has the operator {kind(model, step)!r}, which TensorFlow Lite Micro "
                 "does not know; build the model of layers that TFLite has operators for"
             )
-    return tuple(resolver_method(name) for name in dict.fromkeys(kind(model, s) for s in steps))
+        kinds[kind(model, step)] = None
+    return tuple(map(resolver_method, kinds))
 
 
 def resolver_method(operator: str) -> str:
@@ -116,9 +110,8 @@ def patches_bytes(path: Path) -> int:
     see `arm_convolve_s8_get_buffer_size`.
     """
     model, sizes = parse(path.read_bytes()), [0]
-    for graph in model.subgraphs:
-        for step in graph.operators:
-            if kind(model, step) == "CONV_2D":
-                _, height, width, channels = graph.tensors[step.inputs[1]].shape
-                sizes.append(4 * 16 * math.ceil(height * width * channels / 16))
+    for graph, step in steps(model):
+        if kind(model, step) == "CONV_2D":
+            _, height, width, channels = graph.tensors[step.inputs[1]].shape
+            sizes.append(4 * 16 * math.ceil(height * width * channels / 16))
     return max(sizes)

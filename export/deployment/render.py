@@ -1,6 +1,6 @@
 """Fills `export/runtimes/`, the examples that people copy, with what a model is really like."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,27 +25,21 @@ RUNS: Mapping[str, tuple[str, ...]] = {
 
 
 def render(contract: Contract, folder: Path) -> None:
-    """Writes `runtimes/<runtime>/…` where the contract says all that an example needs.
-
-    Args:
-        contract: with the formats that were written, and no other.
-        folder: the export artifact.
-    """
+    """Writes `runtimes/<runtime>/…` into an artifact: what runs the contract's formats."""
     variables = _variables(contract)
-    for path in _examples(contract):
-        runtimes.fill(path, folder / "runtimes" / path.removesuffix(runtimes.SUFFIX), variables)
+    for file in sorted(runtimes.FOLDER.rglob("*")):
+        path = file.relative_to(runtimes.FOLDER).as_posix()
+        is_ours = file.is_file() and "node_modules" not in file.parts
+        if is_ours and _can_run(path, contract):
+            runtimes.fill(path, folder / "runtimes" / path.removesuffix(runtimes.SUFFIX), variables)
 
 
 def render_measured(
     contract: Contract, folder: Path, image: "np.ndarray", timeout_seconds: float
 ) -> dict[str, str]:
-    """Writes the examples that show what a runtime made of the files.
+    """As `render`, the examples that show what a runtime made of the files, and of a real image.
 
-    Args:
-        contract: with the formats that were written, and no other.
-        folder: the export artifact.
-        image: uint8 (height, width, channels), a real one.
-        timeout_seconds: what a runtime may take.
+    The image is uint8 (height, width, channels); each runtime may take the time.
 
     Returns:
         Why an example is left out, by runtime.
@@ -68,41 +62,30 @@ def render_measured(
 
 def _variables(contract: Contract) -> dict[str, Any]:
     height, width, channels = contract.input.shape
-    turned = [
-        (name, known) for name, known in contract.formats.items() if known.input.layout == "NCHW"
-    ]
+    turned = {n: known.file for n, known in contract.formats.items() if known.input.layout}
     return {
         "contract": contract,
         "labels": contract.output.labels,
         "formats": contract.formats,
         "tflite": _files(contract, TFLITE),
         "onnx": _files(contract, ONNX),
-        "channels_first": [name for name, _ in turned],
-        "channels_first_files": [known.file for _, known in turned],
+        "channels_first": [*turned],
+        "channels_first_files": [*turned.values()],
         "height": height,
         "width": width,
         "channels": channels,
     }
 
 
-def _examples(contract: Contract) -> Iterator[str]:
-    """The templates that can run a format of the contract, by their path in `runtimes/`."""
-    for file in sorted(runtimes.FOLDER.rglob("*")):
-        path = file.relative_to(runtimes.FOLDER).as_posix()
-        if file.is_file() and "node_modules" not in file.parts and _can_run(path, contract):
-            yield path
-
-
 def _can_run(path: str, contract: Contract) -> bool:
-    most_specific = max((p for p in RUNS if _is_in(path, p)), key=len, default="")
-    return bool(_files(contract, RUNS.get(most_specific, ())))
+    """Whether a template, by its path in `runtimes/`, can run a format of the contract."""
+    of = [
+        example
+        for example in RUNS
+        if path.removesuffix(runtimes.SUFFIX) == example or path.startswith(f"{example}/")
+    ]
+    return bool(of and _files(contract, RUNS[max(of, key=len)]))
 
 
 def _files(contract: Contract, endings: tuple[str, ...]) -> list[str]:
-    return [
-        promised.file for promised in contract.formats.values() if promised.file.endswith(endings)
-    ]
-
-
-def _is_in(path: str, prefix: str) -> bool:
-    return path.removesuffix(runtimes.SUFFIX) == prefix or path.startswith(f"{prefix}/")
+    return [f.file for f in contract.formats.values() if f.file.endswith(endings)]

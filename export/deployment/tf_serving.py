@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from export import runtimes
 from export.formats.contract import Contract
+from export.keras_files.saved_model_writer import SIGNATURE
 from pipeline.core import child_process
 from pipeline.core.errors import ExportError
 
@@ -25,22 +26,22 @@ def write(
     folder: Path,
     timeout_seconds: float,
 ) -> None:
-    """Fills the templates of `runtimes/serving/`, and asks the SavedModel about one image.
+    """Fills the templates of `runtimes/serving/`, and asks the SavedModel about an image.
 
-    Args:
-        export_folder: holds the SavedModel.
-        contract: which describes it.
-        image: uint8 (height, width, channels), a real one.
-        folder: where the files go; it is made.
-        timeout_seconds: for loading the SavedModel and asking it.
+    It is uint8 (height, width, channels); the time is for loading the SavedModel and asking it.
 
     Raises:
         ExportError: the SavedModel did not answer.
     """
-    request = {"signature_name": "serving_default", "instances": [image.tolist()]}
+    request = {"signature_name": SIGNATURE, "instances": [image.tolist()]}
     path = export_folder / contract.formats[FORMAT].file
-    response = {"predictions": _predictions(path, image, timeout_seconds)}
-    probabilities = response["predictions"][0]
+    argument = {"path": str(path.resolve()), "image": image.tolist()}
+    outcome = child_process.call(ANSWER, argument, timeout_seconds=timeout_seconds)
+    if outcome.failure or not outcome.values:
+        why = outcome.failure or "it gave no answer"
+        raise ExportError(f"{path.name}: asking it about an image failed: {why}")
+    ((probabilities,),) = outcome.values
+    response = {"predictions": [probabilities]}
     variables = {
         "contract": contract,
         "labels": contract.output.labels,
@@ -52,16 +53,6 @@ def write(
     runtimes.fill_runtime("serving", folder, variables)
     (folder / "request.json").write_text(json.dumps(request) + "\n", "utf-8")
     (folder / "response.json").write_text(json.dumps(response, indent=2) + "\n", "utf-8")
-
-
-def _predictions(path: Path, image: "np.ndarray", timeout_seconds: float) -> list[list[float]]:
-    argument = {"path": str(path.resolve()), "image": image.tolist()}
-    outcome = child_process.call(ANSWER, argument, timeout_seconds=timeout_seconds)
-    if outcome.failure or not outcome.values:
-        why = outcome.failure or "it gave no answer"
-        raise ExportError(f"{path.name}: asking it about an image failed: {why}")
-    predictions: list[list[float]] = outcome.values[-1]
-    return predictions
 
 
 def answer(argument: dict[str, Any]) -> Iterator[list[list[float]]]:

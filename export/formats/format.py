@@ -14,7 +14,7 @@ from pipeline.core.plugins import exporters
 if TYPE_CHECKING:
     import numpy as np
 
-    from export.formats.facts import Facts
+    from export.formats.inspection import Inspection
 
 
 class FormatOptions(Section):
@@ -52,7 +52,7 @@ class FormatOptions(Section):
 
 @dataclass(frozen=True)
 class Holds:
-    """What a file must hold to deserve its format's name; see `export.formats.facts` for the words.
+    """What a file must hold to deserve its format's name; in the words of `formats.inspection`.
 
     Attributes:
         kernels: dtypes in which kernels may be stored.
@@ -170,25 +170,30 @@ class ExportRequest:
         return self.folder / formats()[self.format_name].path
 
 
-class Predictor(Protocol):
+@dataclass(frozen=True)
+class Predictor:
     """A format loaded in the runtime that its user will use.
 
     It takes and gives numbers as they are stored; see `export.formats.tensors.TensorType`.
+
+    Attributes:
+        runtime: name and version.
+        answer: (count, classes) probabilities for what `prepare` gave: what latency is measured on.
+        at_once: how many images the runtime is given in one call.
+        prepare: turns pixels (count, h, w, c) into what `answer` takes.
     """
 
     runtime: str
+    answer: "Callable[[Any], np.ndarray]"
+    at_once: int
+    prepare: "Callable[[np.ndarray], Any]" = lambda images: images
 
     def run(self, images: "np.ndarray") -> "np.ndarray":
-        """Gives (count, classes) stored probabilities for (count, h, w, c) stored pixels."""
-        ...
+        """Gives (count, classes) probabilities for (count, h, w, c) pixels."""
+        import numpy as np
 
-    def prepare_one(self, image: "np.ndarray") -> Any:
-        """Turns stored pixels of one image, (1, h, w, c), into what `run_prepared` takes."""
-        ...
-
-    def run_prepared(self, prepared: Any) -> None:
-        """Runs the model once on one prepared image: what latency is measured on."""
-        ...
+        parts = (images[i : i + self.at_once] for i in range(0, len(images), self.at_once))
+        return np.concatenate([self.answer(self.prepare(part)) for part in parts])
 
 
 class Exporter(Protocol):
@@ -211,22 +216,16 @@ class Exporter(Protocol):
             ExportError: it cannot be done, as it says in words.
         """
 
-    def inspect(self, format_name: str, path: Path) -> Interface:
-        """What the file takes and gives by its own account."""
+    def inspect(self, path: Path) -> "Inspection":
+        """All that the file holds, read from its bytes."""
 
-    def facts(self, format_name: str, path: Path) -> "Facts":
-        """All that the file holds, read from its bytes, for the audit."""
-
-    def reach(self, format_name: str, path: Path) -> Iterable[str]:
+    def external_access(self, path: Path) -> Iterable[str]:
         """What it would make its runtime read, write or run; each ends a sentence on it."""
 
     def read_contract(self, path: Path) -> str:
         """The text of the contract that the file carries."""
 
-    def runs_from(self, path: Path) -> str | None:
-        """The first release of a runtime that runs the file, where files say so."""
-
-    def load(self, format_name: str, path: Path, threads: int) -> Predictor:
+    def load(self, path: Path, threads: int) -> Predictor:
         """Loads it in the runtime of its users."""
 
 
@@ -259,41 +258,30 @@ def chosen_gate(section: VerifySection, format_name: str) -> Gate:
     return section.gates.get(format_name, formats()[format_name].gate)
 
 
-def refuse_reaching(format_name: str, path: Path) -> None:
-    """Looks into a file before a runtime does.
-
-    Args:
-        format_name: what it is said to be.
-        path: its file or folder.
+def refuse_external_access(format_name: str, path: Path) -> None:
+    """Looks into what is said to be a format before a runtime does.
 
     Raises:
         ExportError: it would make its runtime touch other files or run code, or is no such file.
     """
-    for found in exporter(format_name).reach(format_name, path):
+    for found in exporter(format_name).external_access(path):
         raise ExportError(
             f"{path}: does not run as {format_name} (it {found}); name a file that this program "
             "exported, and none of unknown origin"
         )
 
 
-def opened(
-    format_name: str, path: Path, threads: int = 1
-) -> Callable[["np.ndarray"], "np.ndarray"]:
+def answer_function(format_name: str, path: Path) -> Callable[["np.ndarray"], "np.ndarray"]:
     """Loads a format.
-
-    Args:
-        format_name: the format.
-        path: its file or folder.
-        threads: that its runtime may use.
 
     Returns:
         A function from uint8 (count, height, width, channels) images to float32 (count, classes)
         probabilities; grey ones are taken where the file takes three channels, too.
     """
-    refuse_reaching(format_name, path)
+    refuse_external_access(format_name, path)
     module = exporter(format_name)
-    ends = module.inspect(format_name, path)
-    predictor = module.load(format_name, path, threads)
+    ends = module.inspect(path).interface
+    predictor = module.load(path, threads=1)
 
     def answer(images: "np.ndarray") -> "np.ndarray":
         taken = fed(images, ends.input.channels)
@@ -302,9 +290,9 @@ def opened(
     return answer
 
 
-def answers(format_name: str, path: Path, images: "np.ndarray", threads: int = 1) -> "np.ndarray":
-    """Loads a format and asks it once; takes and gives what the function of `opened` does."""
-    return opened(format_name, path, threads)(images)
+def answers(format_name: str, path: Path, images: "np.ndarray") -> "np.ndarray":
+    """Loads a format and asks it once; takes and gives what its `answer_function` does."""
+    return answer_function(format_name, path)(images)
 
 
 def size_bytes(path: Path) -> int:

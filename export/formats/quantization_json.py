@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from export.formats.format import readable_size
+from pipeline.core.text import count_of
 
 FILE_NAME = "quantization.json"
 
@@ -25,7 +26,7 @@ def note(record: Mapping[str, Any], workspace: Path, format_name: str) -> None:
     What is infinite or nan becomes null: JSON has no such number, and a record loses no file.
     """
     text = json.dumps(_in_json(record), allow_nan=False)
-    _noted(workspace, format_name).write_text(text, "utf-8")
+    _note_path(workspace, format_name).write_text(text, "utf-8")
 
 
 def _in_json(value: Any) -> Any:
@@ -36,13 +37,13 @@ def _in_json(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _noted(workspace: Path, format_name: str) -> Path:
+def _note_path(workspace: Path, format_name: str) -> Path:
     return workspace / f"{format_name}.{FILE_NAME}"
 
 
 def gather(workspace: Path, format_names: Iterable[str], folder: Path) -> Records:
     """Writes what was noted of these formats into an artifact, as one file."""
-    noted = {name: _noted(workspace, name) for name in format_names}
+    noted = {name: _note_path(workspace, name) for name in format_names}
     records = {name: json.loads(p.read_text("utf-8")) for name, p in noted.items() if p.exists()}
     text = json.dumps(records, indent=1, allow_nan=False)
     (folder / FILE_NAME).write_text(text + "\n", "utf-8")
@@ -88,10 +89,9 @@ def _way(record: Mapping[str, Any]) -> str:
 
 def _try_in_words(attempt: Mapping[str, Any]) -> str:
     precisions = dict.fromkeys(attempt["kept"].values())
-    count = len(attempt["kept"])
-    kept = f"{count} layer{'s' * (count > 1)} in {' and '.join(precisions)}"
+    kept = f"{count_of(len(attempt['kept']), 'layer')} in {' and '.join(precisions)}"
     scales = DENSE_SCALES[attempt["dense_scales"]]
-    way = kept if count else f"every layer{scales}, by {attempt['engine']}"
+    way = kept if attempt["kept"] else f"every layer{scales}, by {attempt['engine']}"
     if attempt["failure"]:
         return f"{way}, failed ({attempt['failure']})"
     lost, size = attempt["drop_points"], readable_size(attempt["size_bytes"])

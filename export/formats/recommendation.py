@@ -1,6 +1,6 @@
 """Which of the verified formats to ship: those that fit, those that nothing beats, and one pick."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,14 +21,6 @@ PHONES = ("android", "ios")
 READERS_OF_NCHW = ("android", "ios", "server")
 
 
-@dataclass(frozen=True)
-class Target:
-    """A kind of machine, and what counts most there among formats that are as accurate."""
-
-    wants: str
-    cost: "Callable[[FormatVerdict], float]"
-
-
 def _size(row: "FormatVerdict") -> float:
     return row.size_bytes or 0
 
@@ -37,13 +29,14 @@ def _latency(row: "FormatVerdict") -> float:
     return row.latency_p50_ms or 0.0
 
 
-SMALLEST, FASTEST = Target("smallest", _size), Target("fastest", _latency)
+COSTS = {"smallest": _size, "fastest": _latency}
+# Kinds of machines, and what counts most there among formats that are as accurate.
 TARGETS = {
-    "microcontroller": SMALLEST,
-    "android": FASTEST,
-    "ios": FASTEST,
-    "browser": SMALLEST,
-    "server": FASTEST,
+    "microcontroller": "smallest",
+    "android": "fastest",
+    "ios": "fastest",
+    "browser": "smallest",
+    "server": "fastest",
 }
 
 
@@ -102,11 +95,6 @@ def recommend(rows: "Sequence[FormatVerdict]", target: str, limits: Limits) -> R
     others, all within 0.1 points of the most accurate are as good; the smallest of them is the
     pick for a microcontroller and a browser. Elsewhere it is the fastest, or the smallest of
     those that take at most 1.3 times as long.
-
-    Args:
-        rows: a verdict's.
-        target: one of TARGETS.
-        limits: what the pick must hold.
     """
     obstacles = {row.name: _obstacle(row, target, limits) for row in rows}
     fit = [row for row in rows if not obstacles[row.name]]
@@ -119,13 +107,7 @@ def recommend(rows: "Sequence[FormatVerdict]", target: str, limits: Limits) -> R
 
 
 def remarks(promised: "Contract", result: Recommendation, target: str) -> tuple[str, ...]:
-    """What to know of the files that fit, for whoever ships one.
-
-    Args:
-        promised: the contract of the run's files.
-        result: what was recommended.
-        target: one of TARGETS.
-    """
+    """What to know of the files that fit, for whoever ships one to a target."""
     fit = [c.row.name for c in result.candidates if not c.obstacle]
     files = {name: known for name, known in promised.formats.items() if name in fit}
     found = []
@@ -217,13 +199,11 @@ def _pick(fit: "Sequence[FormatVerdict]", target: str) -> tuple[str, str]:
     )
 
 
-def _cheapest(rows: "Sequence[FormatVerdict]", rule: Target) -> "tuple[FormatVerdict, str]":
+def _cheapest(rows: "Sequence[FormatVerdict]", wanted: str) -> "tuple[FormatVerdict, str]":
     """The one that costs least, and what it is; of those nearly as fast, the smallest."""
-    least = min(rows, key=lambda row: (rule.cost(row), _costs(row)))
-    if rule is not FASTEST:
-        return least, f"the {rule.wants}"
+    least = min(rows, key=lambda row: (COSTS[wanted](row), _costs(row)))
     as_fast = [row for row in rows if _latency(row) <= AS_FAST * _latency(least)]
     smallest = min(as_fast, key=lambda row: (_size(row), _costs(row)))
-    if smallest is least:
-        return least, f"the {rule.wants}"
-    return smallest, f"nearly as fast as {least.name}, the {rule.wants}, and smaller,"
+    if wanted == "smallest" or smallest is least:
+        return least, f"the {wanted}"
+    return smallest, f"nearly as fast as {least.name}, the {wanted}, and smaller,"

@@ -95,16 +95,14 @@ def fed(images: "np.ndarray", channels: int) -> "np.ndarray":
 def contradiction(found: Interface, promised: Interface) -> str:
     """The first thing in which a file is not what its format promises; empty if there is none."""
     for end in ("input", "output"):
-        for found_value, promised_value in zip(
-            _facts(found, end), _facts(promised, end), strict=True
-        ):
-            if found_value != promised_value:
-                return f"its {end} has {found_value}, expected {promised_value}"
+        ends = getattr(found, end), getattr(promised, end)
+        for is_so, must_be in zip(*map(_properties, ends), strict=True):
+            if is_so != must_be:
+                return f"its {end} has {is_so}, expected {must_be}"
     return ""
 
 
-def _facts(interface: Interface, end: str) -> list[str]:
-    tensor = getattr(interface, end)
+def _properties(tensor: Tensor) -> list[str]:
     return [
         f"name {tensor.name}",
         f"shape {tensor.shape}",

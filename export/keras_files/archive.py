@@ -81,8 +81,8 @@ def open_archive(path: Path) -> Archive:
         is_other = kind not in (None, "a zip archive")
         found = f"is {kind}" if is_other else f"is no whole zip file ({error})"
         raise _refusal(path, found) from error
-    _check_weights(path, members[WEIGHTS])
-    return Archive(_parsed(path, members.pop(CONFIG)), members)
+    _refuse_far_weights(path, members[WEIGHTS])
+    return Archive(_read_config(path, members.pop(CONFIG)), members)
 
 
 def _refusal(path: Path, found: str) -> ConfigError:
@@ -126,7 +126,7 @@ def _content(source: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
         return stream.read(member.file_size)
 
 
-def _parsed(path: Path, content: bytes) -> dict[str, Any]:
+def _read_config(path: Path, content: bytes) -> dict[str, Any]:
     try:
         config = json.loads(content)
     except (ValueError, RecursionError) as error:
@@ -136,7 +136,7 @@ def _parsed(path: Path, content: bytes) -> dict[str, Any]:
     return config
 
 
-def _check_weights(path: Path, content: bytes) -> None:
+def _refuse_far_weights(path: Path, content: bytes) -> None:
     """Refuses arrays that lie in other files, or are far larger than what is stored.
 
     Keras looks at the arrays that it reads, and lets each of them claim 4 GiB.

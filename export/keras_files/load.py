@@ -73,7 +73,7 @@ def load(path: Path, trust: Trust | None = None, *, remedy: str | None = None) -
         )
     if trust is None:
         _refuse_code(path, archive, remedy)
-    model = _built(path, archive, trust)
+    model = _load_checked(path, archive, trust)
     _compute_in_float32(path, model)
     _refuse_nan(path, model)
     return model
@@ -96,10 +96,11 @@ def _refuse_code(path: Path, archive: Archive, remedy: str | None) -> None:
         )
 
 
-def _built(path: Path, archive: Archive, trust: Trust | None) -> "keras.Model":
+def _load_checked(path: Path, archive: Archive, trust: Trust | None) -> "keras.Model":
     import keras
 
-    own = _imported(trust.code) if trust and trust.code else {}
+    code = trust.code if trust else None
+    own = _objects_of(code) if code else {}
     unknown = [
         name
         for name in safe_config.foreign_names(archive.config)
@@ -107,7 +108,7 @@ def _built(path: Path, archive: Archive, trust: Trust | None) -> "keras.Model":
     ]
     if unknown:
         raise ConfigError(
-            f"{path}: holds {', '.join(unknown)}, which {_definer(trust)} does not define; "
+            f"{path}: holds {', '.join(unknown)}, which {code or 'Keras'} does not define; "
             "name the .py file that does with train.model_code"
         )
     try:
@@ -133,10 +134,6 @@ def _cause(error: Exception, trust: Trust | None) -> str:
     )
 
 
-def _definer(trust: Trust | None) -> str:
-    return str(trust.code) if trust and trust.code else "Keras"
-
-
 def gist(error: Exception) -> str:
     """The first line of Keras' words that tells the cause; they go on with the whole config."""
     lines = [line for line in COLOURS.sub("", str(error)).splitlines() if line.strip()]
@@ -144,7 +141,7 @@ def gist(error: Exception) -> str:
     return f"{type(error).__name__}: {(told or lines or [''])[0].strip()[:300]}"
 
 
-def _imported(code: Path) -> dict[str, Any]:
+def _objects_of(code: Path) -> dict[str, Any]:
     """Runs a file once for each content that it has; gives its classes and functions by name."""
     import keras
 
@@ -203,12 +200,8 @@ def _refuse_nan(path: Path, model: "keras.Model") -> None:
 def refuse_unbuilt(path: Path, layers: Sequence[str]) -> None:
     """Refuses a model whose layers got their weights after it was loaded: random ones.
 
-    Args:
-        path: its file.
-        layers: the names of such layers.
-
     Raises:
-        ConfigError: there are any.
+        ConfigError: there are such layers.
     """
     if layers:
         more = ", …" * (len(layers) > MOST_NAMED)

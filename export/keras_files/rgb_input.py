@@ -14,20 +14,18 @@ LUMA = (0.299, 0.587, 0.114)
 
 
 def publish(path: Path, folder: Path, *, is_trusted: bool) -> Path:
-    """Writes a model that makes grey of red, green and blue and asks the grey one; gives its file.
+    """Writes a model that makes grey of red, green and blue and asks the published grey one.
 
-    Args:
-        path: the published grey model.
-        folder: where the other goes; is made.
-        is_trusted: as for `model_file.load_published`.
+    Returns:
+        Its file, in a folder that is made.
     """
-    model = _greying(load.load_published(path, is_trusted=is_trusted))
+    model = _rgb_model(load.load_published(path, is_trusted=is_trusted))
     folder.mkdir(exist_ok=True)
     load.publish(model, folder, load.published_trust(path.parent))
     return folder / load.MODEL
 
 
-def _greying(model: "keras.Model") -> "keras.Model":
+def _rgb_model(model: "keras.Model") -> "keras.Model":
     """A convolution, which every reader has in every number of bits."""
     import keras
     import numpy as np

@@ -46,24 +46,21 @@ def stored_code(config: Any) -> list[str]:
 
 def files_read(config: Any) -> list[str]:
     """Files outside of the model's that a layer would read: a vocabulary may be a file's name."""
-    named = (o["config"].get(key) for o in _objects(config) if _has_values(o) for key in FILE_KEYS)
+    configs = [part.get("config") for part in _objects(config)]
+    named = (c.get(key) for c in configs if isinstance(c, dict) for key in FILE_KEYS)
     return sorted({name for name in named if isinstance(name, str)})
-
-
-def _has_values(part: dict[str, Any]) -> bool:
-    return isinstance(part.get("config"), dict)
 
 
 def foreign_names(config: Any) -> list[str]:
     """The names under which Keras would look up classes and functions that are not its own."""
-    return sorted({_looked_up(o) for o in _objects(config) if _is_foreign(o)})
+    return sorted({_lookup_name(o) for o in _objects(config) if _is_foreign(o)})
 
 
 def _class(part: dict[str, Any]) -> str:
     return str(part["class_name"])
 
 
-def _looked_up(part: dict[str, Any]) -> str:
+def _lookup_name(part: dict[str, Any]) -> str:
     if _class(part) == "function":
         return str(part.get("config"))
     return str(part.get("registered_name") or part["class_name"])

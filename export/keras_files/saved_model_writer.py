@@ -9,7 +9,6 @@ from export.keras_files.load import load_published
 
 if TYPE_CHECKING:
     import keras
-    import tensorflow as tf
 
 SIGNATURE = "serving_default"
 
@@ -23,12 +22,6 @@ def load_float32(path: Path, *, is_trusted: bool) -> "keras.Model":
     return load_published(path, is_trusted=is_trusted)
 
 
-def input_spec(model: "keras.Model", batch: int | None) -> "tf.TensorSpec":
-    import tensorflow as tf
-
-    return tf.TensorSpec((batch, *model.input_shape[1:]), tf.float32, name="image")
-
-
 def write_saved_model(model: "keras.Model", folder: Path, batch: int | None) -> None:
     """Writes a SavedModel whose only signature takes `image` and gives `probabilities`.
 
@@ -36,14 +29,16 @@ def write_saved_model(model: "keras.Model", folder: Path, batch: int | None) -> 
     would store each twice. The folder appears under its name when it is whole, never before.
     """
     import keras
+    import tensorflow as tf
 
     unfinished = folder.with_name(folder.name + ".unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
+    image = tf.TensorSpec((batch, *model.input_shape[1:]), tf.float32, name="image")
     archive = keras.export.ExportArchive()
     archive.add_endpoint(
         SIGNATURE,
         lambda image: {"probabilities": model(image, training=False)},
-        input_signature=[input_spec(model, batch)],
+        input_signature=[image],
     )
     archive.write_out(unfinished, verbose=False)
     shutil.rmtree(folder, ignore_errors=True)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 MOST_BYTES = (1 << 31) - 1  # protobuf writes no more in one message
 
 
-def converted(model: "keras.Model", opset: int, taken: Tensor) -> "onnx.ModelProto":
+def convert(model: "keras.Model", opset: int, taken: Tensor) -> "onnx.ModelProto":
     """Converts a model.
 
     Args:
@@ -43,7 +43,7 @@ def converted(model: "keras.Model", opset: int, taken: Tensor) -> "onnx.ModelPro
             "2 GiB; leave onnx and onnx_int8 out of export.formats"
         )
     with _complaints() as complaints:
-        graph, ends = _frozen(model, taken)
+        graph, ends = _frozen_graph(model, taken)
         result, _ = tf2onnx.convert.from_graph_def(
             graph,
             input_names=[ends["image"]],
@@ -60,7 +60,9 @@ def converted(model: "keras.Model", opset: int, taken: Tensor) -> "onnx.ModelPro
     return result
 
 
-def _frozen(model: "keras.Model", taken: Tensor) -> tuple["tf.compat.v1.GraphDef", dict[str, str]]:
+def _frozen_graph(
+    model: "keras.Model", taken: Tensor
+) -> tuple["tf.compat.v1.GraphDef", dict[str, str]]:
     """The model as one graph of constants without calls, and the names of its ends."""
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import (

@@ -31,13 +31,7 @@ def _environment() -> "Environment":
 
 
 def fill(path: str, target: Path, variables: Mapping[str, Any]) -> None:
-    """Writes one file.
-
-    Args:
-        path: of the template, inside `export/runtimes/`.
-        target: the file to write, without the suffix; its folder is made.
-        variables: what the template may name.
-    """
+    """Writes a file, in a folder that is made, from the template of this path in `runtimes/`."""
     target.parent.mkdir(parents=True, exist_ok=True)
     if path.endswith(SUFFIX):
         text = _environment().get_template(path).render(variables)

@@ -1,13 +1,30 @@
-"""Completes TFLite files with what a user must know."""
+"""What TFLite files carry for their users beside numbers: all of it, or as little as can be."""
 
-from collections.abc import Mapping
+import zlib
+from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from export.tflite.contract_entry import CONTRACT, attach
-from export.tflite.flatbuffer import block_scales, parse
+from export.formats import contract
+from export.tflite import batching, metadata
+from export.tflite.flatbuffer import (
+    attach,
+    attached,
+    block_scales,
+    indices,
+    parse,
+    text,
+    used_buffers,
+)
+from export.tflite.pack import pack
+from export.tflite.versions import operator_codes
 
 if TYPE_CHECKING:
     from ai_edge_litert.schema_py_generated import ModelT
+
+CONTRACT = "evenkeel.contract"
+DEFLATED_CONTRACT = "evenkeel.contract.z"
+LONGEST_CONTRACT = 2**22
 
 
 def complete(model: bytes, contract_text: str) -> bytes:
@@ -18,10 +35,6 @@ def complete(model: bytes, contract_text: str) -> bytes:
         contract_text: of `contract.json`. It is attached as it is, as standard TFLite metadata,
             and as `labels.txt`.
     """
-    from export.formats import contract
-    from export.tflite import batching, metadata, pack
-    from export.tflite.versions import operator_codes
-
     parsed, promised = parse(model), contract.from_json(contract_text)
     _name_ends(parsed)
     _drop_unread(parsed)
@@ -29,7 +42,7 @@ def complete(model: bytes, contract_text: str) -> bytes:
     operator_codes.settle(parsed)
     attach(parsed, CONTRACT, contract_text.encode())
     attach(parsed, metadata.ENTRY, metadata.model_metadata(promised))
-    return metadata.with_labels(pack.pack(parsed), promised)
+    return metadata.with_labels(pack(parsed), promised)
 
 
 def _name_ends(model: "ModelT") -> None:
@@ -42,36 +55,118 @@ def _name_ends(model: "ModelT") -> None:
 def _drop_unread(model: "ModelT") -> None:
     """Leaves out tensors that the converter has left over, such as of loops that it rewrote."""
     for graph in model.subgraphs:
-        read = _read(graph)
+        read = _indices_read(graph)
         places = {index: place for place, index in enumerate(sorted(read))}
         for details in block_scales(graph.tensors):
             details.scales = places[details.scales]
         graph.tensors = [graph.tensors[index] for index in sorted(read)]
-        graph.inputs, graph.outputs = _moved(graph.inputs, places), _moved(graph.outputs, places)
+        graph.inputs, graph.outputs = (
+            _new_indices(graph.inputs, places),
+            _new_indices(graph.outputs, places),
+        )
         for step in graph.operators:
-            step.inputs, step.outputs = _moved(step.inputs, places), _moved(step.outputs, places)
-            step.intermediates = _moved(step.intermediates, places)
+            step.inputs, step.outputs = (
+                _new_indices(step.inputs, places),
+                _new_indices(step.outputs, places),
+            )
+            step.intermediates = _new_indices(step.intermediates, places)
         for signature in model.signatureDefs:
             if model.subgraphs[signature.subgraphIndex] is graph:
                 for end in (*signature.inputs, *signature.outputs):
                     end.tensorIndex = places[end.tensorIndex]
-    used = {tensor.buffer for graph in model.subgraphs for tensor in graph.tensors}
-    used |= {entry.buffer for entry in model.metadata or ()}
+    used = used_buffers(model)
     for index, buffer in enumerate(model.buffers):
         if index not in used:
             buffer.data = None
 
 
-def _read(graph: Any) -> set[int]:
+def _indices_read(graph: Any) -> set[int]:
     """Tensors at the ends and of operators, and those that hold the scales of others."""
-    ends = [graph.inputs, graph.outputs]
-    ends += [x for o in graph.operators for x in (o.inputs, o.outputs, o.intermediates)]
-    read = {
-        int(index) for indices in ends if indices is not None for index in indices if index >= 0
-    }
-    return read | {details.scales for details in block_scales(graph.tensors)}
+    ends = [x for o in graph.operators for x in (o.inputs, o.outputs, o.intermediates)]
+    scales = (details.scales for details in block_scales(graph.tensors))
+    return {*indices(graph.inputs, graph.outputs, *ends), *scales}
 
 
-def _moved(indices: Any, places: Mapping[int, int]) -> Any:
+def _new_indices(indices: Any, places: Mapping[int, int]) -> Any:
     """Indices in the new order; an optional tensor that is not there has -1."""
     return None if indices is None else [places.get(int(index), -1) for index in indices]
+
+
+def compact(model: bytes, contract_text: str, kept: Collection[str] = ()) -> bytes:
+    """Makes a completed file smaller, for devices where each kilobyte counts.
+
+    What goes is what no interpreter reads: names of tensors inside, empty buffers, notes that other
+    tools made, and the parts of the contract that are said twice.
+
+    Args:
+        model: a file that `complete` gave.
+        contract_text: of `contract.json`. It is attached deflated, and nothing else is.
+        kept: names of tensors inside that must stay.
+    """
+    parsed = parse(model)
+    least = attached(parsed, operator_codes.LEAST_RUNTIME)
+    parsed.metadata = parsed.description = None
+    _shorten_names(parsed, kept)
+    _drop_buffers(parsed)
+    attach(parsed, operator_codes.LEAST_RUNTIME, least)
+    attach(parsed, DEFLATED_CONTRACT, zlib.compress(contract_text.encode(), 9))
+    return pack(parsed, shares_vectors=True)
+
+
+def _shorten_names(model: "ModelT", kept: Collection[str]) -> None:
+    """To numbers, as each tensor must have a name of its own."""
+    for graph in model.subgraphs:
+        ends = {*map(int, graph.inputs), *map(int, graph.outputs)}
+        for index, tensor in enumerate(graph.tensors):
+            if index not in ends and text(tensor.name) not in kept:
+                tensor.name = str(index)
+
+
+def _drop_buffers(model: "ModelT") -> None:
+    """Leaves those with data of a tensor, behind the first, which is empty by definition."""
+    places: dict[int, int] = {}
+    stored: list[Any] = [model.buffers[0]]
+    for graph in model.subgraphs:
+        for tensor in graph.tensors:
+            index, buffer = int(tensor.buffer), model.buffers[tensor.buffer]
+            if index not in places:
+                places[index] = 0
+                if buffer.data is not None and len(buffer.data):
+                    places[index] = len(stored)
+                    stored.append(buffer)
+            tensor.buffer = places[index]
+    model.buffers = stored
+
+
+def read_contract(path: Path) -> str:
+    """The contract that the file carries.
+
+    Raises:
+        ValueError: it carries none.
+    """
+    model = parse(path.read_bytes())
+    if is_compact(model):
+        return inflate(attached(model, DEFLATED_CONTRACT))
+    return attached(model, CONTRACT).decode()
+
+
+def is_compact(model: "ModelT") -> bool:
+    """Whether the contract is all that is attached for users, and deflated."""
+    names = {text(entry.name) for entry in model.metadata or ()}
+    return names - {operator_codes.LEAST_RUNTIME} == {DEFLATED_CONTRACT}
+
+
+def inflate(content: bytes) -> str:
+    """The text of a deflated contract.
+
+    Raises:
+        ValueError: it is none, or far too long for one.
+    """
+    inflater = zlib.decompressobj()
+    try:
+        inflated = inflater.decompress(content, LONGEST_CONTRACT)
+    except zlib.error as error:
+        raise ValueError(f"its deflated contract cannot be read ({error})") from error
+    if not inflater.eof:
+        raise ValueError(f"its deflated contract is cut off or above {LONGEST_CONTRACT:,} bytes")
+    return inflated.decode()

@@ -33,7 +33,7 @@ def parse(model: bytes) -> "ModelT":
         if buffer.offset > 1:  # 1 marks data that were to be stored so and are none
             buffer.data = _behind(model, buffer.offset, buffer.size)
         buffer.offset = buffer.size = 0
-    for step in (step for graph in parsed.subgraphs for step in graph.operators or ()):
+    for _, step in steps(parsed):
         if step.largeCustomOptionsOffset > 1:
             place = step.largeCustomOptionsOffset, step.largeCustomOptionsSize
             step.customOptions = _behind(model, *place)
@@ -66,17 +66,15 @@ class Operator:
         name: of the tensor that it gives, which no other operator gives.
         kind: see `kind`.
         inputs: indices of the tensors that it reads.
-        output: index of the tensor that it gives, the first if there are several.
-        outputs: indices of all.
+        outputs: indices of those that it gives.
         constant: index of the largest constant of real numbers that it reads, if there is one.
     """
 
     name: str
     kind: str
     inputs: tuple[int, ...]
-    output: int
+    outputs: tuple[int, ...]
     constant: int | None
-    outputs: tuple[int, ...] = ()
 
 
 def operators(model: "ModelT") -> tuple[Operator, ...]:
@@ -86,13 +84,28 @@ def operators(model: "ModelT") -> tuple[Operator, ...]:
         Operator(
             text(graph.tensors[operator.outputs[0]].name),
             kind(model, operator),
-            tuple(int(index) for index in operator.inputs),
-            int(operator.outputs[0]),
-            _largest_constant(model, operator.inputs),
+            tuple(map(int, operator.inputs)),
             tuple(map(int, operator.outputs)),
+            _largest_constant(model, operator.inputs),
         )
         for operator in graph.operators
     )
+
+
+def steps(model: "ModelT") -> Iterator[tuple[Any, Any]]:
+    """Every operator of the schema, behind the graph that it is in."""
+    return ((graph, step) for graph in model.subgraphs for step in graph.operators or ())
+
+
+def indices(*lists: Any) -> list[int]:
+    """Those of tensors; an operator has -1 for an optional one, or no list, where there is none."""
+    return [int(index) for some in lists if some is not None for index in some if index >= 0]
+
+
+def used_buffers(model: "ModelT") -> set[int]:
+    """Indices of those that a tensor or an entry of the metadata names."""
+    tensors = (tensor for graph in model.subgraphs for tensor in graph.tensors)
+    return {user.buffer for user in (*tensors, *(model.metadata or ()))}
 
 
 def unread_outputs(model: "ModelT") -> Iterator[tuple[int, int]]:
@@ -102,12 +115,10 @@ def unread_outputs(model: "ModelT") -> Iterator[tuple[int, int]]:
     and litert-quantizer passes them over.
     """
     (graph, *_) = model.subgraphs
-    read = {int(index) for step in graph.operators for index in step.inputs}
-    read.update(map(int, graph.outputs))
+    read = {*indices(graph.outputs, *(step.inputs for step in graph.operators))}
     for step in graph.operators:
-        outputs = [int(index) for index in step.outputs]
-        siblings = [index for index in outputs if index in read]
-        for index in outputs:
+        siblings = [index for index in indices(step.outputs) if index in read]
+        for index in indices(step.outputs):
             if siblings and index not in read and dtype_of(graph.tensors[index]) == "float32":
                 yield index, siblings[0]
 
@@ -143,16 +154,13 @@ def _largest_constant(model: "ModelT", inputs: Any) -> int | None:
     import numpy as np
 
     (graph, *_) = model.subgraphs
-    constants = [i for i in inputs if i >= 0 and is_real_constant(model, graph.tensors[i])]
-    sizes = [np.prod(graph.tensors[i].shape) for i in constants]
-    return int(constants[int(np.argmax(sizes))]) if constants else None
-
-
-def is_real_constant(model: "ModelT", tensor: "TensorT") -> bool:
-    """Whether it is stored in the file and stands for real numbers, not for a shape."""
-    if model.buffers[tensor.buffer].data is None:
-        return False
-    return dtype_of(tensor) == "float32" or bool(scales(tensor))
+    constants = {
+        index: np.prod(graph.tensors[index].shape)
+        for index in indices(inputs)
+        if model.buffers[graph.tensors[index].buffer].data is not None
+        and (dtype_of(graph.tensors[index]) == "float32" or scales(graph.tensors[index]))
+    }
+    return max(constants, key=constants.__getitem__, default=None)
 
 
 def dtype_of(tensor: "TensorT") -> str:
@@ -182,10 +190,8 @@ def real(model: "ModelT", tensor: "TensorT") -> "np.ndarray":
     """A constant's real numbers, float32."""
     import numpy as np
 
-    factors, numbers = (
-        np.asarray(scales(tensor), np.float32),
-        stored(model, tensor).astype(np.float32),
-    )
+    factors = np.asarray(scales(tensor), np.float32)
+    numbers = stored(model, tensor).astype(np.float32)
     if not len(factors):
         return numbers
     along = [1] * numbers.ndim
@@ -209,3 +215,32 @@ def scales(tensor: "TensorT") -> tuple[float, ...]:
     if quantization is None or quantization.scale is None:
         return ()
     return tuple(map(float, quantization.scale))
+
+
+def attach(model: "ModelT", name: str, content: bytes) -> None:
+    """As an entry of the metadata, in place of what is there under that name."""
+    import numpy as np
+    from ai_edge_litert.schema_py_generated import BufferT, MetadataT
+
+    entry = _entry(model, name)
+    if entry is None:
+        entry = MetadataT()
+        entry.name, entry.buffer = name, len(model.buffers)
+        model.buffers.append(BufferT())
+        model.metadata = [*(model.metadata or ()), entry]
+    model.buffers[entry.buffer].data = np.frombuffer(content, np.uint8)
+
+
+def attached(model: "ModelT", name: str) -> bytes:
+    """The content of an entry of the metadata.
+
+    Raises:
+        ValueError: there is none of that name.
+    """
+    if (entry := _entry(model, name)) is None:
+        raise ValueError(f"it carries no {name}")
+    return bytes(model.buffers[entry.buffer].data)
+
+
+def _entry(model: "ModelT", name: str) -> Any:
+    return next((e for e in model.metadata or () if text(e.name) == name), None)

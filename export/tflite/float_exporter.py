@@ -6,12 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from export.formats import quantization_json
-from export.formats.facts import Facts
 from export.formats.format import ExportRequest, Format, Holds, Predictor
-from export.formats.tensors import Interface
+from export.formats.inspection import Inspection
 from export.keras_files.saved_model_writer import load_float32, write_saved_model
-from export.tflite import complete, contract_entry
-from export.tflite import interpreter as running
+from export.tflite.interpreter import load_interpreter, predictor
 from export.tflite.quantization.quantize import DenseScales, Recipe
 from export.tflite.quantization.search import TENSORFLOW, Subject, dense_scales
 from pipeline.config.schema import Gate
@@ -72,14 +70,16 @@ def write(request: ExportRequest) -> None:
         converter.optimizations = []
     else:
         converter.target_spec.supported_types = [tf.float16]
-    request.path.write_bytes(_completed(request, converter))
+    request.path.write_bytes(_file_of(request, converter))
 
 
-def _completed(request: ExportRequest, converter: Any) -> bytes:
-    return complete.complete(_converted(converter), request.materials.contract)
+def _file_of(request: ExportRequest, converter: Any) -> bytes:
+    from export.tflite.complete import complete
+
+    return complete(_converter_output(converter), request.materials.contract)
 
 
-def _converted(converter: Any) -> bytes:
+def _converter_output(converter: Any) -> bytes:
     """What the converter gives.
 
     Raises:
@@ -103,7 +103,7 @@ def _dynamic(request: ExportRequest) -> bytes:
     """With one scale a dense kernel where that holds the gate: older releases run it too."""
 
     def convert(recipe: Recipe) -> bytes:
-        return _completed(request, optimizing_converter(request, recipe.dense_scales))
+        return _file_of(request, optimizing_converter(request, recipe.dense_scales))
 
     if request.materials.validation is None:
         return convert(Recipe(dense_scales="one"))
@@ -121,21 +121,15 @@ def _dynamic(request: ExportRequest) -> bytes:
     made = outcome.record()
     for entry in (made, *made["tries"]):
         entry["kept"] = {}  # all layers compute in float32: that is the format
-    made |= {"bound_points": subject.bound, "validation_images": len(subject.labels)}
-    quantization_json.note(
-        {**made, "input_pixels_clipped": 0.0}, request.materials.workspace, request.format_name
-    )
+    made["input_pixels_clipped"] = 0.0
+    quantization_json.note(made, request.materials.workspace, request.format_name)
     return outcome.model
 
 
 def validation_images(
     request: ExportRequest, most: int | None = None
 ) -> "tuple[np.ndarray, np.ndarray]":
-    """Images and labels by which a format is chosen among several ways to write it.
-
-    Args:
-        request: what to write.
-        most: so many of them at most, spread over all.
+    """Images and labels by which a format is chosen among several ways to write it; all, or `most`.
 
     Raises:
         ExportError: there are none.
@@ -162,12 +156,7 @@ def saved_model_of_one(request: ExportRequest) -> Path:
 
 
 def optimizing_converter(request: ExportRequest, dense_scales: DenseScales = "channel") -> Any:
-    """TensorFlow's converter, told to store weights in fewer bits.
-
-    Args:
-        request: what to write.
-        dense_scales: see `quantizing.recipes.Recipe`.
-    """
+    """TensorFlow's converter, told to store weights in fewer bits; for scales, see `Recipe`."""
     import tensorflow as tf
 
     converter = tf.lite.TFLiteConverter.from_saved_model(str(saved_model_of_one(request)))
@@ -178,59 +167,22 @@ def optimizing_converter(request: ExportRequest, dense_scales: DenseScales = "ch
 
 
 def read_contract(path: Path) -> str:
-    return contract_entry.read_contract(path)
+    from export.tflite import complete
+
+    return complete.read_contract(path)
 
 
-def facts(format_name: str, path: Path) -> Facts:
-    from export.tflite import facts as tflite_facts
+def inspect(path: Path) -> Inspection:
+    from export.tflite import inspection
 
-    return tflite_facts.read(path)
-
-
-def reach(format_name: str, path: Path) -> Iterator[str]:
-    from export.tflite import external_access
-
-    return external_access.reach(path)
+    return inspection.inspect(path)
 
 
-def runs_from(path: Path) -> str | None:
-    from export.tflite.flatbuffer import parse
-    from export.tflite.versions.operator_codes import runs_from
+def external_access(path: Path) -> Iterator[str]:
+    from export.tflite import inspection
 
-    return runs_from(parse(path.read_bytes()))
-
-
-def inspect(format_name: str, path: Path) -> Interface:
-    return facts(format_name, path).interface
+    return inspection.external_access(path)
 
 
-def load(format_name: str, path: Path, threads: int) -> Predictor:
-    return TFLitePredictor(running.interpreter(path, threads=threads))
-
-
-class TFLitePredictor:
-    """A TFLite file in LiteRT's interpreter; see `export.formats.format.Predictor`."""
-
-    def __init__(self, interpreter: Any) -> None:
-        from importlib.metadata import version
-
-        self.runtime = f"LiteRT {version('ai-edge-litert')}"
-        self._interpreter = interpreter
-        (self._input,) = interpreter.get_input_details()
-        (self._output,) = interpreter.get_output_details()
-
-    def run(self, images: "np.ndarray") -> "np.ndarray":
-        import numpy as np
-
-        return np.concatenate([self._run(images[i : i + 1]) for i in range(len(images))])
-
-    def _run(self, image: "np.ndarray") -> "np.ndarray":
-        self.run_prepared(image)
-        return self._interpreter.get_tensor(self._output["index"])
-
-    def prepare_one(self, image: "np.ndarray") -> Any:
-        return image
-
-    def run_prepared(self, prepared: Any) -> None:
-        self._interpreter.set_tensor(self._input["index"], prepared)
-        self._interpreter.invoke()
+def load(path: Path, threads: int) -> Predictor:
+    return predictor(load_interpreter(path, threads=threads))

@@ -10,22 +10,19 @@ from pydantic import Field
 from export.formats import quantization_json
 from export.formats.format import ExportRequest, Format, FormatOptions, Holds
 from export.formats.tensors import FLOAT32, TensorType
-from export.tflite import compact, complete, float_exporter
+from export.tflite import float_exporter
 from export.tflite.float_exporter import (
     LOSES_LITTLE,
-    facts,
+    external_access,
     inspect,
     load,
     optimizing_converter,
-    reach,
     read_contract,
-    runs_from,
     validation_images,
 )
-from export.tflite.quantization import calibration as ranges
-from export.tflite.quantization import learnt_ranges, quantize
+from export.tflite.quantization import quantize, ranges
 from export.tflite.quantization.quantize import Io, Recipe, Rounding
-from export.tflite.quantization.search import Outcome, Subject, search
+from export.tflite.quantization.search import Subject, search
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,12 +30,10 @@ if TYPE_CHECKING:
 __all__ = [
     "FORMATS",
     "LIBRARIES",
-    "facts",
+    "external_access",
     "inspect",
     "load",
-    "reach",
     "read_contract",
-    "runs_from",
     "write",
 ]
 
@@ -133,6 +128,8 @@ FORMATS = (
 
 
 def write(request: ExportRequest) -> None:
+    from export.tflite.complete import compact
+
     subject = _subject(request)
     whole = request.format_name == "tflite_int8" and request.materials.percentile is None
     outcome = search(
@@ -140,25 +137,21 @@ def write(request: ExportRequest) -> None:
         request.options["max_tries"],
         partial(_by_tensorflow, request) if whole else None,
     )
-    request.path.write_bytes(_as_asked(request, outcome))
-    made = {
-        **outcome.record(),
-        "bound_points": subject.bound,
-        "validation_images": len(subject.labels),
-        "input_pixels_clipped": _clipped(subject.images, request.promised.input.type),
-    }
+    model = outcome.model
+    if request.options["metadata"] == "compact":
+        model = compact(model, request.materials.contract, outcome.attempts[outcome.chosen].kept)
+    request.path.write_bytes(model)
+    made = outcome.record()
+    stored_as, pixels = request.promised.input.type, subject.images
+    is_other = stored_as.decode(stored_as.encode(pixels)) != pixels
+    made["input_pixels_clipped"] = float(is_other.mean())
     quantization_json.note(made, request.materials.workspace, request.format_name)
-
-
-def _as_asked(request: ExportRequest, outcome: Outcome) -> bytes:
-    if request.options["metadata"] == "full":
-        return outcome.model
-    kept = outcome.tries[outcome.chosen].kept
-    return compact.compact(outcome.model, request.materials.contract, kept)
 
 
 def _subject(request: ExportRequest) -> Subject:
     import numpy as np
+
+    from export.tflite.complete import complete
 
     materials, options = request.materials, request.options
     images, labels = validation_images(request)
@@ -166,7 +159,7 @@ def _subject(request: ExportRequest) -> Subject:
     weights: Literal["int4", "int8"] = "int4" if request.format_name == "tflite_int4" else "int8"
     observed = ranges.observe(prepared, np.load(materials.calibration), materials.percentile)
     if materials.percentile is None:
-        observed = learnt_ranges.in_place_of(observed, prepared, materials.model.parent)
+        observed = ranges.with_learnt(observed, prepared, materials.model.parent)
     return Subject(
         prepared,
         observed,
@@ -174,13 +167,8 @@ def _subject(request: ExportRequest) -> Subject:
         images,
         labels,
         request.max_accuracy_drop_points,
-        lambda model: complete.complete(model, materials.contract),
+        lambda model: complete(model, materials.contract),
     )
-
-
-def _clipped(images: "np.ndarray", stored_as: TensorType) -> float:
-    """Share of the pixels that do not come back as they were."""
-    return float((stored_as.decode(stored_as.encode(images)) != images).mean())
 
 
 def _by_tensorflow(request: ExportRequest, recipe: Recipe) -> bytes:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from export.formats.format import Predictor
 from export.formats.tensors import TensorType
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ def keeping_all_tensors() -> Iterator[None]:
         yield
 
 
-def interpreter(
+def load_interpreter(
     model: Path | bytes, *, threads: int = 1, keeps_all: bool = False, reference: bool = False
 ) -> Any:
     """LiteRT's interpreter of a TFLite file, ready to be given an input.
@@ -51,6 +52,21 @@ def interpreter(
     return made
 
 
+def predictor(interpreter: Any) -> Predictor:
+    """What `load_interpreter` gave, for one image at a time."""
+    from importlib.metadata import version
+
+    (taken,), (given,) = interpreter.get_input_details(), interpreter.get_output_details()
+
+    def answer(image: "np.ndarray") -> "np.ndarray":
+        interpreter.set_tensor(taken["index"], image)
+        interpreter.invoke()
+        stored: np.ndarray = interpreter.get_tensor(given["index"])
+        return stored
+
+    return Predictor(f"LiteRT {version('ai-edge-litert')}", answer, at_once=1)
+
+
 def tensor_type(details: Mapping[str, Any]) -> TensorType:
     """How LiteRT or TensorFlow Lite Micro says that a tensor's numbers are stored.
 
@@ -67,16 +83,8 @@ class Run:
     """A TFLite model with one input and one output, in LiteRT's interpreter."""
 
     def __init__(self, model: bytes, *, keeps_all: bool = False) -> None:
-        """Loads a model.
-
-        Args:
-            model: a TFLite file.
-            keeps_all: whether tensors inside can be read after a run.
-
-        Raises:
-            RuntimeError, ValueError: LiteRT does not run it.
-        """
-        self._interpreter = interpreter(model, keeps_all=keeps_all)
+        """As `load_interpreter`, and raises what that raises."""
+        self._interpreter = load_interpreter(model, keeps_all=keeps_all)
         (self._input,) = self._interpreter.get_input_details()
         (self._output,) = self._interpreter.get_output_details()
         self._types = {

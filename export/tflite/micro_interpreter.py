@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from export.tflite import interpreter as running
-from export.tflite.interpreter import tensor_type
+from export.tflite.interpreter import load_interpreter, predictor, tensor_type
 from pipeline.core import child_process, environment
 from pipeline.core.errors import AbsentRuntimeError, ExportError
 
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     import numpy as np
 
 MEASURE = "export.tflite.micro_interpreter:measure"
-MEASURE_ARENA = "export.tflite.micro_interpreter:measure_arena"
 ASK_REFERENCE = "export.tflite.micro_interpreter:ask_reference"
 ALIGNMENT = 16
 # Room for any model that a microcontroller could hold; what is never touched costs nothing.
@@ -53,12 +51,7 @@ class MicroAnswers:
 
 
 def answers(path: Path, images: Path, timeout_seconds: float) -> MicroAnswers:
-    """Asks a TFLite file.
-
-    Args:
-        path: the file; of one input and one output, with a batch of 1.
-        images: `.npy` of uint8 (count, height, width, channels).
-        timeout_seconds: for all images together.
+    """Asks a TFLite file about all images of an `.npy`: uint8 (count, height, width, channels).
 
     Raises:
         AbsentRuntimeError: TensorFlow Lite Micro is not on this machine.
@@ -67,21 +60,15 @@ def answers(path: Path, images: Path, timeout_seconds: float) -> MicroAnswers:
     import numpy as np
 
     stored = images.with_name("tflite_micro-answers.npy")
-    argument = {"images": str(images.resolve()), "answers": str(stored.resolve())}
-    values = _call(MEASURE, path, argument, timeout_seconds)
+    values = _call(MEASURE, path, timeout_seconds, images=images, answers=stored)
     return MicroAnswers(np.load(stored), **values)
 
 
 def reference_answers(path: Path, images: Path, timeout_seconds: float) -> "np.ndarray":
-    """Asks a TFLite file in LiteRT, with the reference kernels that TensorFlow Lite Micro has too.
+    """As `answers`, of LiteRT with the reference kernels that TensorFlow Lite Micro has too.
 
     LiteRT's faster kernels, of XNNPACK, round otherwise: where two classes are almost as probable,
     they may choose the other one.
-
-    Args:
-        path: the file; of one input and one output, with a batch of 1.
-        images: `.npy` of uint8 (count, height, width, channels).
-        timeout_seconds: for all images together.
 
     Returns:
         (count, classes), as the file stores probabilities.
@@ -92,8 +79,7 @@ def reference_answers(path: Path, images: Path, timeout_seconds: float) -> "np.n
     import numpy as np
 
     stored = images.with_name("litert_reference-answers.npy")
-    argument = {"images": str(images.resolve()), "answers": str(stored.resolve())}
-    _call(ASK_REFERENCE, path, argument, timeout_seconds, runtime="LiteRT")
+    _call(ASK_REFERENCE, path, timeout_seconds, runtime="LiteRT", images=images, answers=stored)
     return np.load(stored)
 
 
@@ -104,18 +90,17 @@ def smallest_arena(path: Path, timeout_seconds: float) -> int:
         AbsentRuntimeError: TensorFlow Lite Micro is not on this machine.
         ExportError: it does not run the file, or not in time.
     """
-    values = _call(MEASURE_ARENA, path, {}, timeout_seconds)
-    return int(values["arena_bytes"])
+    return int(_call(MEASURE, path, timeout_seconds)["arena_bytes"])
 
 
 def _call(
     function: str,
     path: Path,
-    argument: dict[str, str],
     timeout_seconds: float,
     runtime: str = "TensorFlow Lite Micro",
+    **arrays: Path,
 ) -> dict[str, Any]:
-    argument = {"path": str(path.resolve()), **argument}
+    argument = {name: str(file.resolve()) for name, file in {"path": path, **arrays}.items()}
     outcome = child_process.call(function, argument, timeout_seconds=timeout_seconds)
     if outcome.failure or not outcome.values:
         why = outcome.failure.removeprefix("pipeline.core.errors.ExportError: ") or "gave no answer"
@@ -129,19 +114,17 @@ def _call(
     return values
 
 
-def measure_arena(argument: dict[str, str]) -> Iterator[dict[str, Any]]:
-    """The child's side of `smallest_arena`."""
-    yield {"arena_bytes": _smallest_arena(Path(argument["path"]).read_bytes())}
-
-
 def measure(argument: dict[str, str]) -> Iterator[dict[str, Any]]:
-    """The child's side of `answers`."""
+    """The child's side of `answers`, and without images of `smallest_arena`."""
     from importlib.metadata import version
 
     import numpy as np
 
     model = Path(argument["path"]).read_bytes()
     arena_bytes = _smallest_arena(model)
+    if "images" not in argument:
+        yield {"arena_bytes": arena_bytes}
+        return
     interpreter = _interpreter(model, arena_bytes)
     images = tensor_type(interpreter.get_input_details(0)).encode(np.load(argument["images"]))
     stored, milliseconds = [], []
@@ -161,12 +144,10 @@ def ask_reference(argument: dict[str, str]) -> Iterator[dict[str, Any]]:
     """The child's side of `reference_answers`."""
     import numpy as np
 
-    from export.tflite.float_exporter import TFLitePredictor
-
-    interpreter = running.interpreter(Path(argument["path"]), reference=True)
+    interpreter = load_interpreter(Path(argument["path"]), reference=True)
     (details,) = interpreter.get_input_details()
     images = tensor_type(details).encode(np.load(argument["images"]))
-    np.save(argument["answers"], TFLitePredictor(interpreter).run(images))
+    np.save(argument["answers"], predictor(interpreter).run(images))
     yield {"images": len(images)}
 
 
@@ -196,7 +177,7 @@ def _interpreter(model: bytes, arena_bytes: int) -> Any:
     """Raises ExportError with what the interpreter printed where it refuses the model."""
     from tflite_micro.python.tflite_micro.runtime import Interpreter
 
-    with _printed() as printed:
+    with _standard_error() as printed:
         try:
             return Interpreter.from_bytes(model, arena_size=arena_bytes)
         except RuntimeError as error:
@@ -210,7 +191,7 @@ def _run(interpreter: Any, image: "np.ndarray") -> "np.ndarray":
 
 
 def _recorded_bytes(interpreter: Any) -> int:
-    with _printed() as printed:
+    with _standard_error() as printed:
         interpreter.print_allocations()
         found = RECORDED_TOTAL.search(printed())
     if not found:
@@ -219,7 +200,7 @@ def _recorded_bytes(interpreter: Any) -> int:
 
 
 @contextmanager
-def _printed() -> Iterator[Callable[[], str]]:
+def _standard_error() -> Iterator[Callable[[], str]]:
     """Gives what native code prints to standard error, which it knows by its descriptor."""
     original = os.dup(STDERR)
     with tempfile.TemporaryFile() as file:

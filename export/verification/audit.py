@@ -1,6 +1,6 @@
 """Checks that files are what their format's name, their contract and their labels say.
 
-Each exporter's `facts` reads what a file holds from its bytes; no runtime is asked.
+Each exporter's `inspect` reads what a file holds from its bytes; no runtime is asked.
 """
 
 from collections import Counter
@@ -13,8 +13,8 @@ from pydantic import TypeAdapter
 
 from export.formats import contract
 from export.formats.contract import Contract
-from export.formats.facts import Facts
 from export.formats.format import FormatOptions, exporter, formats
+from export.formats.inspection import Inspection
 from export.formats.verdict import CAN_BE_READ, Check, Content
 from export.verification.audit_rules import AGAIN_OR_NOT, Auditor
 from pipeline.core import child_process
@@ -41,15 +41,12 @@ _AUDIT = TypeAdapter(Audit)
 def audit(
     folder: Path, options: Mapping[str, FormatOptions], timeout_seconds: float
 ) -> dict[str, Audit]:
-    """Checks formats in a child process: a damaged file may do anything to its parser.
+    """Audits formats in a child process: a damaged file may do anything to its parser.
 
     Args:
         folder: the export artifact.
-        options: of each format to check, by name.
+        options: of each format to audit, by name.
         timeout_seconds: what a child may take.
-
-    Returns:
-        By format.
     """
     audits: dict[str, Audit] = {}
     left = {name: chosen.model_dump_json() for name, chosen in options.items()}
@@ -61,7 +58,7 @@ def audit(
             del left[name]
         if left:
             unread = next(iter(left))
-            audits[unread] = _unread(f"reading it {outcome.failure or 'gave no answer'}")
+            audits[unread] = _unreadable(f"reading it {outcome.failure or 'gave no answer'}")
             del left[unread]
     return audits
 
@@ -73,34 +70,25 @@ def audit_formats(argument: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any
     for name, chosen in argument["options"].items():
         known = formats()[name]
         options = known.options.model_validate_json(chosen)
-        yield name, asdict(check(name, folder / known.path, promised, options))
+        yield name, asdict(audit_file(name, folder / known.path, promised, options))
 
 
-def check(format_name: str, path: Path, promised: Contract, options: FormatOptions) -> Audit:
-    """Checks one file.
-
-    Args:
-        format_name: what it is said to be.
-        path: the file or folder, in an export artifact.
-        promised: the artifact's `contract.json`.
-        options: of the format.
-    """
+def audit_file(format_name: str, path: Path, promised: Contract, options: FormatOptions) -> Audit:
+    """Audits what is said to be a format, with these options, beside the contract promised."""
     try:
-        facts = exporter(format_name).facts(format_name, path)
+        found = exporter(format_name).inspect(path)
     except Exception as error:  # a parser may raise anything on bytes that are no such file
-        return _unread(f"reading it raised {type(error).__name__}: {error}")
-    checks = Auditor(formats()[format_name], path, promised, options, facts).checks()
-    return Audit(checks, _content(facts))
+        return _unreadable(f"reading it raised {type(error).__name__}: {error}")
+    checks = Auditor(formats()[format_name], path, promised, options, found).checks()
+    return Audit(checks, _content(found))
 
 
-def _content(facts: Facts) -> Content:
-    weights: Counter[str] = Counter()
-    operators: Counter[str] = Counter()
-    for weight in facts.weights:
+def _content(found: Inspection) -> Content:
+    weights = Counter[str]()
+    for weight in found.weights:
         weights[weight.dtype] += weight.elements
-    for operator in facts.operators:
-        operators.update(set(operator.dtypes))
-    return Content(dict(weights.most_common()), dict(operators.most_common()), facts.runs_from)
+    operators = Counter(dtype for each in found.operators for dtype in set(each.dtypes))
+    return Content(dict(weights.most_common()), dict(operators.most_common()), found.runs_from)
 
 
 def sums(answers: "np.ndarray", step: float | None) -> Check:
@@ -123,5 +111,5 @@ def sums(answers: "np.ndarray", step: float | None) -> Check:
     return Check("probabilities", off, bound, passed, reason)
 
 
-def _unread(why: str) -> Audit:
+def _unreadable(why: str) -> Audit:
     return Audit((Check(CAN_BE_READ, None, None, False, f"{why}; {AGAIN_OR_NOT}"),))

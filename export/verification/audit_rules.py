@@ -8,10 +8,11 @@ from pathlib import Path
 
 from export.formats import contract, quantization_json
 from export.formats.contract import LABELS_FILE_NAME, Contract, labels_text
-from export.formats.facts import LEAST_NAMED_SHARE, Facts, Operator, Weight
 from export.formats.format import Format, FormatOptions, Holds, exporter
+from export.formats.inspection import LEAST_NAMED_SHARE, Inspection, Operator, Weight
 from export.formats.tensors import Interface, Tensor, contradiction
 from export.formats.verdict import Check
+from pipeline.core.text import first_of
 
 # How a layer's kernel is stored that is kept more precise than the others, by how it computes.
 KERNELS_KEPT_IN = {"float32": "float32", "int16": "int8", "int8": "int8"}
@@ -32,14 +33,14 @@ class Auditor:
         path: the file or folder.
         promised: the contract beside it.
         options: of the format.
-        facts: what it holds.
+        found: what it holds.
     """
 
     known: Format
     path: Path
     promised: Contract
     options: FormatOptions
-    facts: Facts
+    found: Inspection
 
     def checks(self) -> tuple[Check, ...]:
         return (
@@ -51,7 +52,7 @@ class Auditor:
             self._operators(),
             self._unused(),
             *([self._static()] if isinstance(self.known.batch, int) else []),
-            *([self._codes(self.facts.miscoded)] if self.facts.miscoded is not None else []),
+            *([self._codes(self.found.miscoded)] if self.found.miscoded is not None else []),
             *([self._opset(*self._holds.opsets)] if self._holds.opsets else []),
         )
 
@@ -65,34 +66,34 @@ class Auditor:
         return self.known.interface(self.promised.input.shape, classes, self.options)
 
     @cached_property
-    def _kept(self) -> Mapping[str, str]:
+    def _precisions(self) -> Mapping[str, str]:
         """What operators give that are declared to be more precise, and how these compute."""
         declared = quantization_json.read(self.path.parent).get(self.known.name, {})
         kept: Mapping[str, str] = declared.get("kept", {})
         return kept
 
     @property
-    def _but_kept(self) -> str:
-        layers = ", ".join(f"{name} in {precision}" for name, precision in self._kept.items())
+    def _exceptions(self) -> str:
+        layers = ", ".join(f"{name} in {precision}" for name, precision in self._precisions.items())
         return f", but for {layers} as {quantization_json.FILE_NAME} declares" if layers else ""
 
     def _ends(self) -> Check:
-        wrong = contradiction(self.facts.interface, self._interface)
+        wrong = contradiction(self.found.interface, self._interface)
         taken, given = _in_words(self._interface.input), _in_words(self._interface.output)
-        return _verdict(
+        return _check(
             "input and output", [wrong] if wrong else [], f"it takes {taken}, gives {given}"
         )
 
     def _contract(self) -> Check:
         expected = f"it carries {contract.FILE_NAME}, and that is what the config asks for"
-        return _verdict("contract", self._other_contracts(), expected, AGAIN)
+        return _check("contract", self._other_contracts(), expected, AGAIN)
 
     def _other_contracts(self) -> Iterator[str]:
         name, promised = self.known.name, contract.as_carried(self.promised)
         if promised.formats.get(name) != contract.of_format(name, self._interface):
             yield f"{contract.FILE_NAME} promises another input or output of {name}"
         yield from self._other_release()
-        yield from (f"it {what}" for what in self.facts.inconsistencies)
+        yield from (f"it {what}" for what in self.found.inconsistencies)
         try:
             carried = contract.from_json(exporter(name).read_contract(self.path))
         except (OSError, ValueError) as error:
@@ -104,7 +105,7 @@ class Auditor:
 
     def _other_release(self) -> Iterator[str]:
         promised = self.promised.formats.get(self.known.name)
-        stated, found = promised and promised.runs_from, self.facts.runs_from
+        stated, found = promised and promised.runs_from, self.found.runs_from
         if stated is not None and stated != found:
             yield f"{contract.FILE_NAME} says that it runs from {stated} on, the file {found}"
 
@@ -112,42 +113,52 @@ class Auditor:
         beside, labels = self.path.parent / LABELS_FILE_NAME, self.promised.output.labels
         listed = labels_text(labels).encode()
         stored = beside.read_bytes() if beside.exists() else b""
-        places = {f"the {LABELS_FILE_NAME} beside it": stored, **self.facts.labels}
+        places = {f"the {LABELS_FILE_NAME} beside it": stored, **self.found.labels}
         wrong = [f"{place} lists others" for place, found in places.items() if found != listed]
         if hashlib.sha256(listed).hexdigest() != self.promised.output.labels_sha256:
             wrong.append(f"{contract.FILE_NAME} has the hash of others")
         expected = f"all places list the same {len(labels)} labels in order"
-        return _verdict("labels", wrong, expected, AGAIN)
+        return _check("labels", wrong, expected, AGAIN)
 
     def _weights(self) -> Check:
-        size = f" of {self._least:,} numbers or more" if self._least else ""
-        expected = f"each kernel{size} is stored in {_either(self._holds.kernels)}"
+        size = (
+            f" of {self._holds.kernel_elements:,} numbers or more"
+            if self._holds.kernel_elements
+            else ""
+        )
+        expected = f"each kernel{size} is stored in {' or '.join(self._holds.kernels)}"
         if self._holds.is_per_channel:
             expected += " with a scale for each channel, or one in a dense layer"
         if self._holds.biases:
-            expected += f", each bias in {_either(self._holds.biases)}"
-        expected += self._but_kept
-        if self._kept:
+            expected += f", each bias in {' or '.join(self._holds.biases)}"
+        expected += self._exceptions
+        if self._precisions:
             expected += (
                 f", and {LEAST_NAMED_SHARE:.0%} or more of all numbers in kernels are as named"
             )
-        return _verdict("weights", self._wrong_weights(), expected)
+        return _check("weights", self._wrong_weights(), expected)
 
     def _wrong_weights(self) -> Iterator[str]:
-        kernels = [weight for weight in self.facts.weights if weight.role == "kernel"]
-        judged = [kernel for kernel in kernels if kernel.elements >= self._least]
+        kernels = [weight for weight in self.found.weights if weight.role == "kernel"]
+        judged = [kernel for kernel in kernels if kernel.elements >= self._holds.kernel_elements]
         if not kernels:
             yield "it holds no kernel"
         # Others may stand beside the dtype that gives a format its name, but not alone.
         own, *others = self._holds.kernels
-        if judged and (others or self._kept) and own not in {kernel.dtype for kernel in judged}:
+        if (
+            judged
+            and (others or self._precisions)
+            and own not in {kernel.dtype for kernel in judged}
+        ):
             yield f"no kernel is {own}"
-        elif self._kept and (share := self._named_share(judged)) < LEAST_NAMED_SHARE:
-            yield f"of the numbers in kernels {share:.0%} are {_either(self._holds.kernels)}"
+        elif self._precisions and (share := self._named_share(judged)) < LEAST_NAMED_SHARE:
+            yield f"of the numbers in kernels {share:.0%} are {' or '.join(self._holds.kernels)}"
         for kernel in judged:
             yield from self._wrong_kernel(kernel)
-        for bias in self.facts.weights:
-            is_free = bias.role != "bias" or not self._holds.biases or bias.reader in self._kept
+        for bias in self.found.weights:
+            is_free = (
+                bias.role != "bias" or not self._holds.biases or bias.reader in self._precisions
+            )
             if not is_free and bias.dtype not in self._holds.biases:
                 yield f"bias {bias.name} is {bias.dtype}"
 
@@ -156,12 +167,8 @@ class Auditor:
         named = sum(k.elements for k in kernels if k.dtype in self._holds.kernels)
         return named / max(1, sum(kernel.elements for kernel in kernels))
 
-    @property
-    def _least(self) -> int:
-        return self._holds.kernel_elements
-
     def _wrong_kernel(self, kernel: Weight) -> Iterator[str]:
-        kept_in = self._kept.get(kernel.reader, "")
+        kept_in = self._precisions.get(kernel.reader, "")
         if kernel.dtype not in (*self._holds.kernels, KERNELS_KEPT_IN.get(kept_in)):
             yield f"kernel {kernel.name} is {kernel.dtype}"
         elif kernel.dtype == "float32" or not self._holds.is_per_channel:
@@ -172,65 +179,69 @@ class Auditor:
 
     def _computation(self) -> Check:
         kernels, others = self._holds.activations, self._other_dtypes
-        expected = f"kernels multiply in {_either(kernels)} and all else is in {_either(others)}"
-        return _verdict("computation", self._wrong_operators(), expected + self._but_kept)
+        expected = (
+            f"kernels multiply in {' or '.join(kernels)} and all else is in {' or '.join(others)}"
+        )
+        return _check("computation", self._wrong_operators(), expected + self._exceptions)
 
     @property
     def _other_dtypes(self) -> tuple[str, ...]:
         return self._holds.others or self._holds.activations
 
     def _wrong_operators(self) -> Iterator[str]:
-        for operator in self.facts.operators:
+        for operator in self.found.operators:
             if operator.is_conversion:
                 if operator.takes and not self._converts_where_allowed(operator):
-                    yield f"{_named(operator)} converts {' and '.join(operator.dtypes)}"
+                    yield f"{_name(operator)} converts {' and '.join(operator.dtypes)}"
                 continue
             allowed = {*self._allowed(operator), *COUNTING}
             if wrong := [dtype for dtype in operator.dtypes if dtype not in allowed]:
-                yield f"{_named(operator)} computes in {' and '.join(wrong)}"
+                yield f"{_name(operator)} computes in {' and '.join(wrong)}"
 
     def _allowed(self, operator: Operator) -> tuple[str, ...]:
         """The dtypes in which an operator may compute."""
-        if declared := [self._kept[name] for name in operator.gives if name in self._kept]:
+        if declared := [
+            self._precisions[name] for name in operator.gives if name in self._precisions
+        ]:
             return tuple(declared)
         return self._holds.activations if operator.has_kernel else self._other_dtypes
 
     def _converts_where_allowed(self, conversion: Operator) -> bool:
         """At an end, or beside an operator that is declared to be more precise."""
-        ends = {self.facts.interface.input.name, self.facts.interface.output.name}
-        reads = [o for o in self.facts.operators if not set(conversion.gives).isdisjoint(o.takes)]
+        ends = {self.found.interface.input.name, self.found.interface.output.name}
+        reads = [o for o in self.found.operators if not set(conversion.gives).isdisjoint(o.takes)]
         beside = {*conversion.takes, *(name for reader in reads for name in reader.gives)}
         return (
             self._holds.converts_inside
             or not ends.isdisjoint((*conversion.takes, *conversion.gives))
-            or not beside.isdisjoint(self._kept)
+            or not beside.isdisjoint(self._precisions)
         )
 
     def _operators(self) -> Check:
-        others = [o for o in self.facts.operators if o.kind != "builtin"]
-        training = [o for o in self.facts.operators if o.is_of_training]
-        wrong = [f"{_named(operator)} is {operator.kind}" for operator in others]
-        wrong += [f"{_named(operator)} is for training" for operator in training]
+        others = [o for o in self.found.operators if o.kind != "builtin"]
+        training = [o for o in self.found.operators if o.is_of_training]
+        wrong = [f"{_name(operator)} is {operator.kind}" for operator in others]
+        wrong += [f"{_name(operator)} is for training" for operator in training]
         wrong += [
-            f"it asks for the operators of {domain}" for domain in self.facts.opsets if domain
+            f"it asks for the operators of {domain}" for domain in self.found.opsets if domain
         ]
         expected = "every runtime has its operators, and none of them is for training"
         remedies = [_in_the_model(others, "ones that become the format's own operators")]
         remedies += [_in_the_model(training, "ones that do nothing while it answers")]
-        return _verdict(
+        return _check(
             "operators", wrong, expected, "; ".join(filter(None, remedies)) or AGAIN_OR_NOT
         )
 
     def _unused(self) -> Check:
-        wrong = [f"{name} leads nowhere" for name in self.facts.unused]
-        return _verdict("nothing unused", wrong, "all that it holds leads to its answer")
+        wrong = [f"{name} leads nowhere" for name in self.found.unused]
+        return _check("nothing unused", wrong, "all that it holds leads to its answer")
 
     def _static(self) -> Check:
-        computing = [operator for operator in self.facts.operators if operator.computes_shape]
-        wrong = [f"{name} has no fixed size" for name in self.facts.unsized]
-        wrong += [f"{_named(operator)} computes a shape" for operator in computing]
+        computing = [operator for operator in self.found.operators if operator.computes_shape]
+        wrong = [f"{name} has no fixed size" for name in self.found.unsized]
+        wrong += [f"{_name(operator)} computes a shape" for operator in computing]
         remedy = _in_the_model(computing, "ones whose shapes are known from the image's")
-        return _verdict(
+        return _check(
             "fixed shapes", wrong, "all shapes are known before it runs", remedy or AGAIN_OR_NOT
         )
 
@@ -239,24 +250,22 @@ class Auditor:
             "its list of operators has both codes and the version of each, and it says which "
             "release runs them all"
         )
-        return _verdict("operator codes", [f"it {what}" for what in miscoded], expected, AGAIN)
+        return _check("operator codes", [f"it {what}" for what in miscoded], expected, AGAIN)
 
     def _opset(self, least: int, most: int) -> Check:
-        found, asked = self.facts.opsets.get("", 0), self.options.asked_opset
+        found, asked = self.found.opsets.get("", 0), self.options.asked_opset
         expected = f"it asks for opset {asked or f'{least} to {most}'}"
         is_right = found == asked if asked else least <= found <= most
         wrong = [] if is_right else [f"it asks for opset {found}"]
-        return _verdict("opset", wrong, expected)
+        return _check("opset", wrong, expected)
 
 
-def _verdict(
-    name: str, offences: Iterable[str], expected: str, remedy: str = AGAIN_OR_NOT
-) -> Check:
+def _check(name: str, offences: Iterable[str], expected: str, remedy: str = AGAIN_OR_NOT) -> Check:
     """Passes if nothing offends; `expected` is then what holds, as a sentence."""
     found = list(offences)
     if not found:
         return Check(name, 0, 0, True, expected)
-    reason = f"{_listed(found)}; expected that {expected}; {remedy}"
+    reason = f"{first_of(found, SHOWN)}; expected that {expected}; {remedy}"
     return Check(name, len(found), 0, False, reason)
 
 
@@ -264,13 +273,8 @@ def _in_the_model(operators: Sequence[Operator], by: str) -> str:
     """What to do where writing the file again gives the same operators."""
     if not operators:
         return ""
-    layers = _listed([_named(operator) for operator in operators])
+    layers = first_of([_name(operator) for operator in operators], SHOWN)
     return f"replace the layers of the model that become {layers} by {by}"
-
-
-def _listed(things: Sequence[str]) -> str:
-    more = f" and {len(things) - SHOWN} more" if len(things) > SHOWN else ""
-    return f"{', '.join(things[:SHOWN])}{more}"
 
 
 def _in_words(end: Tensor) -> str:
@@ -281,9 +285,5 @@ def _in_words(end: Tensor) -> str:
     return f"{end.name} {' x '.join(map(str, end.shape))} in {kind}"
 
 
-def _either(dtypes: tuple[str, ...]) -> str:
-    return " or ".join(dtypes)
-
-
-def _named(operator: Operator) -> str:
+def _name(operator: Operator) -> str:
     return f"{operator.name} {operator.gives[0] if operator.gives else ''}".rstrip()

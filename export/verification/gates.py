@@ -7,6 +7,7 @@ import numpy as np
 
 from export.formats.verdict import Check, Micro
 from pipeline.config.schema import Gate
+from pipeline.core.errors import ExportError
 
 
 @dataclass(frozen=True)
@@ -34,16 +35,14 @@ def compare(
             answer as the highest.
 
     Raises:
-        ValueError: the answers do not belong to the same images, or are no finite numbers.
+        ExportError: the answers do not belong to the same images, or are no finite numbers.
     """
     if given.shape != keras.shape:
-        raise ValueError(f"it gave answers of shape {given.shape}, expected {keras.shape}")
-    if not np.isfinite(given).all():
-        images = np.flatnonzero(~np.isfinite(given).all(axis=1))
-        raise ValueError(f"its answer to test image {images[0]} is not finite")
-    if not np.isfinite(keras).all():
-        images = np.flatnonzero(~np.isfinite(keras).all(axis=1))
-        raise ValueError(f"Keras' own answer to test image {images[0]} is not finite")
+        raise ExportError(f"it gave answers of shape {given.shape}, expected {keras.shape}")
+    for whose, answers in (("its", given), ("Keras' own", keras)):
+        if not np.isfinite(answers).all():
+            images = np.flatnonzero(~np.isfinite(answers).all(axis=1))
+            raise ExportError(f"{whose} answer to test image {images[0]} is not finite")
     chosen, expected = given.argmax(axis=1), keras.argmax(axis=1)
     short_of_highest = keras.max(axis=1) - np.take_along_axis(keras, chosen[:, None], axis=1)[:, 0]
     correct, keras_correct = (chosen == labels).sum(), (expected == labels).sum()
@@ -57,7 +56,7 @@ def compare(
     )
 
 
-def hold(comparison: Comparison, gate: Gate) -> tuple[Check, ...]:
+def apply_gate(comparison: Comparison, gate: Gate) -> tuple[Check, ...]:
     """Holds figures against each bound of a gate."""
     checks = []
     if gate.tie_margin is not None:

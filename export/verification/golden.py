@@ -44,19 +44,14 @@ def choose(probabilities: np.ndarray, labels: np.ndarray, least: int = LEAST) ->
     hardest_first = np.argsort(given, kind="stable")
     chosen: dict[int, str] = {}
     for why, order in (("easiest", hardest_first[::-1]), ("hardest", hardest_first)):
-        for index in _first_of_each_class(labels, order):
+        _, first_of_each_class = np.unique(labels[order], return_index=True)
+        for index in order[first_of_each_class].tolist():
             chosen.setdefault(index, f"{why} of class {labels[index]}")
     for index in hardest_first.tolist():
         if len(chosen) >= least:
             break
         chosen.setdefault(index, "among the hardest of all")
     return [Choice(index, why) for index, why in chosen.items()]
-
-
-def _first_of_each_class(labels: np.ndarray, order: np.ndarray) -> list[int]:
-    _, firsts = np.unique(labels[order], return_index=True)
-    indices: list[int] = order[firsts].tolist()
-    return indices
 
 
 @dataclass(frozen=True)
@@ -74,15 +69,7 @@ def write(
     promised: Contract,
     choices: Sequence[Choice],
 ) -> None:
-    """Writes the folder.
-
-    Args:
-        folder: it is made.
-        test: the test split.
-        answers: of each format that ran, by name.
-        promised: how each format stores numbers.
-        choices: which images.
-    """
+    """Makes the folder, of some images of the test split and each format's answers to all of it."""
     for name in ("images", "inputs", "expected"):
         (folder / name).mkdir(parents=True)
     chosen = test.select(np.array([choice.index for choice in choices]))

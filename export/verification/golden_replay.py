@@ -18,12 +18,13 @@ import numpy as np
 from pydantic import Field, TypeAdapter, ValidationError
 
 from export.formats import contract
-from export.formats.format import exporter, formats, refuse_reaching
+from export.formats.format import exporter, formats, refuse_external_access
 from export.formats.tensors import TensorType
 from export.verification.golden import FILE_NAME, FOLDER, SCHEMA
 from pipeline.core import child_process
 from pipeline.core.content import sha256
 from pipeline.core.errors import ConfigError, DataError, PipelineError
+from pipeline.core.text import first_line
 
 ANSWER = "export.verification.golden_replay:answer"
 TIMEOUT_SECONDS = 300.0
@@ -138,10 +139,7 @@ def held_formats(folder: Path) -> list[str]:
 def replay(folder: Path, format_name: str, model: Path) -> Replay:
     """Feeds a format the stored bytes and compares its answers with the stored ones.
 
-    Args:
-        folder: the golden folder.
-        format_name: the format.
-        model: its file or folder, or the export artifact that holds it.
+    `model` is the format's file or folder, or the export artifact that holds it.
 
     Raises:
         ConfigError: the folder holds nothing for the format, or the file is refused or of another
@@ -154,7 +152,7 @@ def replay(folder: Path, format_name: str, model: Path) -> Replay:
         available = ", ".join(sorted(record.formats))
         raise ConfigError(f"{folder}: holds nothing for {format_name}. Available: {available}")
     _refuse_damaged(folder, (entry.input, entry.output, *record.images))
-    _check_counts(folder, record, entry)
+    _refuse_other_counts(folder, record, entry)
     type_ = TensorType(entry.output.dtype, entry.output.scale, entry.output.zero_point)
     images, expected = (_read_array(folder, end) for end in (entry.input, entry.output))
     runtime, stored = _answers(format_name, _model_file(model, record, format_name), images)
@@ -205,14 +203,13 @@ def answer(argument: Mapping[str, str]) -> Iterator[dict[str, str]]:
     name, path = argument["format_name"], Path(argument["path"])
     _limit_memory()
     try:
-        refuse_reaching(name, path)
-        predictor = exporter(name).load(name, path, 1)
+        refuse_external_access(name, path)
+        predictor = exporter(name).load(path, 1)
         np.save(argument["answers"], predictor.run(np.load(argument["images"])))
     except PipelineError as error:
         yield {"refused": str(error)}
     except Exception as error:  # a runtime may raise anything on a file that is not its own
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        yield {"problem": lines[0]}
+        yield {"problem": first_line(error) or type(error).__name__}
     else:
         yield {"runtime": predictor.runtime}
 
@@ -262,7 +259,7 @@ def _refuse_damaged(folder: Path, entries: Iterable[Listed]) -> None:
             )
 
 
-def _check_counts(folder: Path, record: Record, entry: Entry) -> None:
+def _refuse_other_counts(folder: Path, record: Record, entry: Entry) -> None:
     for numbers in (entry.input, entry.output):
         size = math.prod(numbers.shape) * np.dtype(numbers.dtype).itemsize
         found = (folder / numbers.file).stat().st_size

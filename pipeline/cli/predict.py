@@ -23,10 +23,10 @@ from pipeline.core.signals import Interrupted
 from pipeline.core.text import count_of
 from pipeline.inference.tables import (
     Tables,
-    asked,
-    check_target,
     predict_table,
+    refuse_target,
     replacing,
+    requested_tables,
     two_columns,
 )
 from pipeline.store.artifact import MANIFEST, open_artifact
@@ -85,7 +85,7 @@ def predict(
     artifacts: ArtifactsOption = DEFAULT_ARTIFACTS,
 ) -> None:
     """Classify pictures, or the rows of a table, with a format."""
-    table = asked(files, output, columns)
+    table = requested_tables(files, output, columns)
     if table and (as_json or polarity is not Polarity.AUTO):
         raise ConfigError("--json and --polarity are for pictures; leave them out with a table")
     if as_json and output:
@@ -103,12 +103,12 @@ def predict(
         return
     refused: list[DataError] = []
     with quiet_libraries():
-        from pipeline.inference.pictures import each_prediction, pictures_in
+        from pipeline.inference import pictures
 
-        found = pictures_in(files, refused.append)
-        answers = each_prediction(found, folder, format_name, polarity.value, refused.append)
+        found = pictures.pictures_in(files, refused.append)
+        answers = pictures.predict(found, folder, format_name, polarity.value, refused.append)
         if output:
-            check_target(output, found)
+            refuse_target(output, found)
         count = _write_answers(output, two_columns(columns), answers) if output else 0
         shown = list(answers)
     if count:

@@ -27,3 +27,8 @@ def times(shape: Sequence[int | None]) -> str:
 def printable(name: str) -> str:
     """The name on one line, in quotes and with escapes where it would not print as it is."""
     return name if name.isprintable() else repr(name)
+
+
+def first_line(error: BaseException) -> str:
+    """Of what it says; libraries' errors go on for pages. Empty where it says nothing."""
+    return next(iter(str(error).strip().splitlines()), "")

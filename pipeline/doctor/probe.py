@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.child_process import end_with_parent
+from pipeline.core.text import first_line
 from pipeline.doctor.gpu import failing_libraries
 
 
@@ -30,8 +31,7 @@ def _failure(module: str) -> str:
     try:
         importlib.import_module(module)
     except BaseException as error:  # any code may run in an import, and call sys.exit
-        first = next(iter(str(error).strip().splitlines()), "")
-        return f"{type(error).__name__}: {first}"
+        return f"{type(error).__name__}: {first_line(error)}"
     return ""
 
 

@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 
 from export.formats import contract, failures
 from export.formats.contract import Contract, ImageInput
-from export.formats.format import Holds, formats, opened
+from export.formats.format import Holds, answer_function, formats
 from pipeline.core.content import HEAD_BYTES
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.data.images import read_file, signatures
@@ -65,8 +65,8 @@ def predict(
     format_name: str,
     polarity: Polarity = "auto",
     refuse: Callable[[DataError], None] | None = None,
-) -> list[Prediction]:
-    """Classifies pictures.
+) -> Iterator[Prediction]:
+    """Classifies pictures, of which some are in memory at a time.
 
     Args:
         files: PNG, JPEG, BMP or WebP files, of any size, grey or in colour.
@@ -75,24 +75,13 @@ def predict(
         polarity: how the pictures are drawn; `auto` looks at each picture's border.
         refuse: is told of each file that cannot be answered; without it the first is raised.
 
-    Returns:
+    Yields:
         The answers, in the order of the files that have one.
 
     Raises:
         ConfigError: the artifact lacks the format, or the model knows no polarity.
         DataError: a file is no picture, or one of a kind that training would have refused.
     """
-    return list(each_prediction(files, export_folder, format_name, polarity, refuse))
-
-
-def each_prediction(
-    files: Sequence[Path],
-    export_folder: Path,
-    format_name: str,
-    polarity: Polarity = "auto",
-    refuse: Callable[[DataError], None] | None = None,
-) -> Iterator[Prediction]:
-    """As `predict`, with some pictures in memory at a time."""
     promised = contract.read(export_folder)
     path = file_of(promised, format_name, export_folder)
     if polarity != "auto" and promised.input.background == "mixed":
@@ -105,7 +94,7 @@ def each_prediction(
     count = max(1, PIXELS_A_BATCH // math.prod(wanted.shape))
     answer = None
     while batch := list(islice(pictures, count)):
-        answer = answer or opened(format_name, path)
+        answer = answer or answer_function(format_name, path)
         probabilities = answer(np.stack([image for _, image, _ in batch]))
         for row, (file, _, read_as) in zip(probabilities, batch, strict=True):
             yield _answer(file, row, promised.output.labels, read_as)

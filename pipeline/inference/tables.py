@@ -1,4 +1,4 @@
-"""Answers each row of a table of pixels or of paths, and writes a table of the answers."""
+"""TableAnswers each row of a table of pixels or of paths, and writes a table of the answers."""
 
 import csv
 import json
@@ -15,7 +15,7 @@ from uuid import uuid4
 
 from export.formats import contract
 from export.formats.contract import Contract
-from export.formats.format import opened
+from export.formats.format import answer_function
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.core.progress import Progress
 from pipeline.core.text import times
@@ -75,7 +75,7 @@ class Tables:
 
 
 @dataclass(frozen=True)
-class Answered:
+class TableAnswers:
     """What was answered.
 
     Attributes:
@@ -114,7 +114,9 @@ def two_columns(text: str | None) -> tuple[str, str] | None:
     return names[0], names[1]
 
 
-def asked(files: Sequence[Path], output: Path | None, columns: str | None) -> Tables | None:
+def requested_tables(
+    files: Sequence[Path], output: Path | None, columns: str | None
+) -> Tables | None:
     """The tables of a call of `predict`; none if it names pictures or folders alone.
 
     Raises:
@@ -139,7 +141,7 @@ def _holds_pictures(path: Path) -> bool:
 
 def predict_table(
     tables: Tables, export_folder: Path, format_name: str, progress: Progress
-) -> Answered:
+) -> TableAnswers:
     """Writes the answers once all are there; pixels are taken as the training images' were.
 
     Raises:
@@ -154,9 +156,9 @@ def predict_table(
     if not tables.rows.is_file():
         raise DataError(f"{tables.rows}: no such file. Name a table of pixels or of paths.")
     lines = count_lines(tables.rows)
-    check_target(tables.answers, [tables.rows])
+    refuse_target(tables.answers, [tables.rows])
     images_of = _RowImages(tables, _options(export_folder, tables), promised)
-    answer = opened(format_name, path)
+    answer = answer_function(format_name, path)
     done, said = 0, Counter[tuple[str, int]]()
     with replacing(tables.answers) as stream, progress.task("predict", lines - 1) as task:
         writer = csv.writer(stream, lineterminator="\n")
@@ -170,10 +172,10 @@ def predict_table(
             task.advance(len(names))
         if not done:
             raise no_row(tables.rows)
-        doubt = images_of.check_scale()
+        doubt = images_of.scale_doubt()
         classes = images_of.classes()
     right = sum(count for (label, at), count in said.items() if classes[label] == at)
-    return Answered(done, right, said.total(), doubt)
+    return TableAnswers(done, right, said.total(), doubt)
 
 
 def _options(export_folder: Path, tables: Tables) -> table_source.Options:
@@ -242,7 +244,7 @@ class _RowImages:
                 )
         return indices
 
-    def check_scale(self) -> str | None:
+    def scale_doubt(self) -> str | None:
         """By the same rule as for training images; of a few, that are soon dark, a doubt alone."""
         white = white_of_counts(self._highest) if self._is_checked else None
         if white is None:
@@ -326,7 +328,7 @@ def _batches(
         yield names, images[: len(names)], labels
 
 
-def check_target(target: Path, files: Iterable[Path]) -> None:
+def refuse_target(target: Path, files: Iterable[Path]) -> None:
     """Refuses a place where no answers can be written, or where one of the read `files` is.
 
     Raises:

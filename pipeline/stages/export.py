@@ -11,7 +11,7 @@ import numpy as np
 from export.convert import Conversion, convert
 from export.deployment import render
 from export.formats import contract, failures, quantization_json
-from export.formats.contract import Background, Contract
+from export.formats.contract import Background, Contract, ImageInput
 from export.formats.format import (
     ExportRequest,
     Materials,
@@ -49,12 +49,16 @@ def run(context: StageContext) -> StageResult:
     load.refuse_unasked_trust(context.inputs["train"], is_trusted=is_trusted)
     shutil.rmtree(context.scratch)  # what a killed run left there may be half written
     context.scratch.mkdir()
-    dataset = dataset_json.read(context.inputs["ingest"])
-    channels = _shape(context, dataset)[2]
-    images = fed(_calibration_images(context, dataset), channels)
-    promised = _contract(context, dataset, background(images))
+    dataset, section = dataset_json.read(context.inputs["ingest"]), context.config.export
+    shape = _shape(context, dataset)
+    interfaces = {
+        name: formats()[name].interface(shape, dataset.num_classes, chosen_options(section, name))
+        for name in with_needed(section.formats)
+    }
+    images = fed(_calibration_images(context, dataset), shape[2])
+    promised = _contract(context, dataset, _input(context, dataset, images), interfaces)
     contract.write(promised, context.output)
-    conversions = _convert(context, dataset, _materials(context, promised, images))
+    conversions = _convert(context, interfaces, _materials(context, promised, images))
     failed = {name: c.failure for name, c in conversions.items() if c.failure}
     failures.write(failed, context.output)
     if len(failed) == len(conversions):
@@ -122,7 +126,7 @@ def _materials(context: StageContext, promised: Contract, images: np.ndarray) ->
         contract.to_json(promised),
         workspace,
         percentile=section.percentile if section.method == "percentile" else None,
-        validation=_validation(context, workspace),
+        validation=_validation(context, workspace, promised.input.shape[2]),
         is_trusted=context.config.train.trust_model_file,
     )
 
@@ -149,31 +153,29 @@ def _shape(context: StageContext, dataset: Description) -> tuple[int, int, int]:
     return height, width, rgb_input.CHANNELS
 
 
-def _validation(context: StageContext, workspace: Path) -> Path:
+def _validation(context: StageContext, workspace: Path, channels: int) -> Path:
     """Writes validation images, enough to tell a few tenths of a point of accuracy apart."""
     split = open_split(context.inputs["ingest"], "validation")
     seed = context.config.seed
     chosen = split.read(stratified_sample(split.labels(), VALIDATION_IMAGES, seed, "quantization"))
     path = workspace / "validation.npz"
-    channels = _shape(context, dataset_json.read(context.inputs["ingest"]))[2]
     np.savez(path, images=fed(chosen.images, channels), labels=chosen.labels)
     return path
 
 
 def _convert(
-    context: StageContext, dataset: Description, materials: Materials
+    context: StageContext, interfaces: Mapping[str, Interface], materials: Materials
 ) -> dict[str, Conversion]:
     """Writes what was asked for into the artifact, and what that needs into the scratch folder."""
     section = context.config.export
-    names = with_needed(section.formats)
-    requests = [_request(context, dataset, name, materials) for name in names]
-    with context.progress.task("exporting", len(names)) as task:
+    requests = [_request(context, *promised, materials) for promised in interfaces.items()]
+    with context.progress.task("exporting", len(requests)) as task:
         conversions = convert(requests, section.timeout_seconds, lambda name: task.advance(1, name))
     return {name: conversions[name] for name in section.formats}
 
 
 def _request(
-    context: StageContext, dataset: Description, name: str, materials: Materials
+    context: StageContext, name: str, promised: Interface, materials: Materials
 ) -> ExportRequest:
     config = context.config
 
@@ -185,34 +187,31 @@ def _request(
         format_name=name,
         materials=materials,
         folder=folder(name),
-        promised=_interface(context, dataset, name),
+        promised=promised,
         options=chosen_options(context.config.export, name).model_dump(),
         needs={need: folder(need) / formats()[need].path for need in formats()[name].needs},
         max_accuracy_drop_points=chosen_gate(config.verify, name).max_accuracy_drop_points,
     )
 
 
-def _interface(context: StageContext, dataset: Description, name: str) -> Interface:
-    return formats()[name].interface(
-        _shape(context, dataset), dataset.num_classes, chosen_options(context.config.export, name)
-    )
+def _input(context: StageContext, dataset: Description, images: np.ndarray) -> ImageInput:
+    """Of photos, no picture is to be inverted to look like them."""
+    around = "mixed" if dataset.fit is not None else background(images)
+    taken = contract.image_input(_shape(context, dataset), around, dataset.fit, dataset.alpha)
+    return replace(taken, trained_colour="grey") if context.config.export.rgb_input else taken
 
 
 def _contract(
-    context: StageContext, dataset: Description, training_background: Background
+    context: StageContext,
+    dataset: Description,
+    taken: ImageInput,
+    interfaces: Mapping[str, Interface],
 ) -> Contract:
-    if dataset.fit is not None:  # photos: no picture is to be inverted to look like them
-        training_background = "mixed"
-    taken = contract.image_input(
-        _shape(context, dataset), training_background, dataset.fit, dataset.alpha
-    )
-    if context.config.export.rgb_input:
-        taken = replace(taken, trained_colour="grey")
     return Contract(
         input=taken,
         output=contract.output(dataset.classes),
         formats={
-            name: contract.of_format(name, _interface(context, dataset, name))
+            name: contract.of_format(name, interfaces[name])
             for name in context.config.export.formats
         },
         model_key=context.inputs["train"].name,
@@ -229,7 +228,9 @@ def _result(
         for name in conversions
         if name not in failed
     }
-    shown = [f"{readable_size(size)} ({name})" for name, size in sorted(sizes.items(), key=_size)]
+    shown = [
+        f"{readable_size(sizes[name])} ({name})" for name in sorted(sizes, key=sizes.__getitem__)
+    ]
     summary = f"{len(sizes)} formats, {shown[0]} to {shown[-1]}"
     if len(sizes) == 1:
         summary = f"1 format, {shown[0]}"
@@ -238,10 +239,6 @@ def _result(
     metrics = {f"{name}.size_bytes": size for name, size in sizes.items()}
     may_pass = sum(map(failures.may_pass, failed.values()))
     return StageResult(summary, {**metrics, "failed": len(failed), "may_pass": may_pass})
-
-
-def _size(item: tuple[str, int]) -> int:
-    return item[1]
 
 
 def _sentence(failed: Mapping[str, str]) -> str:

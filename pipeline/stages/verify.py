@@ -11,9 +11,7 @@ from export.formats import contract, failures, quantization_json, verdict
 from export.formats.format import chosen_gate, chosen_options, formats, size_bytes
 from export.formats.tensors import fed
 from export.formats.verdict import Check, FormatVerdict, Micro, Verdict
-from export.verification import audit, gates, golden, microcontroller
-from export.verification.gates import Comparison
-from export.verification.measure import Speed, check
+from export.verification import audit, gates, golden, measure, microcontroller
 from pipeline.core.errors import ExportError, StageError
 from pipeline.data import files_csv
 from pipeline.data.images.types import LabelledImages
@@ -32,7 +30,7 @@ def run(context: StageContext) -> StageResult:
     Raises:
         StageError: Keras' answers are not those to the test split.
     """
-    test = _as_taken(read_split(context.inputs["ingest"], "test"), context.inputs["export"])
+    test = _model_input(read_split(context.inputs["ingest"], "test"), context.inputs["export"])
     keras = _keras_answers(context.inputs["evaluate"] / "probabilities.npy", len(test))
     names = context.config.export.formats
     rows = []
@@ -53,7 +51,7 @@ def run(context: StageContext) -> StageResult:
     return _stage_result(result)
 
 
-def _as_taken(test: LabelledImages, export: Path) -> LabelledImages:
+def _model_input(test: LabelledImages, export: Path) -> LabelledImages:
     channels = contract.read(export).input.shape[2]
     return LabelledImages(fed(test.images, channels), test.labels)
 
@@ -103,7 +101,7 @@ class _Judge:
         self._failures = failures.read(self._folder)
         self._promised = contract.read(self._folder)
         self._export = context.config.export
-        self._audits = self._audited()
+        self._audits = self._audit()
         self._images = context.scratch / "test_images.npy"
         np.save(self._images, test.images)
         self._labels = test.labels
@@ -114,9 +112,12 @@ class _Judge:
         path = self._folder / formats()[name].path
         size = size_bytes(path) if path.exists() else None
         seen = self._audits.get(name, audit.Audit(()))
+        gate = chosen_gate(self._section, name)
         try:
-            answers, speed = self._asked(name, path)
-            figures = self._compared(name, answers)
+            if name in self._failures:
+                raise ExportError(f"it was not written: {failures.advised(self._failures[name])}")
+            answers, speed = measure.ask(name, path, self._images, self._section)
+            figures = gates.compare(answers, self._keras, self._labels, gate.tie_margin or 0.0)
             micro = self._micro(name, path, answers)
         except ExportError as error:
             runs = Check(verdict.RUNS, None, None, False, str(error))
@@ -124,7 +125,7 @@ class _Judge:
         checks = (
             *seen.checks,
             audit.sums(answers, chosen_options(self._export, name).probability_step),
-            *gates.hold(figures, chosen_gate(self._section, name)),
+            *gates.apply_gate(figures, gate),
             *([gates.same_in_micro(micro)] if micro and micro.has_run else ()),
         )
         row = FormatVerdict(
@@ -141,7 +142,7 @@ class _Judge:
             self.answers[name] = golden.Answers(answers, speed.runtime)
         return row
 
-    def _audited(self) -> Mapping[str, audit.Audit]:
+    def _audit(self) -> Mapping[str, audit.Audit]:
         options = {
             name: chosen_options(self._export, name)
             for name in self._export.formats
@@ -160,20 +161,6 @@ class _Judge:
         return microcontroller.compare(
             name, path, images, answers[indices], self._section.timeout_seconds
         )
-
-    def _asked(self, name: str, path: Path) -> tuple[np.ndarray, Speed]:
-        """Its answers, and how fast it gives them; ExportError where it gave none."""
-        if name in self._failures:
-            raise ExportError(f"it was not written: {failures.advised(self._failures[name])}")
-        return check(name, path, self._images, self._section)
-
-    def _compared(self, name: str, answers: np.ndarray) -> Comparison:
-        """Raises ExportError where the answers cannot be compared."""
-        margin = chosen_gate(self._section, name).tie_margin or 0.0
-        try:
-            return gates.compare(answers, self._keras, self._labels, margin)
-        except ValueError as error:
-            raise ExportError(str(error)) from error
 
     def verdict(self, rows: tuple[FormatVerdict, ...]) -> Verdict:
         return Verdict(

@@ -19,7 +19,7 @@ from pipeline.cli import predict
 from pipeline.core.errors import DataError
 from pipeline.core.plugins import ROOT
 from pipeline.inference import pictures as prediction
-from pipeline.inference.tables import Answered
+from pipeline.inference.tables import TableAnswers
 from tests.command_line import call, call_here
 
 
@@ -148,7 +148,7 @@ def test_where_nothing_was_answered_older_answers_stay(some_run, monkeypatch, tm
         refuse(DataError("bad.png: is no picture"))
         return iter(())
 
-    monkeypatch.setattr(prediction, "each_prediction", none)
+    monkeypatch.setattr(prediction, "predict", none)
     output = tmp_path / "answers.csv"
     output.write_text("older answers\n")
     done = call_here("predict", tmp_path / "bad.png", "--output", output)
@@ -188,7 +188,7 @@ def test_the_format_that_answered_by_default_is_told(smoke_run, golden, monkeypa
 
 
 def test_labels_of_some_rows_and_a_doubt_are_told(some_run, monkeypatch, tmp_path):
-    answered = Answered(4, 1, 2, "t.csv: has pixels from 0 to 5")
+    answered = TableAnswers(4, 1, 2, "t.csv: has pixels from 0 to 5")
     monkeypatch.setattr(predict, "predict_table", lambda *_: answered)
     done = call_here("predict", tmp_path / "t.csv", "--output", tmp_path / "a.csv")
     assert done.stdout.splitlines()[1:] == [

@@ -71,13 +71,11 @@ def test_a_source_or_preset_that_lacks_a_name_is_refused_by_file_and_name(
 def test_an_exporter_that_lacks_a_name_is_refused_by_file_and_name(tmp_path, monkeypatch):
     whole = plugins.exporters()[0]
     toy = ModuleType("export.toy.exporter")
-    has = {name for name in vars(whole) if name[0] != "_"} - {"reach", "LIBRARIES"}
+    has = {name for name in vars(whole) if name[0] != "_"} - {"external_access", "LIBRARIES"}
     toy.__dict__.update(dict.fromkeys(has))
     (tmp_path / "export" / "toy").mkdir(parents=True)
     (tmp_path / "export" / "toy" / "exporter.py").touch()
     monkeypatch.setitem(sys.modules, toy.__name__, toy)
     monkeypatch.setattr(plugins, "ROOT", tmp_path)
-    with pytest.raises(
-        ConfigError, match=r"^export/toy/exporter\.py: has no LIBRARIES and no reac"
-    ):
+    with pytest.raises(ConfigError, match=r"^export/toy/exporter\.py: has no LIBRARIES and no ext"):
         plugins.exporters.__wrapped__()

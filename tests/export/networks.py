@@ -87,7 +87,7 @@ class Network:
             needs={need: self.path(need) for need in formats()[name].needs},
         )
         exporter(name).write(request)
-        checks = audit.check(name, request.path, self.contract, self.chosen(name)).checks
+        checks = audit.audit_file(name, request.path, self.contract, self.chosen(name)).checks
         return {check.name: check.reason for check in checks if not check.passed}
 
     def path(self, name):

@@ -93,7 +93,7 @@ def written(exported, features, folder, name):
 def hold(exported, features, folder, name):
     model, path = written(exported, features, folder, name)
     promised, images = contract.read(folder), float_models.images(20)
-    found = audit.check(name, path, promised, formats()[name].options())
+    found = audit.audit_file(name, path, promised, formats()[name].options())
     assert [check.reason for check in found.checks if not check.passed] == []
     exact = model.predict(images.astype(np.float32), verbose=0)
     bound = 1e-5 if name == "tflite_float32" else 0.2 if name == "tflite_int4" else 0.05

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from export.formats.format import formats, refuse_reaching
+from export.formats.format import formats, refuse_external_access
 from export.keras_files import load
 from export.verification import golden_replay
 from pipeline.config.loading import load_config
@@ -99,7 +99,7 @@ def test_a_hostile_exported_file_is_refused_before_its_runtime_sees_it(
 ):
     (exported,) = smoke_run.glob("export/*")
     place = replace(place, exported=exported)
-    check(lambda path: refuse_reaching(name, path), EXPORTED[name, kind], place)
+    check(lambda path: refuse_external_access(name, path), EXPORTED[name, kind], place)
 
 
 @pytest.mark.parametrize("kind", foreign_files.YAML)
@@ -125,9 +125,11 @@ DOWNLOADS = {
     "data.npz": lambda path: read_data("npz", path),
     "train-images-idx3-ubyte.gz": lambda path: read_data("idx", path),
     "mine.keras": load.load,
-    "model.onnx": lambda path: refuse_reaching("onnx", path),
-    "model.tflite": lambda path: refuse_reaching("tflite_float32", path),
-    "saved_model/1/saved_model.pb": lambda path: refuse_reaching("saved_model", path.parents[1]),
+    "model.onnx": lambda path: refuse_external_access("onnx", path),
+    "model.tflite": lambda path: refuse_external_access("tflite_float32", path),
+    "saved_model/1/saved_model.pb": lambda path: refuse_external_access(
+        "saved_model", path.parents[1]
+    ),
 }
 
 

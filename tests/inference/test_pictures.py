@@ -8,10 +8,14 @@ from export.formats import contract, failures
 from export.formats.contract import Contract, ImageInput
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.inference import pictures
-from pipeline.inference.pictures import pictures_in, predict, prepare
+from pipeline.inference.pictures import pictures_in, prepare
 
 GREY = ImageInput((28, 28, 1), "grey", "dark")
 COLOUR = ImageInput((28, 28, 3), "rgb", "dark")
+
+
+def predict(*asked, **settings):
+    return list(pictures.predict(*asked, **settings))
 
 
 class BrightestQuarter:
@@ -40,7 +44,7 @@ def export_folder(tmp_path, monkeypatch):
         ),
     )
     failures.write({"tflite_int8": "the converter was killed by SIGKILL"}, folder)
-    monkeypatch.setattr(pictures, "opened", lambda *_: BrightestQuarter())
+    monkeypatch.setattr(pictures, "answer_function", lambda *_: BrightestQuarter())
     return folder
 
 
@@ -180,7 +184,7 @@ def test_a_folder_is_all_its_pictures_in_order_hidden_ones_left_out(tmp_path):
 def test_many_pictures_are_asked_about_some_at_a_time(export_folder, tmp_path, monkeypatch):
     sizes = []
     monkeypatch.setattr(
-        pictures, "opened",
+        pictures, "answer_function",
         lambda *_: lambda images: sizes.append(len(images)) or BrightestQuarter()(images),
     )  # fmt: skip
     monkeypatch.setattr(pictures, "PIXELS_A_BATCH", 2 * 28 * 28)
@@ -265,7 +269,7 @@ def photo_model(export_folder, monkeypatch):
     asked = []
     monkeypatch.setattr(
         pictures,
-        "opened",
+        "answer_function",
         lambda *_: lambda images: asked.append(images) or BrightestQuarter()(images),
     )
     return asked

@@ -17,7 +17,7 @@ from pipeline.core.progress import LogProgress
 from pipeline.data.sources import _csv_rows
 from pipeline.data.sources._path_table import PathRows
 from pipeline.inference import tables as table_prediction
-from pipeline.inference.tables import Answered, Tables, asked, predict_table
+from pipeline.inference.tables import TableAnswers, Tables, predict_table, requested_tables
 from pipeline.store import store
 
 PROGRESS = LogProgress(Console(quiet=True))
@@ -33,7 +33,7 @@ class Artifact:
         failures.write({}, folder)
         self.batches, self.shape, self.data = [], (2, 2, 1), {"source": "idx"}
         self.trained_colour = None
-        monkeypatch.setattr(table_prediction, "opened", lambda *_: self.answer)
+        monkeypatch.setattr(table_prediction, "answer_function", lambda *_: self.answer)
         monkeypatch.setattr(contract, "read", lambda _: self.promise())
         monkeypatch.setattr(table_prediction, "open_artifact", lambda f: store.Artifact(
             f, {"config": {"data": self.data}}
@@ -76,8 +76,8 @@ def test_a_table_of_grey_pixels_is_answered_by_files_that_take_three_channels(
         taken.append(images)
         return np.eye(4)[[0] * len(images)]
 
-    monkeypatch.setattr(table_prediction, "opened", lambda *_: answer)
-    assert artifact.answer_rows(tables) == Answered(3)
+    monkeypatch.setattr(table_prediction, "answer_function", lambda *_: answer)
+    assert artifact.answer_rows(tables) == TableAnswers(3)
     assert taken[0].shape == (3, 2, 2, 1)
 
 
@@ -86,7 +86,7 @@ def names_in(folder):
 
 
 def test_each_row_is_answered_under_its_number(artifact, tables):
-    assert artifact.answer_rows(tables) == Answered(3)
+    assert artifact.answer_rows(tables) == TableAnswers(3)
     written = 'ImageId,Label\n1,"the, third"\n2,first\n3,fourth\n'
     assert tables.answers.read_text() == written
     assert names_in(tables.answers.parent) == ["answers.csv", "test.csv"]
@@ -110,7 +110,7 @@ def test_the_delimiter_is_that_of_the_training_table(artifact, tables):
     with pytest.raises(DataError, match=r"one column, 'p0;p1;p2;p3', when split at ','"):
         artifact.answer_rows(tables)
     artifact.data = {"source": "csv", "delimiter": ";"}
-    assert artifact.answer_rows(tables) == Answered(3)
+    assert artifact.answer_rows(tables) == TableAnswers(3)
 
 
 def test_a_table_is_never_in_memory_as_a_whole(artifact, tables, monkeypatch):
@@ -121,7 +121,7 @@ def test_a_table_is_never_in_memory_as_a_whole(artifact, tables, monkeypatch):
     tables.rows.write_text("\n".join([header, *[",".join(["200"] * 784)] * 1_000]))
     tracemalloc.start()
     try:
-        assert artifact.answer_rows(tables) == Answered(1_000)
+        assert artifact.answer_rows(tables) == TableAnswers(1_000)
         assert tracemalloc.get_traced_memory()[1] < 600_000 < 1_000 * 784
     finally:
         tracemalloc.stop()
@@ -132,13 +132,13 @@ def test_labels_in_the_table_are_left_out_and_give_the_accuracy(artifact, tables
     tables.rows.write_text(
         "p0,p1,label,p2,p3\n0,0,first,255,0\n255,0,first,0,0\n9,9,fourth,9,250\n"
     )
-    assert artifact.answer_rows(tables) == Answered(3, 2, 3)
+    assert artifact.answer_rows(tables) == TableAnswers(3, 2, 3)
     assert tables.answers.read_text() == 'ImageId,Label\n1,"the, third"\n2,first\n3,fourth\n'
 
 
 def test_labels_mean_classes_by_the_rule_of_training_tables(artifact, tables):
     tables.rows.write_text("label,p0,p1,p2,p3\n2.0,0,0,255,0\n0,0,0,255,0\n3,9,9,9,250\n")
-    assert artifact.answer_rows(tables) == Answered(3, 2, 3)  # places, as pandas writes them
+    assert artifact.answer_rows(tables) == TableAnswers(3, 2, 3)  # places, as pandas writes them
     tables.rows.write_text("label,p0,p1,p2,p3\nfirst,255,0,0,0\n3,9,9,9,250\n")
     with pytest.raises(DataError, match=r"line 3: label '3', expected a class of the model"):
         artifact.answer_rows(tables)  # names and places
@@ -148,9 +148,9 @@ def test_labels_mean_classes_by_the_rule_of_training_tables(artifact, tables):
 def test_an_empty_label_does_not_count(artifact, tables, blank):
     rows = f"{blank},0,0,255,0\nfirst,255,0,0,0\nfirst,9,9,9,250\n{blank},9,9,9,250\n"
     tables.rows.write_text("label,p0,p1,p2,p3\n" + rows)
-    assert artifact.answer_rows(tables) == Answered(4, 1, 2)
+    assert artifact.answer_rows(tables) == TableAnswers(4, 1, 2)
     tables.rows.write_text(f"label,p0,p1,p2,p3\n{blank},0,0,255,0\n")
-    assert artifact.answer_rows(tables) == Answered(1)
+    assert artifact.answer_rows(tables) == TableAnswers(1)
 
 
 def test_a_label_that_is_no_class_is_refused_with_its_line(artifact, tables):
@@ -166,16 +166,16 @@ def test_a_table_is_read_as_the_training_images_table_was(artifact, tables):
         "pixel_range": [0, 1],
     }  # fmt: skip
     tables.rows.write_text("0;0;0.5;0\n1;0;0;0.2\n")
-    assert artifact.answer_rows(tables) == Answered(2)
+    assert artifact.answer_rows(tables) == TableAnswers(2)
     tables.rows.write_text("second;0;0;0.5;0\nfirst;1;0;0;0.2\n")
-    assert artifact.answer_rows(tables) == Answered(2, 1, 2)
+    assert artifact.answer_rows(tables) == TableAnswers(2, 1, 2)
 
 
 def test_all_pixels_may_stand_in_one_column_of_a_packed_table(artifact, tables):
     content = 'label,pixels,Usage\nfirst,0 0 255 0,Test\nfirst,255 0 0 0,"a\nb"\n'
     packed = tables.rows.with_name("t.csv.gz")
     packed.write_bytes(gzip.compress(content.encode()))
-    assert artifact.answer_rows(replace(tables, rows=packed)) == Answered(2, 1, 2)
+    assert artifact.answer_rows(replace(tables, rows=packed)) == TableAnswers(2, 1, 2)
 
 
 @pytest.mark.parametrize("source", ["csv", "image_folder"])
@@ -189,7 +189,7 @@ def test_rows_may_name_pictures_which_are_prepared_as_for_training(artifact, tab
         Image.fromarray(pixels).save(folder / f"{name}.png")
     tables.rows.write_text("n,file,label\n1,a.png,second\n2,./b.png,first\n")
     asked_for = replace(tables, image_folder=folder, columns=None)
-    assert artifact.answer_rows(asked_for) == Answered(2, 1, 2)
+    assert artifact.answer_rows(asked_for) == TableAnswers(2, 1, 2)
     assert tables.answers.read_text() == "file,label\na.png,second\n./b.png,fourth\n"
     drawn = (folder / "b.png").read_bytes()
     with pytest.raises(ConfigError, match=r"b\.png: is .*b\.png itself, which is read"):
@@ -204,13 +204,13 @@ def test_rows_may_name_pictures_which_are_prepared_as_for_training(artifact, tab
 def test_pixels_of_another_scale_than_training_are_refused(artifact, tables, white, is_refused):
     tables.rows.write_text(HEADER + f"0,0,{white},0\n" * 20)
     if not is_refused:
-        assert artifact.answer_rows(tables) == Answered(20)
+        assert artifact.answer_rows(tables) == TableAnswers(20)
         return
     with pytest.raises(DataError, match=f"has pixels from 0 to {white}, expected 0..255"):
         artifact.answer_rows(tables)
     assert not tables.answers.exists()
     artifact.data = {"source": "idx", "pixel_range": [0, 255]}
-    assert artifact.answer_rows(tables) == Answered(20)
+    assert artifact.answer_rows(tables) == TableAnswers(20)
 
 
 @pytest.mark.parametrize(("white", "factor"), [(5, "51"), (1, "255")])
@@ -260,7 +260,7 @@ def test_a_cut_name_is_looked_for_once(artifact, tables, monkeypatch):
     for name in ("a", "b"):
         Image.new("L", (2, 2)).save(tables.rows.with_name(name), "PNG")
     tables.rows.write_text("n,file\n1,a\n2,b\n")
-    assert artifact.answer_rows(tables) == Answered(2)
+    assert artifact.answer_rows(tables) == TableAnswers(2)
     assert looked_for == ["a"]
 
 
@@ -351,13 +351,13 @@ def test_a_missing_table_is_named(artifact, tables):
 
 
 def test_pictures_and_folders_alone_are_no_tables(tmp_path):
-    assert asked([Path("a.png"), Path("b.jpg")], None, None) is None
-    assert asked([Path("a.png"), tmp_path], Path("answers.csv"), "id,kind") is None
+    assert requested_tables([Path("a.png"), Path("b.jpg")], None, None) is None
+    assert requested_tables([Path("a.png"), tmp_path], Path("answers.csv"), "id,kind") is None
 
 
 @pytest.mark.parametrize("name", ["a.csv", "A.CSV", "a.csv.gz", "a.txt"])
 def test_a_table_and_a_place_for_its_answers_are_asked_for(name):
-    assert asked([Path(name)], Path("b.csv"), "id,label") == Tables(
+    assert requested_tables([Path(name)], Path("b.csv"), "id,label") == Tables(
         Path(name), Path("b.csv"), ("id", "label")
     )
 
@@ -374,5 +374,5 @@ def test_a_table_and_a_place_for_its_answers_are_asked_for(name):
 )
 def test_a_call_that_makes_no_sense_is_refused(files, output, columns, message):
     with pytest.raises(ConfigError) as caught:
-        asked([Path(file) for file in files], output and Path(output), columns)
+        requested_tables([Path(file) for file in files], output and Path(output), columns)
     assert str(caught.value).startswith(message)

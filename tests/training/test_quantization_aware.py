@@ -8,7 +8,7 @@ import tensorflow as tf
 from export.keras_files import load
 from export.keras_files.saved_model_writer import write_saved_model
 from export.tflite.interpreter import Run
-from export.tflite.quantization import calibration, learnt_ranges, quantize
+from export.tflite.quantization import quantize, ranges
 from export.tflite.quantization.quantize import Recipe
 from pipeline.config.schema import DataSection, ExportSection, PipelineConfig, TrainSection
 from pipeline.core.errors import ConfigError, ExportError
@@ -92,8 +92,8 @@ def prepared(trained, tmp_path_factory):
 def test_the_int8_file_gives_the_answers_that_training_saw(trained, prepared):
     folder, twin, _ = trained
     held_out = images(1000, 3).images
-    observed = calibration.observe(prepared, images(50, 1).images)
-    used = learnt_ranges.in_place_of(observed, prepared, folder)
+    observed = ranges.observe(prepared, images(50, 1).images)
+    used = ranges.with_learnt(observed, prepared, folder)
     int8 = Run(quantize.quantize(prepared, used, Recipe(dense_scales="one"))).probabilities(
         held_out
     )
@@ -116,10 +116,10 @@ def test_what_is_published_is_a_plain_float32_model_of_an_epoch_in_8_bits(traine
 
 
 def test_learnt_ranges_of_another_network_are_refused(trained, prepared, tmp_path):
-    learnt_ranges.write([("CONV_2D", (0.0, 1.0))], tmp_path)
-    observed = calibration.observe(prepared, images(2, 1).images)
+    ranges.write_learnt([("CONV_2D", (0.0, 1.0))], tmp_path)
+    observed = ranges.observe(prepared, images(2, 1).images)
     with pytest.raises(ExportError, match=r"has ranges for CONV_2D, but the model became CONV"):
-        learnt_ranges.in_place_of(observed, prepared, tmp_path)
+        ranges.with_learnt(observed, prepared, tmp_path)
 
 
 def test_killed_while_it_rounds_it_ends_the_same(tmp_path):

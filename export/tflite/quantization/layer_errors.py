@@ -17,8 +17,8 @@ from export.tflite.flatbuffer import (
     text,
 )
 from export.tflite.interpreter import Run
-from export.tflite.quantization.calibration import Range
 from export.tflite.quantization.quantize import Recipe, quantize
+from export.tflite.quantization.ranges import Range
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,67 +60,56 @@ class LayerError:
 def layer_errors(prepared: bytes, quantized: bytes, images: "np.ndarray") -> tuple[LayerError, ...]:
     """Compares layer by layer on the same images, uint8 (count, height, width, channels)."""
     before, after = parse(prepared), parse(quantized)
-    pairs = _pairs(before, after)
-    sums = _Sums(Run(prepared, keeps_all=True), Run(quantized, keeps_all=True), pairs)
+    others = {operator.name: operator for operator in operators(after)}
+    layers = [(one, others[one.name]) for one in operators(before) if one.name in others]
+    exactly, quantised = Run(prepared, keeps_all=True), Run(quantized, keeps_all=True)
+    sums = {one.name: _Sums() for one, _ in layers}
     for image in images:
-        sums.add(image)
+        exactly.invoke(image)
+        quantised.invoke(image)
+        for one, other in layers:
+            place = other.outputs[0]
+            exact, found = exactly.real(one.outputs[0]), quantised.real(place)
+            sums[one.name].add(exact, found, quantised.type(place))
     return tuple(
         LayerError(
             one.name,
             one.kind,
-            dtype_of(after.subgraphs[0].tensors[other.output]),
+            dtype_of(after.subgraphs[0].tensors[other.outputs[0]]),
             *_weights(before, after, one),
-            sums.output_error(one.name),
-            sums.clipped(one.name),
-            sums.without_number[one.name],
+            sums[one.name].output_error(),
+            sums[one.name].beyond / max(1, sums[one.name].count),
+            sums[one.name].without_number,
         )
-        for one, other in pairs
+        for one, other in layers
     )
 
 
-Pairs = list[tuple[Operator, Operator]]
-
-
-def _pairs(before: "ModelT", after: "ModelT") -> Pairs:
-    """Layers of both models that give tensors of the same name."""
-    others = {operator.name: operator for operator in operators(after)}
-    return [(one, others[one.name]) for one in operators(before) if one.name in others]
-
-
+@dataclass
 class _Sums:
-    """Adds up, image by image, what the errors are made of."""
+    """What the errors of a layer are made of, added up image by image."""
 
-    def __init__(self, before: Run, after: Run, pairs: Pairs) -> None:
-        self._before, self._after, self._pairs = before, after, pairs
-        names = [one.name for one, _ in pairs]
-        self._squares = dict.fromkeys(names, 0.0)
-        self._squared_errors = dict.fromkeys(names, 0.0)
-        self._beyond = dict.fromkeys(names, 0)
-        self._count = dict.fromkeys(names, 0)
-        self.without_number = dict.fromkeys(names, 0)
+    squares: float = 0.0
+    squared_errors: float = 0.0
+    beyond: int = 0
+    count: int = 0
+    without_number: int = 0
 
-    def add(self, image: "np.ndarray") -> None:
+    def add(self, exact: "np.ndarray", found: "np.ndarray", stored_as: TensorType) -> None:
         import numpy as np
 
-        self._before.invoke(image)
-        self._after.invoke(image)
-        for one, other in self._pairs:
-            exact, found = self._before.real(one.output), self._after.real(other.output)
-            counts = np.isfinite(exact) & np.isfinite(found)
-            self.without_number[one.name] += not counts.all()
-            exact, found = exact[counts], found[counts]
-            self._squares[one.name] += float(np.square(exact, dtype=np.float64).sum())
-            self._squared_errors[one.name] += float(np.square(exact - found).sum())
-            self._beyond[one.name] += _beyond(exact, self._after.type(other.output))
-            self._count[one.name] += exact.size
+        counts = np.isfinite(exact) & np.isfinite(found)
+        self.without_number += not counts.all()
+        exact, found = exact[counts], found[counts]
+        self.squares += float(np.square(exact, dtype=np.float64).sum())
+        self.squared_errors += float(np.square(exact - found).sum())
+        self.beyond += _beyond(exact, stored_as)
+        self.count += exact.size
 
-    def output_error(self, name: str) -> float | None:
-        if not self._squares[name]:
-            return None if self._squared_errors[name] else 0.0
-        return float((self._squared_errors[name] / self._squares[name]) ** 0.5)
-
-    def clipped(self, name: str) -> float:
-        return self._beyond[name] / max(1, self._count[name])
+    def output_error(self) -> float | None:
+        if not self.squares:
+            return None if self.squared_errors else 0.0
+        return float((self.squared_errors / self.squares) ** 0.5)
 
 
 def _beyond(exact: "np.ndarray", stored_as: TensorType) -> int:

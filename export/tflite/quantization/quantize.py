@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from export.tflite.flatbuffer import Operator, dtype_of, operators, parse, unread_outputs
 from export.tflite.interpreter import keeping_all_tensors
-from export.tflite.quantization.calibration import Range
+from export.tflite.quantization.ranges import Range
 from pipeline.core.errors import ExportError
 
 if TYPE_CHECKING:
@@ -196,5 +196,5 @@ def left_in_float(quantized: bytes) -> tuple[str, ...]:
 def _is_float(model: "ModelT", operator: Operator) -> bool:
     """Whether it takes or gives such numbers: a comparison takes them and gives none."""
     tensors = model.subgraphs[0].tensors
-    ends = (*operator.inputs, operator.output)
+    ends = (*operator.inputs, operator.outputs[0])
     return any(index >= 0 and dtype_of(tensors[index]) == "float32" for index in ends)

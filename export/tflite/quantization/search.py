@@ -7,11 +7,10 @@ from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from export.formats.facts import LEAST_NAMED_SHARE
+from export.formats.inspection import LEAST_NAMED_SHARE
 from export.tflite.flatbuffer import KERNEL_AND_BIAS, Operator, operators, parse
 from export.tflite.interpreter import Run
 from export.tflite.quantization import layer_errors
-from export.tflite.quantization.calibration import Range
 from export.tflite.quantization.layer_errors import LayerError
 from export.tflite.quantization.quantize import (
     FOUR_BIT,
@@ -21,7 +20,9 @@ from export.tflite.quantization.quantize import (
     left_in_float,
     quantize,
 )
+from export.tflite.quantization.ranges import Range
 from pipeline.core.errors import ExportError
+from pipeline.core.text import first_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,12 +39,12 @@ KERNELS = {"int8": tuple(KERNEL_AND_BIAS), "int4": FOUR_BIT}
 
 
 @dataclass(frozen=True)
-class Try:
+class Attempt:
     """One way to quantise the model, and what came of it.
 
     Attributes:
         engine: what quantised it.
-        dense_scales: see `recipes.Recipe`; empty if there is no dense layer in 8 bits.
+        dense_scales: see `quantize.Recipe`; empty if there is no dense layer in 8 bits.
         kept: how precise each layer is that stayed more so than the others, by name.
         size_bytes: of the whole file.
         accuracy: on the validation images.
@@ -65,7 +66,7 @@ class Subject:
     """What is to be quantised, and what it is judged by.
 
     Attributes:
-        prepared: the float32 model, see `recipes.prepare`.
+        prepared: the float32 model, see `quantize.prepare`.
         ranges: see `ranges.observe`.
         recipe: how all layers are to be quantised.
         images: uint8 (count, height, width, channels) that the model was not trained on.
@@ -101,23 +102,23 @@ class Outcome:
 
     Attributes:
         model: the whole file.
-        chosen: index of its try.
-        tries: all of them, in order.
+        chosen: index of its attempt.
+        attempts: all of them, in order.
         float_accuracy: on the validation images.
         holds: whether the chosen one is within the bound.
         layers: of the chosen one.
         own_errors: what each layer costs alone; empty if it was not asked.
-        layer_images: how many images the layers were compared on.
+        subject: what was quantised.
     """
 
     model: bytes
     chosen: int
-    tries: tuple[Try, ...]
+    attempts: tuple[Attempt, ...]
     float_accuracy: float
     holds: bool
     layers: tuple[LayerError, ...]
     own_errors: Mapping[str, float]
-    layer_images: int
+    subject: Subject
 
     def record(self) -> dict[str, Any]:
         """As plain data for `quantization.json`."""
@@ -125,13 +126,15 @@ class Outcome:
         for layer in layers:
             layer["own_error"] = self.own_errors.get(layer["name"])
         return {
-            "kept": dict(self.tries[self.chosen].kept),
+            "kept": dict(self.attempts[self.chosen].kept),
             "holds": self.holds,
             "float_accuracy": self.float_accuracy,
             "chosen": self.chosen,
-            "tries": [asdict(attempt) for attempt in self.tries],
+            "tries": [asdict(attempt) for attempt in self.attempts],
             "layers": layers,
-            "layer_images": self.layer_images,
+            "layer_images": len(self.subject.some_images),
+            "bound_points": self.subject.bound,
+            "validation_images": len(self.subject.labels),
         }
 
 
@@ -154,22 +157,18 @@ def search(subject: Subject, max_tries: int, tensorflow: Engine | None = None) -
     Raises:
         ExportError: no way gave a file that runs.
     """
-    return _Search(subject, tensorflow).run(max_tries)
+    started = _Search(subject, tensorflow)
+    return started.run(islice(started.ways(), max_tries))
 
 
 def dense_scales(subject: Subject, name: str, engine: Engine) -> Outcome:
     """Tries one scale for each dense kernel, and if that does not hold a scale for each channel.
 
-    Args:
-        subject: what to write.
-        name: of the engine.
-        engine: writes it.
-
     Raises:
         ExportError: neither gave a file that runs.
     """
-    made = _Search(subject)
-    return made.run_all(made.scalings(name, engine))
+    started = _Search(subject)
+    return started.run(started.scalings(name, engine))
 
 
 class _Search:
@@ -178,82 +177,76 @@ class _Search:
         self._tensorflow = tensorflow
         self._float_accuracy = subject.accuracy(subject.prepared)
         self._own_errors: Mapping[str, float] = {}
-        self._tries: list[Try] = []
+        self._attempts: list[Attempt] = []
         kinds = {operator.kind for operator in operators(parse(subject.prepared))}
         self._has_dense = subject.recipe.weights == "int8" and "FULLY_CONNECTED" in kinds
 
-    def run(self, max_tries: int) -> Outcome:
-        return self.run_all(islice(self._ways(), max_tries))
-
-    def run_all(self, ways: Iterable[Way]) -> Outcome:
-        models, tries = [], self._tries
+    def run(self, ways: Iterable[Way]) -> Outcome:
+        subject, attempts, models = self._subject, self._attempts, []
         for name, recipe, engine in ways:
             attempt, model = self._attempt(name, recipe, engine)
-            tries.append(attempt)
+            attempts.append(attempt)
             models.append(model)
             if self._holds(attempt):
                 break
-        chosen = max(range(len(tries)), key=lambda index: _merit(tries[index]))
-        if tries[chosen].failure:
-            raise ExportError(tries[chosen].failure)
-        return self._outcome(tuple(tries), chosen, models[chosen])
-
-    def _outcome(self, tries: tuple[Try, ...], chosen: int, model: bytes) -> Outcome:
-        subject = self._subject
+        merits = [-1.0 if each.accuracy is None else each.accuracy for each in attempts]
+        chosen = merits.index(max(merits))
+        if attempts[chosen].failure:
+            raise ExportError(attempts[chosen].failure)
         return Outcome(
-            model,
+            models[chosen],
             chosen,
-            tries,
+            tuple(attempts),
             self._float_accuracy,
-            self._holds(tries[chosen]),
-            layer_errors.layer_errors(subject.prepared, model, subject.some_images),
+            self._holds(attempts[chosen]),
+            layer_errors.layer_errors(subject.prepared, models[chosen], subject.some_images),
             self._own_errors,
-            len(subject.some_images),
+            subject,
         )
 
-    def _holds(self, attempt: Try) -> bool:
+    def _holds(self, attempt: Attempt) -> bool:
         if attempt.drop_points is None:
             return False
         # A rounding error must not fail what lies right on the bound.
         bound = self._subject.bound
         return bound is None or attempt.drop_points <= bound + 1e-9
 
-    def _attempt(self, name: str, recipe: Recipe, engine: Engine) -> tuple[Try, bytes]:
+    def _attempt(self, name: str, recipe: Recipe, engine: Engine) -> tuple[Attempt, bytes]:
         scales = recipe.dense_scales if self._has_dense else ""
         try:
             model = self._subject.complete(engine(recipe))
             accuracy = self._subject.accuracy(model)
         except Exception as error:  # a converter may raise anything, and another try may do better
-            first_line = next(iter(str(error).strip().splitlines()), "")
             kept = dict.fromkeys(recipe.kept, recipe.kept_in)
-            return Try(name, scales, kept, failure=f"{type(error).__name__}: {first_line}"), b""
+            why = f"{type(error).__name__}: {first_line(error)}"
+            return Attempt(name, scales, kept, failure=why), b""
         drop = 100 * (self._float_accuracy - accuracy)
-        return Try(name, scales, _kept(recipe, model), len(model), accuracy, drop), model
+        return Attempt(name, scales, _precisions(recipe, model), len(model), accuracy, drop), model
 
-    def _ways(self) -> Iterator[Way]:
+    def ways(self) -> Iterator[Way]:
         recipe = self._subject.recipe
         if self._tensorflow is not None and not self._is_whole(recipe):
             yield from self.scalings(TENSORFLOW, self._tensorflow)
-        yield from self.scalings(LITERT, self._quantized)
+        yield from self.scalings(LITERT, self._quantize)
         for careful in dict.fromkeys(self._more_precise()):
-            yield LITERT, careful, self._quantized
+            yield LITERT, careful, self._quantize
 
     def scalings(self, name: str, engine: Engine) -> Iterator[Way]:
         """Every layer, until an engine fails: it would fail again."""
         recipe = self._subject.recipe
         if self._has_dense:
             yield name, replace(recipe, dense_scales="one"), engine
-            if self._tries[-1].failure:
+            if self._attempts[-1].failure:
                 return
         yield name, recipe, engine
 
     def _is_whole(self, recipe: Recipe) -> bool:
         try:
-            return not left_in_float(self._quantized(recipe))
+            return not left_in_float(self._quantize(recipe))
         except Exception:  # litert-quantizer may raise anything; `_attempt` notes what it was
             return False
 
-    def _quantized(self, recipe: Recipe) -> bytes:
+    def _quantize(self, recipe: Recipe) -> bytes:
         return quantize(self._subject.prepared, self._subject.ranges, recipe)
 
     def _more_precise(self) -> Iterator[Recipe]:
@@ -325,13 +318,9 @@ def _costly(costs: Mapping[str, float], shares: Sequence[float]) -> list[tuple[s
     return [names for names in dict.fromkeys(groups) if names]
 
 
-def _kept(recipe: Recipe, model: bytes) -> dict[str, str]:
+def _precisions(recipe: Recipe, model: bytes) -> dict[str, str]:
     """What really stayed in float32, with what was asked to stay in something else."""
     kept = dict.fromkeys(left_in_float(model), "float32")
     if recipe.kept_in != "float32":
         kept |= dict.fromkeys(recipe.kept, recipe.kept_in)
     return kept
-
-
-def _merit(attempt: Try) -> float:
-    return -1.0 if attempt.accuracy is None else attempt.accuracy

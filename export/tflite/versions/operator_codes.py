@@ -4,13 +4,13 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from export.tflite.contract_entry import LEAST_RUNTIME, attached, replace_attached
-from export.tflite.flatbuffer import code_of, operator_name
+from export.tflite.flatbuffer import attach, attached, code_of, operator_name
 from export.tflite.versions import releases, rules
 
 if TYPE_CHECKING:
     from ai_edge_litert.schema_py_generated import ModelT
 
+LEAST_RUNTIME = "min_runtime_version"
 # The older of the two fields has no room for more; this stands there for all newer operators.
 NEWER = 127
 PADDED_BYTES = 16  # of the release, as TensorFlow's converter writes it
@@ -27,7 +27,7 @@ def settle(model: "ModelT") -> None:
         code.deprecatedBuiltinCode = min(code.builtinCode, NEWER)
         code.version = max(code.version, version or 1)
     least = releases.least(model, _stated(model)).encode()
-    replace_attached(model, LEAST_RUNTIME, least.ljust(PADDED_BYTES, b"\0"))
+    attach(model, LEAST_RUNTIME, least.ljust(PADDED_BYTES, b"\0"))
 
 
 def runs_from(model: "ModelT") -> str | None:

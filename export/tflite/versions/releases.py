@@ -6,7 +6,7 @@ as a table.
 
 from typing import TYPE_CHECKING, Any
 
-from export.tflite.flatbuffer import KERNEL_AND_BIAS, dtype_of, kind, scales
+from export.tflite.flatbuffer import KERNEL_AND_BIAS, dtype_of, kind, scales, steps
 
 if TYPE_CHECKING:
     from ai_edge_litert.schema_py_generated import ModelT
@@ -144,11 +144,10 @@ def least(model: "ModelT", stated: str) -> str:
     Not before `stated`, the writer's word, where the table lacks one of its operators.
     """
     found = [FIRST]
-    for graph in model.subgraphs:
-        for step in graph.operators:
-            version = model.operatorCodes[step.opcodeIndex].version
-            found.append(_first(kind(model, step), version) or stated)
-            found.append(_first_right(model, graph, step))
+    for graph, step in steps(model):
+        version = model.operatorCodes[step.opcodeIndex].version
+        found.append(_first(kind(model, step), version) or stated)
+        found.append(_first_right(model, graph, step))
     return max(found, key=as_numbers)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from export.tflite.flatbuffer import dtype_of, kind, scales
+from export.tflite.flatbuffer import dtype_of, kind, scales, steps
 from export.tflite.versions.releases import RELEASES
 
 if TYPE_CHECKING:
@@ -325,11 +325,10 @@ def expected(model: "ModelT") -> list[int | None]:
     of kinds that have had several versions and no rule here.
     """
     found: list[int | None] = [None] * len(model.operatorCodes)
-    for graph in model.subgraphs:
-        for operator in graph.operators:
-            if version := _version(_step(model, graph, operator)):
-                at = operator.opcodeIndex
-                found[at] = max(found[at] or 1, version)
+    for graph, operator in steps(model):
+        if version := _version(_step(model, graph, operator)):
+            at = operator.opcodeIndex
+            found[at] = max(found[at] or 1, version)
     return found
 
 

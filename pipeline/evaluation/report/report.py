@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.evaluation.predictions import Predictions
-from pipeline.evaluation.report import charts, data_section, data_urls, number_format
-from pipeline.evaluation.report import html as pages
+from pipeline.evaluation.report import charts, data_section, data_urls, html, number_format
 from pipeline.evaluation.report.history import History
 from pipeline.evaluation.report.provenance import Fact
 from pipeline.evaluation.report.summary import METRICS, Summary
@@ -129,7 +128,7 @@ def render(evaluation: Evaluation, *, worst_mistakes: int, made: datetime) -> st
         "tick_number": "{:g}".format,
         "tick_percent": number_format.tick_percent,
     }
-    return pages.render(TEMPLATE, variables)
+    return html.render(TEMPLATE, variables)
 
 
 def most_confused(confusion: np.ndarray, classes: Sequence[str]) -> list[Confusion]:

@@ -9,8 +9,7 @@ import numpy as np
 
 from export.formats.format import readable_size
 from export.formats.verdict import Check, FormatVerdict, Verdict
-from pipeline.evaluation.report import data_urls
-from pipeline.evaluation.report import html as pages
+from pipeline.evaluation.report import data_urls, html
 from pipeline.evaluation.report.number_format import THIN_SPACE
 
 TEMPLATE = "verdict.html.jinja"
@@ -67,7 +66,7 @@ def render(subject: Subject, made: datetime) -> str:
         "found": found,
         "points": points,
     }
-    return pages.render(TEMPLATE, variables)
+    return html.render(TEMPLATE, variables)
 
 
 def check_names(rows: Sequence[FormatVerdict]) -> list[str]:

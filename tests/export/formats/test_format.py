@@ -48,7 +48,7 @@ def test_a_needed_format_comes_first_and_once():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_file_takes_and_gives_what_its_format_promises(exported, name):
-    found = exporter(name).inspect(name, exported.path(name))
+    found = exporter(name).inspect(exported.path(name)).interface
     assert contradiction(found, exported.request(name).promised) == ""
 
 

@@ -8,7 +8,7 @@ from onnx.reference import ReferenceEvaluator
 from pydantic import ValidationError
 
 from export.formats.tensors import Tensor
-from export.onnx import exporter
+from export.onnx import exporter, quantize
 from export.onnx.exporter import Int8Options, OnnxOptions
 from export.onnx.from_keras import _refuse_undone
 from export.onnx.operators import scale
@@ -114,7 +114,7 @@ def test_an_operator_that_an_older_opset_lacks_is_named_with_the_opset_that_has_
     graph = onnx.helper.make_graph([node], "one", ends[:1], ends[1:])
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)])
     with pytest.raises(ExportError, match=r"opset 17 cannot .* set export.onnx_int8.opset to 17$"):
-        exporter.at_opset(model, 13)
+        quantize.at_opset(model, 13)
 
 
 INTEGER, FLOAT = onnx.TensorProto.INT64, onnx.TensorProto.FLOAT
@@ -153,8 +153,7 @@ def test_a_missing_operator_a_failure_and_a_refused_graph_are_told_apart(
     ("name", "release"), [("onnx", "ONNX Runtime 1.12.0"), ("onnx_int8", "ONNX Runtime 1.16.0")]
 )
 def test_a_file_names_the_first_release_that_was_seen_to_run_its_opset(exported, name, release):
-    assert exporter.runs_from(exported.path(name)) == release
-    assert exporter.facts(name, exported.path(name)).runs_from == release
+    assert exporter.inspect(exported.path(name)).runs_from == release
 
 
 def test_no_size_is_lost_by_rounding_a_scale_down():
@@ -169,7 +168,7 @@ def test_no_size_is_lost_by_rounding_a_scale_down():
 def test_calibration_feeds_every_image_once(exported):
     for batch in ("N", 1):
         taken = Tensor("image", (batch, 12, 10, 1))
-        reader = exporter.CalibrationReader(exported.materials.calibration, taken)
+        reader = quantize.CalibrationReader(exported.materials.calibration, taken)
         fed = [batch["image"] for batch in iter(reader.get_next, None)]
         assert len(fed) == {"N": 1, 1: len(exported.images)}[batch]
         np.testing.assert_array_equal(np.concatenate(fed), exported.images)

@@ -72,7 +72,7 @@ def shipped(exported, tmp_path_factory):
     render.render(promised, folder / "export")
     images, answers = exported.images, {}
     for name in FORMATS:
-        predictor = exporter(name).load(name, exported.path(name), 1)
+        predictor = exporter(name).load(exported.path(name), 1)
         given = predictor.run(promised.formats[name].input.encode(images))
         decoded = promised.formats[name].output.decode(given)
         answers[name] = golden.Answers(decoded, predictor.runtime)

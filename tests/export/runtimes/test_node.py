@@ -96,7 +96,7 @@ def test_a_picture_gets_the_label_and_probabilities_that_python_gives(
         Image.fromarray(pixels[..., 0]).save(file)
     else:
         file.write_bytes(pixels.tobytes())
-    predictor = exporter("onnx").load("onnx", exported.path("onnx"), 1)
+    predictor = exporter("onnx").load(exported.path("onnx"), 1)
     expected = predictor.run(pixels[None].astype(np.float32))[0]
     done = classify(file)
     assert done.returncode == 0, done.stderr

@@ -27,7 +27,7 @@ COLOUR = ImageInput((28, 28, 3), "rgb", "light")
 def answer(shipped, name, picture):
     """What Python says of a picture: by label."""
     pixels, _ = prepare(picture, shipped.contract.input, "auto")
-    predictor = exporter(name).load(name, shipped.export / shipped.contract.formats[name].file, 1)
+    predictor = exporter(name).load(shipped.export / shipped.contract.formats[name].file, 1)
     given = predictor.run(pixels[None].astype(np.float32))[0].tolist()
     return dict(zip(shipped.contract.output.labels, given, strict=True))
 

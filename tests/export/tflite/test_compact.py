@@ -12,10 +12,9 @@ from ai_edge_litert.schema_py_generated import Model
 from export.formats import contract
 from export.formats.format import ExportRequest, Materials, chosen_options, exporter, formats
 from export.tflite import int_exporter, metadata, pack
-from export.tflite.compact import compact
-from export.tflite.contract_entry import LONGEST_CONTRACT, inflate, read_contract
+from export.tflite.complete import LONGEST_CONTRACT, compact, inflate, read_contract
 from export.tflite.flatbuffer import parse
-from export.tflite.interpreter import Run, interpreter
+from export.tflite.interpreter import Run, load_interpreter
 from export.verification import audit
 from pipeline.config.loading import load_config
 from pipeline.core.plugins import ROOT
@@ -70,7 +69,7 @@ def test_a_compact_file_answers_the_same_to_the_last_bit(exported, compacted, na
 
 
 def stored(path, images, reference):
-    made = interpreter(path, reference=reference)
+    made = load_interpreter(path, reference=reference)
     (taken,), (given,) = made.get_input_details(), made.get_output_details()
     answers = []
     for image in images.astype(taken["dtype"]):
@@ -95,7 +94,7 @@ def test_tensorflow_lite_micro_reads_a_compact_file(exported, compacted, tmp_pat
 @each_format
 def test_the_audit_finds_nothing_wrong_with_a_compact_file(exported, compacted, name):
     path = compacted(name)
-    found = audit.check(name, path, exported.contract, OPTIONS[name])
+    found = audit.audit_file(name, path, exported.contract, OPTIONS[name])
     assert [check.reason for check in found.checks if not check.passed] == []
     assert contract.from_json(read_contract(path)) == exported.contract
 
@@ -117,7 +116,7 @@ def test_the_audit_finds_other_labels_at_the_end_of_a_compact_file(exported, com
 
 
 def failed_checks(exported, path):
-    found = audit.check("tflite_int8", path, exported.contract, OPTIONS["tflite_int8"])
+    found = audit.audit_file("tflite_int8", path, exported.contract, OPTIONS["tflite_int8"])
     return {check.name for check in found.checks if not check.passed}
 
 

@@ -16,8 +16,7 @@ from export.formats import contract
 from export.formats.format import formats
 from export.tflite import metadata
 from export.tflite.complete import complete
-from export.tflite.contract_entry import attached
-from export.tflite.flatbuffer import parse
+from export.tflite.flatbuffer import attached, parse
 from export.tflite.pack import pack
 
 NAMES = [name for name in formats() if name.startswith("tflite")]

@@ -11,11 +11,10 @@ from ai_edge_litert.schema_py_generated import Model
 from export.deployment import microcontroller
 from export.formats import contract
 from export.formats.format import answers, exporter, formats
-from export.tflite import external_access, int_exporter, metadata, pack
-from export.tflite.compact import compact
-from export.tflite.contract_entry import read_contract
+from export.tflite import inspection, int_exporter, metadata, pack
+from export.tflite.complete import compact, read_contract
 from export.tflite.flatbuffer import operators, parse, real, tensors_by_name, text
-from export.tflite.quantization import calibration, quantize
+from export.tflite.quantization import quantize, ranges
 from export.verification import audit
 from pipeline.core.errors import ExportError
 from tests.export import float_models
@@ -61,10 +60,10 @@ def are_behind(content):
 def test_a_given_file_is_read_whichever_way_its_constants_stand(exported, name, tmp_path):
     path = with_all_behind(exported, name, tmp_path)
     assert any(are_behind(path.read_bytes()))
-    found = audit.check(name, path, exported.contract, formats()[name].options())
+    found = audit.audit_file(name, path, exported.contract, formats()[name].options())
     assert [check.reason for check in found.checks if not check.passed] == []
     assert contract.from_json(read_contract(path)) == exported.contract
-    assert list(external_access.reach(path)) == []
+    assert list(inspection.external_access(path)) == []
     np.testing.assert_array_equal(
         answers(name, path, exported.images), answers(name, exported.path(name), exported.images)
     )
@@ -98,7 +97,7 @@ def test_a_constant_beyond_the_end_is_refused_in_words(exported, missing):
 def test_a_file_that_says_so_and_has_no_such_bytes_reaches_nowhere(exported, tmp_path):
     path = tmp_path / "cut.tflite"
     path.write_bytes(behind(exported.path("tflite_int8").read_bytes())[:-1])
-    (found,) = external_access.reach(path)
+    (found,) = inspection.external_access(path)
     assert found.startswith("is no whole TFLite file (ValueError: a constant is to stand at bytes")
 
 
@@ -121,7 +120,7 @@ def test_a_network_with_large_constants_is_quantised_and_passes(exported, tmp_pa
     request = written_of(exported, model, tmp_path, name)
     int_exporter.write(request)
     promised = contract.read(tmp_path)
-    found = audit.check(name, request.path, promised, formats()[name].options())
+    found = audit.audit_file(name, request.path, promised, formats()[name].options())
     assert [check.reason for check in found.checks if not check.passed] == []
     kernel = {"tflite_int8": 64 * units, "tflite_int4": 32 * units}[name]
     assert request.path.stat().st_size > kernel
@@ -170,7 +169,7 @@ def test_litert_quantizer_does_put_constants_behind(tmp_path):
     _, prepared = float_models.prepared(
         tmp_path, layers.Flatten(), layers.Dense(LIMIT // 64 + 100), layers.Softmax()
     )
-    observed = calibration.observe(prepared, float_models.images(4))
+    observed = ranges.observe(prepared, float_models.images(4))
     made = quantize.quantize(prepared, observed, quantize.Recipe())
     assert any(are_behind(made))
     before, after = parse(prepared), parse(made)

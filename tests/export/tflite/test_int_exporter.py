@@ -18,10 +18,10 @@ from pipeline.core.errors import ExportError
 def test_a_file_takes_and_gives_what_io_says(exported, tmp_path, name, io):
     request = request_with(exported, tmp_path, name, io=io)
     int_exporter.write(request)
-    assert contradiction(int_exporter.inspect(name, request.path), request.promised) == ""
+    assert contradiction(int_exporter.inspect(request.path).interface, request.promised) == ""
     usual = answers(name, exported.path(name), exported.images)
-    ends = int_exporter.inspect(name, request.path)
-    predictor = int_exporter.load(name, request.path, 1)
+    ends = int_exporter.inspect(request.path).interface
+    predictor = int_exporter.load(request.path, 1)
     stored = predictor.run(ends.input.type.encode(exported.images))
     assert stored.dtype == io
     given = ends.output.type.decode(stored)
@@ -115,7 +115,7 @@ def test_an_operator_that_litert_quantizer_does_not_know_is_made_int8_by_tensorf
     (attempt,) = noted["tflite_int8"]["tries"]
     assert attempt["engine"] == "TensorFlow's converter"
     assert attempt["kept"] == {}
-    assert contradiction(int_exporter.inspect("tflite_int8", request.path), request.promised) == ""
+    assert contradiction(int_exporter.inspect(request.path).interface, request.promised) == ""
 
 
 def test_the_extremes_are_shown_in_one_pixel_of_a_calibration_image(exported):

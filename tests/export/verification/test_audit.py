@@ -11,7 +11,7 @@ import pytest
 from export.formats import contract
 from export.formats.format import answers, exporter, formats
 from export.tflite import complete
-from export.tflite.quantization import calibration, quantize
+from export.tflite.quantization import quantize, ranges
 from export.verification import audit, gates
 from tests.export import float_models
 from tests.export.mislabelled import ANSWERS, KINDS, copy_of
@@ -28,7 +28,7 @@ def artifact(exported, tmp_path):
 
 def audited(name, path, **options):
     promised = contract.read(path.parent)
-    return audit.check(name, path, promised, formats()[name].options(**options)).checks
+    return audit.audit_file(name, path, promised, formats()[name].options(**options)).checks
 
 
 def failed(checks):
@@ -95,7 +95,7 @@ def by_answers(exported, name, path):
     assert len(set(predicted)) == 4
     given = answers(name, path, images)
     compared = gates.compare(given, keras_answers, predicted, gate.tie_margin)
-    return (*gates.hold(compared, gate), audit.sums(given, None))
+    return (*gates.apply_gate(compared, gate), audit.sums(given, None))
 
 
 def test_there_are_at_least_twelve_kinds_and_every_rule_has_caught_one(exported):
@@ -126,7 +126,7 @@ def test_a_layer_that_is_not_as_declared_is_caught(exported, artifact, kept):
 def test_a_file_is_not_int8_where_every_kernel_is_declared_to_be_float(exported, artifact):
     path = artifact / "tflite_int8.tflite"
     copy_of("tflite_float32")(exported, path)
-    readers = {w.reader for w in exporter("tflite_int8").facts("tflite_int8", path).weights}
+    readers = {w.reader for w in exporter("tflite_int8").inspect(path).weights}
     declare(artifact, dict.fromkeys(readers, "float32"))
     reason = failed(audited("tflite_int8", path, io="float32"))["weights"]
     assert reason.startswith("no kernel is int8")
@@ -134,7 +134,7 @@ def test_a_file_is_not_int8_where_every_kernel_is_declared_to_be_float(exported,
 
 def with_a_layer_in_float(exported, path, kept):
     prepared = quantize.prepare(exported.path("tflite_float32").read_bytes())
-    observed = calibration.observe(prepared, exported.images)
+    observed = ranges.observe(prepared, exported.images)
     made = quantize.quantize(prepared, observed, quantize.Recipe(kept=(kept,)))
     path.write_bytes(complete.complete(made, contract.to_json(exported.contract)))
     declare(path.parent, {kept: "float32"})

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from export.tflite.flatbuffer import operators, parse, stored
-from export.tflite.quantization import calibration, quantize
+from export.tflite.quantization import quantize, ranges
 from export.tflite.quantization.quantize import Recipe
 from pipeline.config.schema import TrainSection
 from pipeline.config.train.pruning import Pruning
@@ -79,7 +79,7 @@ def test_pruned_weights_are_0_in_the_tflite_files_too(tmp_path):
     assert sizes(made)["zero_share"] >= 0.7
     assert sizes(made)["kernel_deflated_bytes"] < 0.5 * sizes(made)["kernel_bytes"]
     _, prepared = float_models.prepared(tmp_path, *made.layers)
-    observed = calibration.observe(prepared, float_models.images(5))
+    observed = ranges.observe(prepared, float_models.images(5))
     for file in (prepared, quantize.quantize(prepared, observed, Recipe())):
         assert share_of_zeros(file) >= 0.7
 

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from export.tflite.quantization.learnt_ranges import Ends, Learnt
+from export.tflite.quantization.ranges import Ends, Learnt
 from pipeline.training.techniques.quantization_aware.fake_quant import (
     Range,
     round_between,

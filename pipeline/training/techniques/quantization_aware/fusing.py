@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from export.tflite.quantization.calibration import PROBABILITIES
+from export.tflite.quantization.ranges import PROBABILITIES
 from pipeline.core.errors import ConfigError
 from pipeline.training.techniques.quantization_aware.fused_blocks import (
     KINDS,

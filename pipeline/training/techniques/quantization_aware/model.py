@@ -7,9 +7,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from export.tflite.quantization import learnt_ranges
-from export.tflite.quantization.calibration import PIXELS
-from export.tflite.quantization.learnt_ranges import Learnt
+from export.tflite.quantization import ranges
+from export.tflite.quantization.ranges import PIXELS, Learnt
 from pipeline.training.technique import Technique
 from pipeline.training.techniques.quantization_aware.fake_quant import Range
 from pipeline.training.techniques.quantization_aware.fused_blocks import Block
@@ -33,7 +32,7 @@ class QuantizationAware(Technique):
 
     def unwrap(self, network: Any, weights: Sequence[np.ndarray], folder: Path) -> Any:
         self.twin.set_weights(weights)
-        learnt_ranges.write(self.twin.learnt(), folder)
+        ranges.write_learnt(self.twin.learnt(), folder)
         return network
 
 

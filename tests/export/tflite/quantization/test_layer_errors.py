@@ -6,10 +6,10 @@ import pytest
 
 from export.tflite.flatbuffer import operators, parse
 from export.tflite.pack import pack
-from export.tflite.quantization import calibration
-from export.tflite.quantization.calibration import Range
+from export.tflite.quantization import ranges
 from export.tflite.quantization.layer_errors import layer_errors, own_errors
 from export.tflite.quantization.quantize import Recipe, quantize
+from export.tflite.quantization.ranges import Range
 from tests.export import float_models
 
 
@@ -39,7 +39,7 @@ def first_dense(prepared, quantized, images):
 @pytest.mark.parametrize(("weights", "most"), [("int8", 127), ("int4", 7)])
 def test_weight_errors_are_those_of_rounding_to_the_greatest_of_a_channel(dense, weights, most):
     prepared, images, kernel, _ = dense
-    quantized = quantize(prepared, calibration.observe(prepared, images), Recipe(weights))
+    quantized = quantize(prepared, ranges.observe(prepared, images), Recipe(weights))
     scale = np.abs(kernel).max(axis=0) / most
     rounded = np.rint(kernel / scale)
     noise = np.square(kernel - rounded * scale).sum()
@@ -54,7 +54,7 @@ def test_output_errors_and_clipping_follow_from_the_range(dense):
     prepared, images, _, hidden = dense
     name = float_models.names(prepared, "FULLY_CONNECTED")[0]
     low, high = hidden.min() / 2, hidden.max() / 2
-    narrow = {**calibration.observe(prepared, images), name: Range(float(low), float(high), 2)}
+    narrow = {**ranges.observe(prepared, images), name: Range(float(low), float(high), 2)}
     found = first_dense(prepared, quantize(prepared, narrow, Recipe()), images)
     step = (high - low) / 255
     beyond = (hidden < low - step) | (hidden > high + step)
@@ -66,7 +66,7 @@ def test_output_errors_and_clipping_follow_from_the_range(dense):
 
 def test_all_layers_are_compared_and_nothing_clips_on_the_calibration_images(dense):
     prepared, images, _, _ = dense
-    quantized = quantize(prepared, calibration.observe(prepared, images), Recipe())
+    quantized = quantize(prepared, ranges.observe(prepared, images), Recipe())
     found = layer_errors(prepared, quantized, images)
     assert [e.kind for e in found] == ["RESHAPE", "FULLY_CONNECTED", "FULLY_CONNECTED", "SOFTMAX"]
     assert [e.clipped for e in found] == [0, 0, 0, 0]
@@ -81,7 +81,7 @@ def test_layers_in_float_have_next_to_no_error(dense):
 def test_the_layers_around_an_outlier_channel_cost_most(tmp_path):
     _, prepared = float_models.unbalanced(tmp_path)
     images = float_models.images(60)
-    costs = own_errors(prepared, calibration.observe(prepared, images), Recipe(), images)
+    costs = own_errors(prepared, ranges.observe(prepared, images), Recipe(), images)
     harmless, loud = float_models.names(prepared, "CONV_2D")
     assert max(costs, key=costs.__getitem__) in (
         loud,
@@ -108,7 +108,7 @@ def test_a_layer_that_divides_by_zero_gives_no_number_and_all_figures_are_number
     )
     images = float_models.images(5)
     images[1] = images[3] = 0
-    observed = calibration.observe(prepared, images)
+    observed = ranges.observe(prepared, images)
     assert all(np.isfinite([r.low, r.high]).all() for r in observed.values())
     found = layer_errors(prepared, quantize(prepared, observed, Recipe()), images)
     *_, softmax = found

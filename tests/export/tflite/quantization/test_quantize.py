@@ -13,8 +13,8 @@ from export.tflite.flatbuffer import (
 )
 from export.tflite.int_exporter import INPUT_TYPES, OUTPUT_TYPES
 from export.tflite.interpreter import Run
-from export.tflite.quantization import calibration
 from export.tflite.quantization import quantize as recipes
+from export.tflite.quantization import ranges
 from export.tflite.quantization.quantize import Recipe, left_in_float, quantize
 from tests.export import float_models
 
@@ -34,7 +34,7 @@ def network(tmp_path_factory):
         layers.Softmax(),
     )
     images = float_models.images(30)
-    return model, prepared, images, calibration.observe(prepared, images)
+    return model, prepared, images, ranges.observe(prepared, images)
 
 
 @pytest.mark.parametrize("io", ["uint8", "int8", "float32"])
@@ -125,7 +125,7 @@ def test_a_comparison_of_real_numbers_computes_in_float_though_it_gives_none(tmp
     keras.utils.set_random_seed(0)
     layers = (keras.layers.Conv2D(2, 7, activation="hard_shrink"), keras.layers.Flatten())
     _, prepared = float_models.prepared(tmp_path, *layers, keras.layers.Dense(3))
-    observed = calibration.observe(prepared, float_models.images(5))
+    observed = ranges.observe(prepared, float_models.images(5))
     quantized = quantize(prepared, observed, Recipe())
     comparisons = float_models.names(quantized, "GREATER")
     assert comparisons
@@ -147,7 +147,7 @@ def test_what_an_operator_gives_and_nothing_reads_is_quantised_with_the_rest(tmp
     )
     assert len(list(unread_outputs(parse(prepared)))) == 1
     images = float_models.images(30)
-    made = quantize(prepared, calibration.observe(prepared, images), Recipe())
+    made = quantize(prepared, ranges.observe(prepared, images), Recipe())
     found = Run(made).probabilities(images)
     assert np.abs(found - model.predict(images, verbose=0)).max() < 0.02
 
@@ -166,6 +166,6 @@ def test_places_that_nothing_reads_stay_whole_numbers(tmp_path, weights):
     )
     images = float_models.images(30)
     recipe = Recipe(weights, "octav")
-    made = quantize(prepared, calibration.observe(prepared, images), recipe)
+    made = quantize(prepared, ranges.observe(prepared, images), recipe)
     found = Run(made).probabilities(images)
     assert np.abs(found - model.predict(images, verbose=0)).max() < 0.05

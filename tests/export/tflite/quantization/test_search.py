@@ -5,8 +5,8 @@ import pytest
 
 from export.tflite.flatbuffer import dtype_of, operators, parse, scales, tensors_by_name
 from export.tflite.interpreter import Run
-from export.tflite.quantization import calibration, layer_errors
-from export.tflite.quantization import search as tries
+from export.tflite.quantization import layer_errors, ranges
+from export.tflite.quantization import search as search_module
 from export.tflite.quantization.quantize import Recipe, left_in_float
 from export.tflite.quantization.search import LITERT, TENSORFLOW, Subject, search
 from pipeline.core.errors import ExportError
@@ -16,7 +16,7 @@ from tests.export import float_models
 def subject_of(model, prepared, bound=0.3, recipe=None, count=200):
     images = float_models.images(count)
     labels = model.predict(images, verbose=0).argmax(axis=1)
-    observed = calibration.observe(prepared, images[:50])
+    observed = ranges.observe(prepared, images[:50])
     return Subject(prepared, observed, recipe or Recipe(), images, labels, bound, lambda m: m)
 
 
@@ -27,7 +27,7 @@ def unbalanced(tmp_path_factory):
 
 def test_a_model_that_8_bits_ruin_holds_after_its_worst_layers_stay_more_precise(unbalanced):
     found = search(unbalanced, max_tries=4)
-    first, *_, last = found.tries
+    first, *_, last = found.attempts
     assert found.float_accuracy == 1
     assert first.kept == {}
     assert first.drop_points > 5
@@ -61,7 +61,7 @@ def test_each_try_and_each_layer_is_on_record(unbalanced):
 
 def test_with_one_try_the_whole_model_is_int8_and_is_said_not_to_hold(unbalanced):
     found = search(unbalanced, max_tries=1)
-    assert len(found.tries) == 1
+    assert len(found.attempts) == 1
     assert not found.holds
     assert left_in_float(found.model) == ()
     assert found.own_errors == {}
@@ -69,7 +69,7 @@ def test_with_one_try_the_whole_model_is_int8_and_is_said_not_to_hold(unbalanced
 
 def test_a_model_that_holds_is_not_tried_again(unbalanced):
     found = search(replace(unbalanced, bound=100.0), max_tries=4)
-    assert [attempt.kept for attempt in found.tries] == [{}]
+    assert [attempt.kept for attempt in found.attempts] == [{}]
     assert found.holds
 
 
@@ -85,17 +85,17 @@ def test_a_model_that_nothing_helps_fails_and_the_most_accurate_try_is_taken(tmp
         layers.Softmax(),
     )
     found = search(subject_of(model, prepared), max_tries=6)
-    assert len(found.tries) >= 2
+    assert len(found.attempts) >= 2
     assert not found.holds
-    drops = [t.drop_points for t in found.tries if t.drop_points is not None]
+    drops = [t.drop_points for t in found.attempts if t.drop_points is not None]
     assert min(drops) > 5
-    assert found.tries[found.chosen].drop_points == min(drops)
+    assert found.attempts[found.chosen].drop_points == min(drops)
 
 
 def test_4_bit_kernels_that_hurt_get_8_bits(unbalanced):
     subject = replace(unbalanced, recipe=Recipe("int4"), bound=-1.0)
     found = search(subject, max_tries=4)
-    _, *later = found.tries
+    _, *later = found.attempts
     kernels = {
         *float_models.names(subject.prepared, "CONV_2D"),
         *float_models.names(subject.prepared, "FULLY_CONNECTED"),
@@ -126,7 +126,7 @@ def with_elu(tmp_path_factory):
 
 def test_tensorflow_is_asked_where_an_operator_would_stay_in_float(with_elu):
     found = search(with_elu, max_tries=4, tensorflow=lambda recipe: with_elu.prepared)
-    assert [attempt.engine for attempt in found.tries] == [TENSORFLOW]
+    assert [attempt.engine for attempt in found.attempts] == [TENSORFLOW]
 
 
 def test_where_tensorflow_fails_the_operator_stays_in_float_and_is_declared(with_elu):
@@ -134,7 +134,7 @@ def test_where_tensorflow_fails_the_operator_stays_in_float_and_is_declared(with
         raise RuntimeError("no such operator\nand more")
 
     found = search(with_elu, max_tries=4, tensorflow=fails)
-    failed, taken = found.tries
+    failed, taken = found.attempts
     assert failed.failure == "RuntimeError: no such operator"
     assert taken.kept == dict.fromkeys(float_models.names(with_elu.prepared, "ELU"), "float32")
     assert found.holds
@@ -142,7 +142,7 @@ def test_where_tensorflow_fails_the_operator_stays_in_float_and_is_declared(with
 
 def test_tensorflow_is_not_asked_without_need(unbalanced):
     found = search(replace(unbalanced, bound=100.0), 4, tensorflow=lambda recipe: b"")
-    assert [attempt.engine for attempt in found.tries] == [LITERT]
+    assert [attempt.engine for attempt in found.attempts] == [LITERT]
 
 
 def test_no_file_at_all_is_an_error_with_the_reason(unbalanced):
@@ -158,13 +158,13 @@ def test_whatever_litert_quantizer_raises_costs_its_own_tries_alone(unbalanced, 
     def fails(*_):
         raise error
 
-    for module in (tries, layer_errors):
+    for module in (search_module, layer_errors):
         monkeypatch.setattr(module, "quantize", fails)
     asked = replace(unbalanced, bound=-1.0)
     found = search(asked, max_tries=4, tensorflow=lambda recipe: unbalanced.prepared)
-    assert [attempt.engine for attempt in found.tries] == [TENSORFLOW, TENSORFLOW, LITERT]
+    assert [attempt.engine for attempt in found.attempts] == [TENSORFLOW, TENSORFLOW, LITERT]
     assert found.model == unbalanced.prepared
-    assert found.tries[2].failure == f"{type(error).__name__}: {error}"
+    assert found.attempts[2].failure == f"{type(error).__name__}: {error}"
 
 
 @pytest.mark.parametrize(("weights", "precisions"), [("int8", ["int16", "float32"]), ("int4", [])])
@@ -174,7 +174,7 @@ def test_the_layers_of_which_the_name_speaks_are_never_all_given_up(
     every = {operator.name: 1.0 for operator in operators(parse(unbalanced.prepared))}
     monkeypatch.setattr(layer_errors, "own_errors", lambda *_: every)
     subject = replace(unbalanced, recipe=Recipe(weights), bound=-1.0)
-    later = [attempt for attempt in search(subject, max_tries=6).tries if attempt.kept]
+    later = [attempt for attempt in search(subject, max_tries=6).attempts if attempt.kept]
     assert [set(attempt.kept.values()) for attempt in later] == [{p} for p in precisions]
     kernels = {
         *float_models.names(unbalanced.prepared, "CONV_2D"),
@@ -191,7 +191,7 @@ def test_layers_with_most_of_the_numbers_are_not_given_up(unbalanced, monkeypatc
     assert 7 * 7 * 1 * 4 > 2 * 2 * 4 * 6 + 1 * 1 * 6 * 4  # their kernels
     monkeypatch.setattr(layer_errors, "own_errors", lambda *_: {small: 0.8, large: 1.0, last: 0.9})
     asked = replace(unbalanced, bound=-1.0)
-    _, _, *later = search(asked, max_tries=6).tries
+    _, _, *later = search(asked, max_tries=6).attempts
     assert [attempt.kept for attempt in later] == [
         dict.fromkeys((small, last), "int16"),  # the first layer is next to uint8
         dict.fromkeys((small, last), "float32"),
@@ -201,7 +201,7 @@ def test_layers_with_most_of_the_numbers_are_not_given_up(unbalanced, monkeypatc
 def test_no_way_is_tried_twice(unbalanced, monkeypatch):
     large, small = float_models.names(unbalanced.prepared, "CONV_2D")
     monkeypatch.setattr(layer_errors, "own_errors", lambda *_: {small: 1.0, large: 0.2})
-    _, _, *later = search(replace(unbalanced, bound=-1.0), max_tries=6).tries
+    _, _, *later = search(replace(unbalanced, bound=-1.0), max_tries=6).attempts
     # The share that adds the large layer adds nothing: it can have neither precision.
     assert [attempt.kept for attempt in later] == [{small: "int16"}, {small: "float32"}]
 
@@ -209,11 +209,11 @@ def test_no_way_is_tried_twice(unbalanced, monkeypatch):
 def test_layers_next_to_uint8_ends_are_not_kept_in_16_bits(unbalanced, monkeypatch):
     every = {operator.name: 1.0 for operator in operators(parse(unbalanced.prepared))}
     monkeypatch.setattr(layer_errors, "own_errors", lambda *_: every)
-    (*_, at_uint8) = search(replace(unbalanced, bound=-1.0), max_tries=3).tries
+    (*_, at_uint8) = search(replace(unbalanced, bound=-1.0), max_tries=3).attempts
     first, *_, last = every
     assert set(at_uint8.kept) == set(every) - {first, last}
     other_ends = replace(unbalanced, bound=-1.0, recipe=Recipe(io="int8"))
-    (*_, at_int8) = search(other_ends, max_tries=3).tries
+    (*_, at_int8) = search(other_ends, max_tries=3).attempts
     assert set(at_int8.kept) == set(every)
     assert (at_uint8.failure, at_int8.failure) == ("", "")
 
@@ -232,7 +232,7 @@ def kernel_scales(model):
 def test_a_dense_kernel_has_one_scale_where_that_holds(unbalanced):
     found = search(replace(unbalanced, bound=100.0), max_tries=5)
     assert kernel_scales(found.model) == {"CONV_2D": 6, "FULLY_CONNECTED": 1}
-    assert [attempt.dense_scales for attempt in found.tries] == ["one"]
+    assert [attempt.dense_scales for attempt in found.attempts] == ["one"]
 
 
 def test_a_dense_kernel_has_a_scale_a_channel_where_one_does_not_hold(tmp_path):
@@ -250,10 +250,10 @@ def test_a_dense_kernel_has_a_scale_a_channel_where_one_does_not_hold(tmp_path):
     images = float_models.images(200)
     images[:, 0, 0] = 0
     labels = model.predict(images, verbose=0).argmax(axis=1)
-    observed = calibration.observe(prepared, images)
+    observed = ranges.observe(prepared, images)
     subject = Subject(prepared, observed, Recipe(), images, labels, 0.3, lambda m: m)
     found = search(subject, max_tries=2)
-    one, channel = found.tries
+    one, channel = found.attempts
     assert (one.dense_scales, channel.dense_scales) == ("one", "channel")
     assert one.drop_points > 20
     assert channel.drop_points < 5
@@ -262,5 +262,5 @@ def test_a_dense_kernel_has_a_scale_a_channel_where_one_does_not_hold(tmp_path):
 
 def test_4_bit_kernels_keep_a_scale_a_channel(unbalanced):
     found = search(replace(unbalanced, recipe=Recipe("int4"), bound=100.0), max_tries=5)
-    assert [attempt.dense_scales for attempt in found.tries] == [""]
+    assert [attempt.dense_scales for attempt in found.attempts] == [""]
     assert kernel_scales(found.model)["FULLY_CONNECTED"] == 4

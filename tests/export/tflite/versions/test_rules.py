@@ -9,10 +9,9 @@ from tensorflow.lite.python.convert import mlir_sparsify
 
 from export.formats.format import formats
 from export.keras_files.saved_model_writer import write_saved_model
-from export.tflite.contract_entry import LEAST_RUNTIME, attached, replace_attached
-from export.tflite.flatbuffer import operator_name, parse
+from export.tflite.flatbuffer import attach, attached, operator_name, parse
 from export.tflite.pack import pack
-from export.tflite.quantization import calibration, quantize
+from export.tflite.quantization import quantize, ranges
 from export.tflite.versions import operator_codes
 from tests.export import float_models
 
@@ -26,7 +25,7 @@ def asked(content):
         operator_name(code): (code.deprecatedBuiltinCode, code.builtinCode, code.version)
         for code in model.operatorCodes
     }
-    return codes, attached(model, LEAST_RUNTIME).rstrip(b"\0").decode()
+    return codes, attached(model, operator_codes.LEAST_RUNTIME).rstrip(b"\0").decode()
 
 
 def settled(content):
@@ -142,7 +141,7 @@ def test_a_layer_kept_in_16_bits_asks_for_the_release_that_multiplies_by_them(tm
     _, prepared = float_models.prepared(
         tmp_path, keras.layers.Conv2D(4, 3), keras.layers.Flatten(), keras.layers.Softmax()
     )
-    observed = calibration.observe(prepared, float_models.images(4))
+    observed = ranges.observe(prepared, float_models.images(4))
     kept = tuple(float_models.names(prepared, "CONV_2D"))
     recipe = quantize.Recipe(io="int8", kept=kept, kept_in="int16")
     codes, release = asked(settled(quantize.quantize(prepared, observed, recipe)))
@@ -162,7 +161,7 @@ def test_of_an_operator_without_a_rule_the_converter_s_own_word_stands(exported)
         step.opcodeIndex, step.inputs, step.outputs = len(model.operatorCodes), [0], [0]
         model.operatorCodes.append(code)
         graph.operators.append(step)
-    replace_attached(model, LEAST_RUNTIME, b"2.22.0")
+    attach(model, operator_codes.LEAST_RUNTIME, b"2.22.0")
     operator_codes.settle(model)
     assert [code.version for code in model.operatorCodes[-3:]] == [2, 3, 7]
     # SQRT's second version came with 2.21; of SVDF's third the table knows nothing.
@@ -187,6 +186,6 @@ def test_a_release_before_that_of_a_known_operator_is_told_beside_an_unknown_one
     step.opcodeIndex, step.inputs, step.outputs = len(model.operatorCodes), [0], [0]
     model.operatorCodes.append(code)
     model.subgraphs[0].operators.append(step)
-    replace_attached(model, LEAST_RUNTIME, b"1.5.0")
+    attach(model, operator_codes.LEAST_RUNTIME, b"1.5.0")
     (told,) = operator_codes.wrong(model)
     assert told == "says that it runs from TFLite 1.5.0 on, its operators do from 1.14.0"

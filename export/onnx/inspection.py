@@ -1,4 +1,4 @@
-"""Reads what an ONNX file holds from its bytes."""
+"""What an ONNX file holds and would reach, by its protobuf; no runtime is asked."""
 
 from collections.abc import Iterator
 from math import prod
@@ -6,36 +6,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 import onnx
+from google.protobuf.message import DecodeError, Message  # type: ignore[import-untyped]
 
-from export.formats.facts import Facts, Operator, Weight, is_of_training
+from export.formats.inspection import Inspection, Operator, Weight, is_of_training
 from export.formats.tensors import Interface, Tensor, TensorType
+from export.onnx.from_keras import nodes
+from pipeline.core.content import kind_of_bytes
 
 STANDARD_DOMAINS = ("", "ai.onnx")
 KERNELS = ("Conv", "ConvInteger", "ConvTranspose", "Gemm", "MatMul", "MatMulInteger")
 # They give the same numbers in another place or form: what lies behind is what is stored.
 CARRIES = ("DequantizeLinear", "Identity", "Cast", "Reshape", "Transpose", "Squeeze", "Unsqueeze")
 
-
-def read(path: Path) -> Facts:
-    model = onnx.load(path, load_external_data=False)
-    graph = _Graph(onnx.shape_inference.infer_shapes(model).graph)
-    return Facts(
-        interface=interface(model),
-        weights=tuple(graph.weights()),
-        operators=tuple(graph.operators()),
-        unused=tuple(graph.unused()),
-        opsets={opset.domain: opset.version for opset in model.opset_import},
-        runs_from=runs_from(model),
-    )
-
-
-def runs_from(model: "onnx.ModelProto") -> str | None:
-    """The first ONNX Runtime that runs what asks for this version of the operators."""
-    opset = next((known.version for known in model.opset_import if not known.domain), 0)
-    return f"ONNX Runtime {RELEASES[opset]}" if opset in RELEASES else None
-
-
-# By opset, tried with each release from 1.7.0 on.
+# The first ONNX Runtime that runs an opset, tried with each release from 1.7.0 on.
 RELEASES = {
     13: "1.7.0", 14: "1.8.0", 15: "1.9.0", 16: "1.11.0", 17: "1.12.0", 18: "1.14.0", 19: "1.16.0",
     20: "1.17.0", 21: "1.20.0",
@@ -47,16 +30,27 @@ DENOTATIONS = {
 }
 
 
+def inspect(path: Path) -> Inspection:
+    model = onnx.load(path, load_external_data=False)
+    (taken,), (given,) = model.graph.input, model.graph.output
+    opsets = {known.domain: known.version for known in model.opset_import}
+    opset = opsets.get("", 0)
+    graph = _Graph(onnx.shape_inference.infer_shapes(model).graph)
+    return Inspection(
+        interface=Interface(_tensor(taken), _tensor(given)),
+        weights=tuple(graph.weights()),
+        operators=tuple(graph.operators()),
+        unused=tuple(graph.unused()),
+        opsets=opsets,
+        runs_from=f"ONNX Runtime {RELEASES[opset]}" if opset in RELEASES else None,
+    )
+
+
 def mark_layout(model: "onnx.ModelProto", layout: Literal["NCHW"] | None) -> None:
     """Says in the model itself what each dimension of its images is."""
     dims = model.graph.input[0].type.tensor_type.shape.dim
     for dim, denotation in zip(dims, DENOTATIONS[layout or "NHWC"], strict=True):
         dim.denotation = denotation
-
-
-def interface(model: "onnx.ModelProto") -> Interface:
-    (taken,), (given,) = model.graph.input, model.graph.output
-    return Interface(_tensor(taken), _tensor(given))
 
 
 def _tensor(value: "onnx.ValueInfoProto") -> Tensor:
@@ -126,7 +120,7 @@ class _Graph:
         )
 
     def operators(self) -> Iterator[Operator]:
-        for node in _nodes(self._graph):
+        for node in nodes(self._graph.node):
             takes = tuple(n for n in node.input if n and self._behind(n)[0] not in self._constants)
             has_kernel = node.op_type in KERNELS
             dtypes = self._computes(node) if has_kernel else self._of((*takes, *node.output))
@@ -158,23 +152,10 @@ class _Graph:
         used = {output.name for output in self._graph.output}
         for node in reversed(self._graph.node):
             if used.intersection(node.output):
-                used.update(*(n.input for n in (node, *_inner(node))))
+                used.update(*(inside.input for inside in nodes([node])))
             else:
                 yield from node.output
         yield from (name for name in self._constants if name not in used)
-
-
-def _nodes(graph: "onnx.GraphProto") -> Iterator[Any]:
-    for node in graph.node:
-        yield node
-        yield from _inner(node)
-
-
-def _inner(node: "onnx.NodeProto") -> Iterator[Any]:
-    """The nodes of the graphs that a node holds."""
-    for attribute in node.attribute:
-        if attribute.type == onnx.AttributeProto.GRAPH:
-            yield from _nodes(attribute.g)
 
 
 def _channel_axis(node: "onnx.NodeProto") -> int:
@@ -188,3 +169,31 @@ def _channel_axis(node: "onnx.NodeProto") -> int:
 
 def _learns(node: "onnx.NodeProto") -> bool:
     return any(a.name == "training_mode" and a.i for a in node.attribute)
+
+
+def external_access(path: Path) -> Iterator[str]:
+    """What of the file would reach beyond it; each ends a sentence on it."""
+    content = path.read_bytes()
+    try:
+        model = onnx.ModelProto.FromString(content)
+    except DecodeError:
+        yield f"is {kind_of_bytes(content) or 'no ONNX file'}"
+        return
+    for tensor in _tensors(model):
+        if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
+            where = {entry.key: entry.value for entry in tensor.external_data}.get("location", "")
+            yield f"keeps the weights {tensor.name!r} in another file ({where!r})"
+            return
+
+
+def _tensors(message: Message) -> Iterator[Any]:
+    """All tensors, wherever in the file they stand."""
+    waiting = [message]
+    while waiting:
+        for field, value in waiting.pop().ListFields():
+            if field.message_type is None or field.message_type.GetOptions().map_entry:
+                continue
+            inside = list(value) if field.is_repeated else [value]
+            if field.message_type.full_name == "onnx.TensorProto":
+                yield from inside
+            waiting += inside

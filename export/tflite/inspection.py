@@ -1,4 +1,4 @@
-"""Reads what a TFLite file holds from its bytes."""
+"""What a TFLite file holds and would reach, by its FlatBuffer; no runtime is asked."""
 
 from collections.abc import Iterable, Iterator
 from math import prod
@@ -9,20 +9,26 @@ from ai_edge_litert import schema_py_generated as schema
 
 from export.formats import contract
 from export.formats.contract import LABELS_FILE_NAME
-from export.formats.facts import Facts, Operator, Weight, is_of_training
+from export.formats.inspection import Inspection, Operator, Weight, is_of_training
 from export.formats.tensors import Interface, Tensor, TensorType
 from export.tflite import metadata
-from export.tflite.contract_entry import CONTRACT, attached, is_compact
+from export.tflite.complete import CONTRACT, is_compact
 from export.tflite.flatbuffer import (
     KERNEL_AND_BIAS,
+    attached,
     block_scales,
     dtype_of,
+    indices,
     is_custom,
     kind,
     parse,
+    steps,
     text,
+    used_buffers,
 )
+from export.tflite.pack import IDENTIFIER
 from export.tflite.versions import operator_codes
+from pipeline.core.content import kind_of_bytes
 
 # Inputs that say what shape an operator gives; what other integers say is which and how often.
 SHAPED_BY = {
@@ -35,7 +41,7 @@ SHAPED_BY = {
 ASKING = ("RANK", "SHAPE")
 
 
-def read(path: Path) -> Facts:
+def inspect(path: Path) -> Inspection:
     """Reads a file.
 
     Raises:
@@ -44,7 +50,7 @@ def read(path: Path) -> Facts:
     content = path.read_bytes()
     model = parse(content)
     graphs = [_Graph(model, graph, is_inner=i > 0) for i, graph in enumerate(model.subgraphs)]
-    return Facts(
+    return Inspection(
         interface=_interface(model),
         weights=tuple(weight for graph in graphs for weight in graph.weights()),
         operators=tuple(operator for graph in graphs for operator in graph.operators()),
@@ -55,6 +61,23 @@ def read(path: Path) -> Facts:
         runs_from=operator_codes.runs_from(model),
         miscoded=tuple(operator_codes.wrong(model)),
     )
+
+
+def external_access(path: Path) -> Iterator[str]:
+    """What of the file would reach beyond it; each ends a sentence on it."""
+    content = path.read_bytes()
+    if content[4:8] != IDENTIFIER:
+        yield f"is {kind_of_bytes(content) or 'no TFLite file'}"
+        return
+    try:
+        model = parse(content)
+        for group in model.externalBufferGroups or ():
+            yield f"keeps weights in another file ({text(group.name)!r})"
+        for _, operator in steps(model):
+            if is_custom(model, operator):
+                yield f"has the operator {kind(model, operator)}, which is not LiteRT's own"
+    except Exception as error:  # the reader looks where damaged bytes send it
+        yield f"is no whole TFLite file ({type(error).__name__}: {error})"
 
 
 def _labels(model: Any, content: bytes) -> dict[str, bytes]:
@@ -87,10 +110,9 @@ def _tensor(tensor: Any) -> Tensor:
 
 
 def _unused_buffers(model: Any) -> Iterator[str]:
-    used = {tensor.buffer for graph in model.subgraphs for tensor in graph.tensors}
-    used |= {entry.buffer for entry in model.metadata or ()}
+    used = used_buffers(model)
     for index, buffer in enumerate(model.buffers):
-        if index not in used and buffer.data is not None and len(buffer.data):
+        if index not in used and _has_data(buffer):
             yield f"buffer {index}"
 
 
@@ -114,8 +136,7 @@ class _Graph:
         self._model, self._is_inner = model, is_inner
         self._tensors = graph.tensors
         self._steps = graph.operators
-        self._ends = {*map(int, graph.inputs), *map(int, graph.outputs)}
-        self._outputs = set(map(int, graph.outputs))
+        self._ends = {*indices(graph.inputs, graph.outputs)}
         self._stored = {
             index: index
             for index, tensor in enumerate(graph.tensors)
@@ -132,13 +153,14 @@ class _Graph:
         shaping = self._shaping()
         for step in self._steps:
             name = self._name(step)
-            takes = [i for i in _indices(step.inputs) if i not in self._stored]
-            gives = _indices(step.outputs)
+            takes = [i for i in indices(step.inputs) if i not in self._stored]
+            gives = indices(step.outputs)
             dtypes = tuple(sorted({dtype_of(self._tensors[i]) for i in (*takes, *gives)}))
+            origin: Literal["flex", "custom"] = "flex" if name.startswith("Flex") else "custom"
             stores_otherwise = name in ("QUANTIZE", "DEQUANTIZE") and len(dtypes) > 1
             yield Operator(
                 name=name,
-                kind=self._kind(step, name),
+                kind=origin if is_custom(self._model, step) else "builtin",
                 takes=self._names(takes),
                 gives=self._names(gives),
                 dtypes=dtypes,
@@ -165,11 +187,6 @@ class _Graph:
             if name not in ASKING and not found.isdisjoint(map(int, step.outputs)):
                 found.update(inputs)
         return found - self._stored.keys()
-
-    def _kind(self, step: Any, name: str) -> Literal["builtin", "custom", "flex"]:
-        if not is_custom(self._model, step):
-            return "builtin"
-        return "flex" if name.startswith("Flex") else "custom"
 
     def weights(self) -> Iterator[Weight]:
         seen = set()
@@ -212,22 +229,13 @@ class _Graph:
         used = set(self._ends)
         for step in reversed(self._steps):
             if used.intersection(step.outputs):
-                used.update(*(_indices(x) for x in (step.inputs, step.outputs)))
-                used.update(_indices(step.intermediates))
-        used.update(self._scale_tensors())
+                used.update(indices(step.inputs, step.outputs, step.intermediates))
+        used.update(details.scales for details in block_scales(self._tensors))
         yield from self._names(sorted(set(range(len(self._tensors))) - used))
 
-    def _scale_tensors(self) -> Iterator[int]:
-        yield from (details.scales for details in block_scales(self._tensors))
-
-    def _names(self, indices: Iterable[int]) -> tuple[str, ...]:
-        return tuple(text(self._tensors[index].name) for index in indices)
+    def _names(self, places: Iterable[int]) -> tuple[str, ...]:
+        return tuple(text(self._tensors[index].name) for index in places)
 
 
 def _has_data(buffer: Any) -> bool:
     return buffer.data is not None and len(buffer.data) > 0
-
-
-def _indices(indices: Any) -> list[int]:
-    """Those of an operator; an optional tensor that is not there has -1."""
-    return [] if indices is None else [int(index) for index in indices if index >= 0]

@@ -1,11 +1,14 @@
-"""Which range of real numbers each tensor of a model takes on calibration images."""
+"""Which range of real numbers each tensor of a model takes: on images, or as training learnt it."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from export.tflite.flatbuffer import operators, parse, text, unread_outputs
 from export.tflite.interpreter import Run
+from pipeline.core.errors import ExportError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -14,6 +17,11 @@ if TYPE_CHECKING:
 BINS = 8192
 # So that stored pixels are the pixels, and 256 steps of probability fit 8 bits.
 PIXELS, PROBABILITIES = (0.0, 255.0), (0.0, 255 / 256)
+LEARNT_FILE_NAME = "learnt_ranges.json"
+
+Ends = tuple[float, float]
+Learnt = tuple[str, Ends]
+"""The kind of an operator of the TFLite file, and the least and largest number that it gives."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +72,6 @@ def _inside(model: "ModelT") -> dict[str, int]:
     return {text(tensors[index].name): index for index in given if index not in unread}
 
 
-Ends = dict[str, tuple[float, float]]
-
-
 def _values(
     run: Run, inside: Mapping[str, int], images: "np.ndarray"
 ) -> Iterator[tuple[str, "np.ndarray"]]:
@@ -79,7 +84,7 @@ def _values(
             yield name, values[np.isfinite(values)]
 
 
-def _extremes(run: Run, inside: Mapping[str, int], images: "np.ndarray") -> Ends:
+def _extremes(run: Run, inside: Mapping[str, int], images: "np.ndarray") -> dict[str, Ends]:
     ends = dict.fromkeys(inside, (0.0, 0.0))
     for name, values in _values(run, inside, images):
         low, high = ends[name]
@@ -88,8 +93,12 @@ def _extremes(run: Run, inside: Mapping[str, int], images: "np.ndarray") -> Ends
 
 
 def _percentiles(
-    run: Run, inside: Mapping[str, int], images: "np.ndarray", ends: Ends, percentile: float
-) -> Ends:
+    run: Run,
+    inside: Mapping[str, int],
+    images: "np.ndarray",
+    ends: Mapping[str, Ends],
+    percentile: float,
+) -> dict[str, Ends]:
     """Counts all numbers in bins between the extremes, since they are too many to be kept."""
     import numpy as np
 
@@ -99,9 +108,7 @@ def _percentiles(
     return {name: _inner(counts[name], ends[name], percentile) for name in inside}
 
 
-def _inner(
-    counts: "np.ndarray", ends: tuple[float, float], percentile: float
-) -> tuple[float, float]:
+def _inner(counts: "np.ndarray", ends: Ends, percentile: float) -> Ends:
     import numpy as np
 
     edges = np.linspace(*ends, BINS + 1)
@@ -109,3 +116,44 @@ def _inner(
     low = edges[np.searchsorted(np.cumsum(counts), outside, "right")]
     high = edges[BINS - np.searchsorted(np.cumsum(counts[::-1]), outside, "right")]
     return min(float(low), 0.0), max(float(high), 0.0)
+
+
+def write_learnt(learnt: Sequence[Learnt], folder: Path) -> None:
+    """Into a train artifact, beside its model."""
+    rows = [{"operator": kind, "low": low, "high": high} for kind, (low, high) in learnt]
+    (folder / LEARNT_FILE_NAME).write_text(
+        json.dumps(rows, indent=1, allow_nan=False) + "\n", "utf-8"
+    )
+
+
+def with_learnt(
+    observed: Mapping[str, Range], prepared: bytes, folder: Path
+) -> Mapping[str, Range]:
+    """Observed ranges of a prepared model, and in their place those that its training learnt.
+
+    Args:
+        observed: see `observe`.
+        prepared: the float32 model that they are of.
+        folder: the train artifact; what was trained without such ranges has none there.
+
+    Raises:
+        ExportError: training learnt them for other operators than the model has.
+    """
+    path = folder / LEARNT_FILE_NAME
+    if not path.exists():
+        return observed
+    rows = json.loads(path.read_text("utf-8"))
+    # The converter leaves out some of these, and they have the range of what comes in.
+    found = [o for o in operators(parse(prepared)) if o.kind != "RESHAPE"]
+    expected, kinds = [row["operator"] for row in rows], [operator.kind for operator in found]
+    if kinds != expected:
+        raise ExportError(
+            f"{path}: has ranges for {', '.join(expected)}, but the model became "
+            f"{', '.join(kinds)}; to use the ranges of calibration images instead, set "
+            "export.calibration.method=percentile"
+        )
+    learnt = {
+        operator.name: replace(observed[operator.name], low=row["low"], high=row["high"])
+        for operator, row in zip(found, rows, strict=True)
+    }
+    return {**observed, **learnt}

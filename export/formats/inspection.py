@@ -70,7 +70,7 @@ class Operator:
 
 
 @dataclass(frozen=True)
-class Facts:
+class Inspection:
     """What a file holds.
 
     Attributes:
