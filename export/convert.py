@@ -63,7 +63,7 @@ def convert(
     for request in requests:
         groups.setdefault(formats()[request.format_name].child, []).append(request)
 
-    def written(ready: Sequence[ExportRequest]) -> Conversions:
+    def write(ready: Sequence[ExportRequest]) -> Conversions:
         outcome = child_process.call(
             function,
             _REQUESTS.dump_python(list(ready), mode="json"),
@@ -77,7 +77,7 @@ def convert(
                 if len(ready) == 1:
                     return conversions | {request.format_name: _failure(request, outcome.failure)}
                 blocked = _missing_need(request, conversions)
-                conversions |= {request.format_name: blocked} if blocked else written([request])
+                conversions |= {request.format_name: blocked} if blocked else write([request])
         return conversions
 
     def write_group(
@@ -87,7 +87,7 @@ def convert(
         done = {need: earlier[need].result()[need] for need in needs & earlier.keys()}
         blocked = {r.format_name: found for r in group if (found := _missing_need(r, done))}
         ready = [request for request in group if request.format_name not in blocked]
-        return blocked | (written(ready) if ready else {})
+        return blocked | (write(ready) if ready else {})
 
     futures: dict[str, Future[Conversions]] = {}
     conversions: Conversions = {}

@@ -17,7 +17,6 @@ STANDARD_DOMAINS = ("", "ai.onnx")
 KERNELS = ("Conv", "ConvInteger", "ConvTranspose", "Gemm", "MatMul", "MatMulInteger")
 # They give the same numbers in another place or form: what lies behind is what is stored.
 CARRIES = ("DequantizeLinear", "Identity", "Cast", "Reshape", "Transpose", "Squeeze", "Unsqueeze")
-
 # The first ONNX Runtime that runs an opset, tried with each release from 1.7.0 on.
 RELEASES = {
     13: "1.7.0", 14: "1.8.0", 15: "1.9.0", 16: "1.11.0", 17: "1.12.0", 18: "1.14.0", 19: "1.16.0",

@@ -60,16 +60,11 @@ def _drop_unread(model: "ModelT") -> None:
         for details in block_scales(graph.tensors):
             details.scales = places[details.scales]
         graph.tensors = [graph.tensors[index] for index in sorted(read)]
-        graph.inputs, graph.outputs = (
-            _new_indices(graph.inputs, places),
-            _new_indices(graph.outputs, places),
-        )
+        for reader in (graph, *graph.operators):
+            reader.inputs = _renumber(reader.inputs, places)
+            reader.outputs = _renumber(reader.outputs, places)
         for step in graph.operators:
-            step.inputs, step.outputs = (
-                _new_indices(step.inputs, places),
-                _new_indices(step.outputs, places),
-            )
-            step.intermediates = _new_indices(step.intermediates, places)
+            step.intermediates = _renumber(step.intermediates, places)
         for signature in model.signatureDefs:
             if model.subgraphs[signature.subgraphIndex] is graph:
                 for end in (*signature.inputs, *signature.outputs):
@@ -87,9 +82,9 @@ def _indices_read(graph: Any) -> set[int]:
     return {*indices(graph.inputs, graph.outputs, *ends), *scales}
 
 
-def _new_indices(indices: Any, places: Mapping[int, int]) -> Any:
+def _renumber(old: Any, places: Mapping[int, int]) -> Any:
     """Indices in the new order; an optional tensor that is not there has -1."""
-    return None if indices is None else [places.get(int(index), -1) for index in indices]
+    return None if old is None else [places.get(int(index), -1) for index in old]
 
 
 def compact(model: bytes, contract_text: str, kept: Collection[str] = ()) -> bytes:
@@ -116,7 +111,7 @@ def compact(model: bytes, contract_text: str, kept: Collection[str] = ()) -> byt
 def _shorten_names(model: "ModelT", kept: Collection[str]) -> None:
     """To numbers, as each tensor must have a name of its own."""
     for graph in model.subgraphs:
-        ends = {*map(int, graph.inputs), *map(int, graph.outputs)}
+        ends = indices(graph.inputs, graph.outputs)
         for index, tensor in enumerate(graph.tensors):
             if index not in ends and text(tensor.name) not in kept:
                 tensor.name = str(index)

@@ -99,7 +99,6 @@ class _Judge:
         self._section = context.config.verify
         self._folder = context.inputs["export"]
         self._failures = failures.read(self._folder)
-        self._promised = contract.read(self._folder)
         self._export = context.config.export
         self._audits = self._audit()
         self._images = context.scratch / "test_images.npy"
