@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from export.formats.tensors import FLOAT32, Interface, Tensor, TensorType, fed
+from export.formats.tensors import FLOAT32, Interface, Tensor, TensorType, with_channels
 from pipeline.config.schema import ExportSection, Gate, Section, VerifySection
 from pipeline.core.errors import ExportError
 from pipeline.core.plugins import exporters
@@ -284,7 +284,7 @@ def answer_function(format_name: str, path: Path) -> Callable[["np.ndarray"], "n
     predictor = module.load(path, threads=1)
 
     def answer(images: "np.ndarray") -> "np.ndarray":
-        taken = fed(images, ends.input.channels)
+        taken = with_channels(images, ends.input.channels)
         return ends.output.type.decode(predictor.run(ends.input.type.encode(taken)))
 
     return answer

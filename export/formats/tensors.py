@@ -82,7 +82,7 @@ class Interface:
     output: Tensor
 
 
-def fed(images: "np.ndarray", channels: int) -> "np.ndarray":
+def with_channels(images: "np.ndarray", channels: int) -> "np.ndarray":
     """Grey images as three equal channels for a model that takes so many; others as they are.
 
     Args:

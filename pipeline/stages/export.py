@@ -22,7 +22,7 @@ from export.formats.format import (
     size_bytes,
     with_needed,
 )
-from export.formats.tensors import Interface, fed
+from export.formats.tensors import Interface, with_channels
 from export.keras_files import load, rgb_input
 from pipeline.core import environment
 from pipeline.core.errors import ConfigError, ExportError
@@ -55,7 +55,7 @@ def run(context: StageContext) -> StageResult:
         name: formats()[name].interface(shape, dataset.num_classes, chosen_options(section, name))
         for name in with_needed(section.formats)
     }
-    images = fed(_calibration_images(context, dataset), shape[2])
+    images = with_channels(_calibration_images(context, dataset), shape[2])
     promised = _contract(context, dataset, _input(context, dataset, images), interfaces)
     contract.write(promised, context.output)
     conversions = _convert(context, interfaces, _materials(context, promised, images))
@@ -159,7 +159,7 @@ def _validation(context: StageContext, workspace: Path, channels: int) -> Path:
     seed = context.config.seed
     chosen = split.read(stratified_sample(split.labels(), VALIDATION_IMAGES, seed, "quantization"))
     path = workspace / "validation.npz"
-    np.savez(path, images=fed(chosen.images, channels), labels=chosen.labels)
+    np.savez(path, images=with_channels(chosen.images, channels), labels=chosen.labels)
     return path
 
 

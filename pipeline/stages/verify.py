@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from export.formats import contract, failures, quantization_json, verdict
+from export.formats.contract import Contract
 from export.formats.format import chosen_gate, chosen_options, formats, size_bytes
-from export.formats.tensors import fed
+from export.formats.tensors import with_channels
 from export.formats.verdict import Check, FormatVerdict, Micro, Verdict
 from export.verification import audit, gates, golden, measure, microcontroller
 from pipeline.core.errors import ExportError, StageError
@@ -30,7 +31,9 @@ def run(context: StageContext) -> StageResult:
     Raises:
         StageError: Keras' answers are not those to the test split.
     """
-    test = _model_input(read_split(context.inputs["ingest"], "test"), context.inputs["export"])
+    promised = contract.read(context.inputs["export"])
+    test = read_split(context.inputs["ingest"], "test")
+    test = LabelledImages(with_channels(test.images, promised.input.shape[2]), test.labels)
     keras = _keras_answers(context.inputs["evaluate"] / "probabilities.npy", len(test))
     names = context.config.export.formats
     rows = []
@@ -45,15 +48,9 @@ def run(context: StageContext) -> StageResult:
     chosen = golden.choose(keras, test.labels) if judge.answers else []
     choices = _with_files(chosen, context.inputs["ingest"])
     if choices:
-        promised = contract.read(context.inputs["export"])
         golden.write(context.output / golden.FOLDER, test, judge.answers, promised, choices)
-    _write_page(context, result, test, choices)
+    _write_page(context, result, promised, test, choices)
     return _stage_result(result)
-
-
-def _model_input(test: LabelledImages, export: Path) -> LabelledImages:
-    channels = contract.read(export).input.shape[2]
-    return LabelledImages(fed(test.images, channels), test.labels)
 
 
 def _with_files(choices: Sequence[golden.Choice], ingest: Path) -> list[golden.Choice]:
@@ -63,10 +60,12 @@ def _with_files(choices: Sequence[golden.Choice], ingest: Path) -> list[golden.C
 
 
 def _write_page(
-    context: StageContext, result: Verdict, test: LabelledImages, choices: Sequence[golden.Choice]
+    context: StageContext,
+    result: Verdict,
+    promised: Contract,
+    test: LabelledImages,
+    choices: Sequence[golden.Choice],
 ) -> None:
-    export = context.inputs["export"]
-    promised = contract.read(export)
     pictures = [
         verdict_page.GoldenImage(
             test.images[choice.index],
@@ -75,7 +74,7 @@ def _write_page(
         )
         for choice in choices
     ]
-    records = quantization_json.read(export)
+    records = quantization_json.read(context.inputs["export"])
     name, key = context.config.name, promised.model_key
     subject = verdict_page.Subject(result, records, pictures, name, key)
     page = verdict_page.render(subject, datetime.now(UTC))

@@ -11,7 +11,7 @@ from PIL import Image
 
 from export.deployment import render
 from export.formats.contract import ImageInput, image_input
-from export.formats.tensors import fed
+from export.formats.tensors import with_channels
 from pipeline.core.plugins import ROOT
 from pipeline.inference.pictures import prepare, read_picture
 
@@ -132,7 +132,7 @@ def test_of_colour_the_page_makes_grey_first_where_the_model_was_trained_on_it(
     grey, read_as = read_picture(tmp_path / "colour.png", wanted.as_trained)
     script = tmp_path / "runtimes" / "web" / "picture.js"
     given = browser(PICTURES["ten times as large"], None, script)
-    assert_same(given, fit, fed(grey, 3), read_as)
+    assert_same(given, fit, with_channels(grey, 3), read_as)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from PIL import Image
 from export.deployment import render
 from export.formats import contract
 from export.formats.format import answers, formats
-from export.formats.tensors import fed
+from export.formats.tensors import with_channels
 from export.verification import golden
 from export.verification.golden import Answers
 from pipeline.data.images.decoding import Decoding
@@ -152,7 +152,7 @@ def test_of_colour_it_makes_grey_first_where_the_model_was_trained_on_it(exporte
     Image.fromarray(noise).save(tmp_path / "noise.png")
     grey, _ = pictures.read_picture(tmp_path / "noise.png", wanted.as_trained)
     given = picture["pixels"](tmp_path / "noise.png")
-    np.testing.assert_array_equal(given, fed(grey[None], 3))
+    np.testing.assert_array_equal(given, with_channels(grey[None], 3))
 
 
 def test_transparent_parts_are_refused_as_for_training(exported, tmp_path):
