@@ -55,6 +55,9 @@ COMMANDS: Mapping[str, Command] = {
     ),
     "check": Command("gc:check", "Read every artifact; say which are not as they were published."),
     "gc": Command("gc:gc", "Delete what no run uses, and what is damaged or left over."),
+    "schema": Command(
+        "schema:schema", "Print the JSON schema of a config, by which editors complete its keys."
+    ),
     "push": Command("remote:push", "Copy a run and all that it was made from to another place."),
     "pull": Command("remote:pull", "Copy a pushed run, and all that it was made from, to here."),
 }

@@ -144,11 +144,11 @@ def _config_type(values: Mapping[str, Any], layers: Sequence[Layer]) -> type[Pip
             where = f"{origin((section, selector), layers)}: {section}.{selector}"
             raise ConfigError(f"{where} is {name!r}. {suggest(str(name), plugins.names(package))}")
         names[section] = name
-    return _type_with(**names)
+    return type_with(**names)
 
 
 @cache
-def _type_with(data: str, model: str) -> type[PipelineConfig]:
+def type_with(data: str, model: str) -> type[PipelineConfig]:
     """PipelineConfig with the options of this source and this preset."""
     return create_model(
         "Config",

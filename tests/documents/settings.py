@@ -1,7 +1,6 @@
 """Writes `docs/every-setting.md` from the config's models: `python -m tests.documents.settings`."""
 
 import json
-import re
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
@@ -9,6 +8,7 @@ from typing import Any, get_args
 from pydantic.fields import FieldInfo
 
 from export.formats.format import FormatOptions, formats
+from pipeline.config.json_schema import texts
 from pipeline.config.schema import DataSection, ModelSection, PipelineConfig, Section
 from pipeline.config.train import EXCLUSIONS, TECHNIQUES
 from pipeline.core import plugins
@@ -43,7 +43,6 @@ CHOICES = {
         "export.formats": tuple(formats()),
     }.items()
 }
-ATTRIBUTE = re.compile(r"^(\w+): (.+?)(?=^\w+: |\Z)", re.MULTILINE | re.DOTALL)
 
 
 def page() -> str:
@@ -107,14 +106,14 @@ def _plug_ins(
 def _rows(model: type[Section], prefix: str, told: Collection[str] = ()) -> Iterator[str]:
     """A row for each key, and for each key of the sections within."""
     schema = model.model_json_schema()
-    texts = _texts(model)
+    meant = texts(model)
     for name, field in model.model_fields.items():
         within = _sections(field)
         if name in told:
             continue
         if not within or not isinstance(field.get_default(call_default_factory=True), Section):
             takes = CHOICES.get(prefix + name) or _takes(schema["properties"][name])
-            cells = (f"`{prefix}{name}`", takes, _default(field), texts.get(name, ""))
+            cells = (f"`{prefix}{name}`", takes, _default(field), meant.get(name, ""))
             yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
         for section in within:
             key = "KEY." if _is_mapping(field) else ""
@@ -131,16 +130,6 @@ def _sections(part: Any) -> list[type[Section]]:
 
 def _is_mapping(field: FieldInfo) -> bool:
     return "Mapping" in str(field.annotation)
-
-
-def _texts(model: type[Section]) -> dict[str, str]:
-    """What the docstrings of a model and of those it extends say of each key."""
-    found: dict[str, str] = {}
-    for kind in reversed(model.__mro__):
-        _, _, told = (kind.__doc__ or "").partition("Attributes:\n")
-        lines = re.sub(r"^ {8}", "", told, flags=re.MULTILINE)
-        found |= {name: " ".join(text.split()) for name, text in ATTRIBUTE.findall(lines)}
-    return found
 
 
 def _takes(schema: Mapping[str, Any]) -> str:
