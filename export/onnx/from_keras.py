@@ -55,7 +55,7 @@ def convert(model: "keras.Model", opset: int, taken: Tensor) -> "onnx.ModelProto
     for value in (*result.graph.input, *result.graph.output):
         if taken.shape[0] == "N":
             value.type.tensor_type.shape.dim[0].dim_param = "N"
-    _refuse_undone(result, complaints)
+    refuse_undone(result, complaints)
     result.graph.doc_string = ""  # TensorFlow's count of functions: other bytes each time
     return result
 
@@ -123,7 +123,7 @@ def _complaints() -> Iterator[list[str]]:
         logger.removeHandler(handler)
 
 
-def _refuse_undone(model: "onnx.ModelProto", complaints: list[str]) -> None:
+def refuse_undone(model: "onnx.ModelProto", complaints: list[str]) -> None:
     """Raises ExportError where tf2onnx left something undone, or made what is no ONNX."""
     import onnx
 

@@ -176,7 +176,7 @@ def _by_tensorflow(request: ExportRequest, recipe: Recipe) -> bytes:
     import tensorflow as tf
 
     converter = optimizing_converter(request, recipe.dense_scales)
-    converter.representative_dataset = lambda: _representative(request.materials.calibration)
+    converter.representative_dataset = lambda: representative(request.materials.calibration)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     io = tf.dtypes.as_dtype(request.options["io"])
     converter.inference_input_type = converter.inference_output_type = io
@@ -184,7 +184,7 @@ def _by_tensorflow(request: ExportRequest, recipe: Recipe) -> bytes:
     return bytes(converted)
 
 
-def _representative(calibration: Path) -> Iterator[list["np.ndarray"]]:
+def representative(calibration: Path) -> Iterator[list["np.ndarray"]]:
     """Yields the calibration images, preceded by the first one with a corner at 0 and at 255.
 
     The input's scale comes out as the highest pixel seen less the lowest, over 255. It is exactly

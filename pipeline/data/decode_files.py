@@ -211,7 +211,7 @@ def _decoder(files: ImageFiles) -> Iterator[Iterator[Result]]:
         for at in range(0, len(files), size)
     )
     if len(files) <= FEW_FILES:
-        yield (result for task in tasks for result in _decode_all(*task))
+        yield (result for task in tasks for result in decode_all(*task))
         return
     pool = ProcessPoolExecutor(
         cores(),
@@ -236,7 +236,7 @@ def _in_order(pool: ProcessPoolExecutor, tasks: Iterator[Task]) -> Iterator[Resu
     running: deque[tuple[str, Future[list[Result]]]] = deque()
     try:
         for task in tasks:
-            running.append((task[1][0], pool.submit(_decode_all, *task)))
+            running.append((task[1][0], pool.submit(decode_all, *task)))
             if len(running) > TASKS_AHEAD:
                 yield from running[0][1].result()
                 running.popleft()
@@ -251,7 +251,7 @@ def _in_order(pool: ProcessPoolExecutor, tasks: Iterator[Task]) -> Iterator[Resu
         ) from error
 
 
-def _decode_all(folder: str, names: tuple[str, ...], decoding: Decoding) -> list[Result]:
+def decode_all(folder: str, names: tuple[str, ...], decoding: Decoding) -> list[Result]:
     results: list[Result] = []
     for name in names:
         try:

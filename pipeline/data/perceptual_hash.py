@@ -92,7 +92,7 @@ def _near_groups(thumbnails: np.ndarray, colours: np.ndarray, similarity: float)
         distances = np.einsum("pf,pf->p", offs, offs) / THUMBNAIL**2
         pairs = pairs[distances <= 2 * _largest_difference(deviations, pairs, similarity)]
         pairs = pairs[_are_of_one_colour(colours, pairs)]
-        groups = _join(groups, pairs[_confirmed(thumbnails, pairs, similarity)])
+        groups = _join(groups, pairs[confirmed(thumbnails, pairs, similarity)])
     return _round_their_firsts(groups, thumbnails, colours, similarity)
 
 
@@ -110,7 +110,7 @@ def _round_their_firsts(
             break
         _, firsts, of = np.unique(groups[left], return_index=True, return_inverse=True)
         pairs = np.stack([left[firsts][of], left], axis=1)
-        is_like = _are_of_one_colour(colours, pairs) & _confirmed(thumbnails, pairs, similarity)
+        is_like = _are_of_one_colour(colours, pairs) & confirmed(thumbnails, pairs, similarity)
         parted[left[is_like]] = pairs[is_like, 0]
         left = left[~is_like]
     return parted
@@ -169,7 +169,7 @@ def _largest_difference(deviations: np.ndarray, pairs: np.ndarray, similarity: f
     return 1 - similarity + ROUNDING**2 / (2 * products)
 
 
-def _confirmed(thumbnails: np.ndarray, pairs: np.ndarray, similarity: float) -> np.ndarray:
+def confirmed(thumbnails: np.ndarray, pairs: np.ndarray, similarity: float) -> np.ndarray:
     """Whether the thumbnails of each pair are near duplicates: bool (pairs,)."""
     parts = [np.empty(0, bool)]
     for start in range(0, len(pairs), CONFIRMED_AT_ONCE):

@@ -98,19 +98,19 @@ class RemoteFolder:
         with self._library_errors(name):
             self._refuse_links(name)
             if self._protocols & set(OBJECT_STORES):
-                self._fill(path, chunks)
+                self.fill(path, chunks)
                 return
             self._files.makedirs(str(PurePosixPath(path).parent), exist_ok=True)
             partial = f"{path}.{this_process()}.{uuid4().hex[:8]}{PARTIAL}"
             try:
-                self._fill(partial, chunks)
+                self.fill(partial, chunks)
                 self._files.mv(partial, path)
             except BaseException:
                 with suppress(Exception):
                     self._files.rm_file(partial)
                 raise
 
-    def _fill(self, path: str, chunks: Iterable[bytes]) -> None:
+    def fill(self, path: str, chunks: Iterable[bytes]) -> None:
         with self._files.open(path, "wb") as file:
             for chunk in chunks:
                 file.write(chunk)

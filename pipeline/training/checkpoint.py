@@ -133,7 +133,7 @@ def encode(checkpoint: Checkpoint) -> bytes:
                 with archive.open(f"{name}/{number}.npy", "w", force_zip64=True) as member:
                     np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)
     body = buffer.getvalue()[:-DIGEST_LENGTH]
-    return body + _digest(body)
+    return body + digest(body)
 
 
 def decode(data: bytes) -> Checkpoint:
@@ -142,7 +142,7 @@ def decode(data: bytes) -> Checkpoint:
     Raises:
         ValueError: the bytes are not those of a checkpoint as it was written.
     """
-    if _digest(data[:-DIGEST_LENGTH]) != data[-DIGEST_LENGTH:]:
+    if digest(data[:-DIGEST_LENGTH]) != data[-DIGEST_LENGTH:]:
         raise ValueError("its SHA-256 is not that of its bytes")
     try:
         return _parse(data)
@@ -173,5 +173,5 @@ def _plain(checkpoint: Checkpoint) -> dict[str, Any]:
     }
 
 
-def _digest(body: bytes) -> bytes:
+def digest(body: bytes) -> bytes:
     return hashlib.sha256(body).hexdigest().encode()

@@ -106,7 +106,7 @@ def fit(
     section = config.train
     steps = steps_per_epoch(len(splits.train), section.batch_size)
     epoch, step = resume.place if resume else (0, 0)
-    at_once = _steps_at_once(math.gcd(steps, step), section.checkpoint_every_steps)
+    at_once = steps_at_once(math.gcd(steps, step), section.checkpoint_every_steps)
     options = {"jit_compile": training.execution.jit_compile, "steps_per_execution": at_once}
     with scope_of(model):
         compile_model(model, section, steps * section.epochs, options)
@@ -124,7 +124,7 @@ def fit(
     )
 
 
-def _steps_at_once(steps: int, limit: int | None) -> int:
+def steps_at_once(steps: int, limit: int | None) -> int:
     """The most steps in one call of the graph, up to a limit, that divide these evenly.
 
     Keras draws whole executions from a dataset that goes on over epochs, so an uneven one would

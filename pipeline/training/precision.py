@@ -58,10 +58,10 @@ def find_device() -> Device:
         details = tf.config.experimental.get_device_details(gpus[0])
         name = details.get("device_name", "GPU")
         return Device("gpu", name, details.get("compute_capability"))
-    return Device("cpu", processor(), has_bf16=_cpu_has_bf16(Path("/proc/cpuinfo")))
+    return Device("cpu", processor(), has_bf16=cpu_has_bf16(Path("/proc/cpuinfo")))
 
 
-def _cpu_has_bf16(cpuinfo: Path) -> bool:
+def cpu_has_bf16(cpuinfo: Path) -> bool:
     try:
         flags = cpuinfo.read_text(encoding="utf-8").split()
     except OSError:

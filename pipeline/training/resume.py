@@ -85,8 +85,8 @@ class SaveCheckpoints(keras.callbacks.Callback):
         if checkpoint is None:
             return
         model.optimizer.build(model.trainable_variables)
-        _assign(_variables(model), checkpoint.states[NETWORK], self._resume)
-        _restore_generators(checkpoint.states[GENERATORS])
+        assign(_variables(model), checkpoint.states[NETWORK], self._resume)
+        restore_generators(checkpoint.states[GENERATORS])
         for name, callback in self._callbacks.items():
             callback.restore(checkpoint.states[name])
         if checkpoint.step:
@@ -111,7 +111,7 @@ class SaveCheckpoints(keras.callbacks.Callback):
         checkpoint = self._resume.checkpoint
         if checkpoint and (epoch, checkpoint.step > 0) == (checkpoint.epoch, True):
             _build_metrics(self.model)
-            _assign(self.model.metrics_variables, checkpoint.states[METRICS], self._resume)
+            assign(self.model.metrics_variables, checkpoint.states[METRICS], self._resume)
             self._saved = checkpoint.step
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
@@ -129,7 +129,7 @@ class SaveCheckpoints(keras.callbacks.Callback):
         states = {
             NETWORK: State(arrays=_values(_variables(self.model))),
             METRICS: State(arrays=_values(self.model.metrics_variables)),
-            GENERATORS: _generators(),
+            GENERATORS: generators(),
             **{name: callback.state() for name, callback in self._callbacks.items()},
         }
         resume = self._resume
@@ -145,7 +145,7 @@ def _values(variables: Iterable[Any]) -> list[np.ndarray]:
     return [keras.ops.convert_to_numpy(variable) for variable in variables]
 
 
-def _assign(variables: list[Any], state: State, resume: Resume) -> None:
+def assign(variables: list[Any], state: State, resume: Resume) -> None:
     mine = [(tuple(v.shape), v.dtype) for v in variables]
     theirs = [(array.shape, array.dtype.name) for array in state.arrays]
     if mine != theirs:
@@ -163,7 +163,7 @@ def _build_metrics(model: Any) -> None:
     model.compute_metrics(None, nothing, nothing)
 
 
-def _generators() -> State:
+def generators() -> State:
     """Those of Python and NumPy; Keras' own are variables."""
     version, words, gauss = random.getstate()
     numbers: dict[str, Any] = np.random.get_state(legacy=False)
@@ -175,7 +175,7 @@ def _generators() -> State:
     return State(values, [keys])
 
 
-def _restore_generators(state: State) -> None:
+def restore_generators(state: State) -> None:
     version, words, gauss = state.values["python"]
     random.setstate((version, tuple(words), gauss))
     numbers = state.values["numpy"]

@@ -106,7 +106,7 @@ def _read(name: str) -> Module:
 @cache
 def _beside(folder: Path) -> bytes:
     """The names and bytes of templates and the like in a module's folder."""
-    return b"".join(f"{path.name} ".encode() + path.read_bytes() for path in _resources(folder))
+    return b"".join(f"{path.name} ".encode() + path.read_bytes() for path in resources(folder))
 
 
 def _of_tree(source: bytes) -> tuple[str, list[str]]:
@@ -141,14 +141,14 @@ def _keep() -> None:
         new.replace(KEPT)
 
 
-def _resources(folder: Path) -> Iterator[Path]:
+def resources(folder: Path) -> Iterator[Path]:
     """Templates and the like, also in folders below that are no packages."""
     for entry in sorted(os.scandir(folder), key=attrgetter("name")):
         path = Path(entry.path)
         if entry.name.endswith(RESOURCES):
             yield path
         elif entry.is_dir() and entry.name != FOREIGN and not (path / "__init__.py").exists():
-            yield from _resources(path)
+            yield from resources(path)
 
 
 def _collect(value: Any, parts: list[str], imports: set[str]) -> None:

@@ -154,4 +154,4 @@ def test_too_little_memory_is_no_fault_of_the_file(monkeypatch):
 
     monkeypatch.setattr(decode_files, "read", exhausted)
     with pytest.raises(StageError, match=r"^a\.png: too little memory to decode it"):
-        decode_files._decode_all("folder", ("a.png",), Decoding())
+        decode_files.decode_all("folder", ("a.png",), Decoding())

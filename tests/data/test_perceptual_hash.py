@@ -138,13 +138,13 @@ def test_many_alike_images_are_compared_with_few_others_each(monkeypatch):
     compared = []
     from pipeline.data import perceptual_hash
 
-    confirm = perceptual_hash._confirmed
+    confirm = perceptual_hash.confirmed
 
     def counting(thumbs, pairs, similarity):
         compared.append(len(pairs))
         return confirm(thumbs, pairs, similarity)
 
-    monkeypatch.setattr(perceptual_hash, "_confirmed", counting)
+    monkeypatch.setattr(perceptual_hash, "confirmed", counting)
     generator = np.random.default_rng(0)
     images = np.repeat(generator.integers(0, 250, (1, 16, 16, 1), np.uint8), 5000, axis=0)
     images[np.arange(5000), 0, 0, 0] = np.arange(5000) % 5

@@ -194,13 +194,13 @@ def test_artifacts_are_claimed_until_their_run_links_to_them(sharing, folder, mo
 def test_a_store_that_keeps_other_bytes_than_it_was_given_is_caught(
     sharing, memory, monkeypatch, name
 ):
-    fill = RemoteFolder._fill
+    fill = RemoteFolder.fill
 
     def mangle(self, path, chunks):
         fill(self, path, (chunk.upper() if path.endswith(name) else chunk for chunk in chunks))
 
     with monkeypatch.context() as patch:
-        patch.setattr(RemoteFolder, "_fill", mangle)
+        patch.setattr(RemoteFolder, "fill", mangle)
         with pytest.raises(StageError, match=f"{name}: came out other than it was sent"):
             sharing.push(memory)
     with pytest.raises((ConfigError, DamagedArtifactError), match=r"no run|is there, but damaged"):

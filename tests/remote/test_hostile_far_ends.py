@@ -292,7 +292,7 @@ def test_what_the_disk_of_a_far_end_says_is_told_with_the_remedy_that_fits(
     def refuse(self, path, chunks):
         raise OSError(number, os.strerror(number), path)
 
-    monkeypatch.setattr(remote_folder.RemoteFolder, "_fill", refuse)
+    monkeypatch.setattr(remote_folder.RemoteFolder, "fill", refuse)
     with pytest.raises(StageError) as caught:
         sharing.push(folder / "far")
     place, _, said = str(caught.value).partition(": ")

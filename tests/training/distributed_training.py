@@ -1,6 +1,6 @@
 """Trainings on several devices, each to be run in a process of its own.
 
-They answer in JSON, by the names of the functions: `mirrored FOLDER`, `joined FOLDER`.
+They answer in JSON, by the names of the functions: `mirrored FOLDER EPOCHS`, `joined` likewise.
 """
 
 import json
@@ -61,7 +61,7 @@ def difference(one, other) -> float:
     return max(float(np.abs(a - b).max()) for a, b in zip(one, other, strict=True))
 
 
-def mirrored(folder: Path) -> dict:
+def mirrored(folder: Path, epochs: int) -> dict:
     """One device, and two that go on after its first epoch."""
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
@@ -69,7 +69,7 @@ def mirrored(folder: Path) -> dict:
     splits = training.open_images(folder, "memory")
     one, two = (folder / name for name in ("one", "two"))
     two.mkdir()
-    config = make_config("mirrored", epochs=26)
+    config = make_config("mirrored", epochs)
     alone = training.train(config, splits, one, KeepCheckpoint(one, two))
     devices = choose_devices(config.train)
     together, began = share_out(training.make_model(), devices.strategy), []
@@ -115,9 +115,9 @@ def _in_half_precision(model: keras.Model, sound: tf.data.Dataset, bad: tf.data.
     }
 
 
-def joined(folder: Path) -> dict:
+def joined(folder: Path, epochs: int) -> dict:
     """A worker of a job; the second of them ends in the second epoch where `KILL` is set."""
-    config = make_config("multi_worker", epochs=26)
+    config = make_config("multi_worker", epochs)
     devices = choose_devices(config.train)
     splits = training.open_images(folder, "memory")
     together, began = share_out(training.make_model(), devices.strategy), []
@@ -140,6 +140,6 @@ def joined(folder: Path) -> dict:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(
-        json.dumps({"mirrored": mirrored, "joined": joined}[sys.argv[1]](Path(sys.argv[2])))
-    )
+    what, place, count = sys.argv[1:]
+    told = {"mirrored": mirrored, "joined": joined}[what](Path(place), int(count))
+    sys.stdout.write(json.dumps(told))

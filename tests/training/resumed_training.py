@@ -56,7 +56,11 @@ def write_images(folder: Path) -> None:
             tfrecords.write_split(folder, name, part)
 
 
-def make_config(**train) -> PipelineConfig:
+AUGMENTED = AugmentationSection(shift_fraction=0.1, mixup_alpha=0.4)
+AS_THEY_ARE = AugmentationSection()
+
+
+def make_config(augmentation=AUGMENTED, **train) -> PipelineConfig:
     options = {
         "epochs": EPOCHS,
         "batch_size": 10,
@@ -75,7 +79,7 @@ def make_config(**train) -> PipelineConfig:
     return PipelineConfig(
         name="test",
         data=DataSection(source="idx"),
-        augmentation=AugmentationSection(shift_fraction=0.1, mixup_alpha=0.4),
+        augmentation=augmentation,
         model=ModelSection(preset="two_conv"),
         train=TrainSection(**options),
         export=ExportSection(formats=("onnx",)),

@@ -106,7 +106,7 @@ def test_bytes_with_the_right_digest_but_no_checkpoint_in_them_are_refused():
         archive.writestr("other.txt", "")
     body = buffer.getvalue()[:-64]
     with pytest.raises(ValueError, match=r"checkpoint\.json"):
-        decode(body + checkpoints._digest(body))
+        decode(body + checkpoints.digest(body))
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from pipeline.data.dataset_json import Description
 from pipeline.data.images.types import LabelledImages
 from pipeline.training.callbacks import KeepBest, ShowProgress
 from pipeline.training.divergence import StopOnDivergence
-from pipeline.training.fit import Splits, Training, _steps_at_once, fit, open_splits
+from pipeline.training.fit import Splits, Training, fit, open_splits, steps_at_once
 from pipeline.training.precision import Execution
 
 PLAIN = Execution("float32", False, "test")
@@ -117,7 +117,7 @@ def test_the_same_seed_gives_the_same_weights(tiny_model, make_config, splits):
     ],
 )
 def test_steps_per_execution_divide_the_epoch(steps, limit, at_once):
-    assert _steps_at_once(steps, limit) == at_once
+    assert steps_at_once(steps, limit) == at_once
 
 
 def test_progress_counts_every_step_of_every_epoch(tiny_model, make_config, splits):

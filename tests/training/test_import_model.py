@@ -157,14 +157,14 @@ def test_a_range_with_which_it_would_do_better_is_named_but_not_taken(bring):
 def test_a_range_fails_the_run_where_the_gain_is_beyond_luck(gained, images, is_sure):
     now, other = gained
     reading = import_model.Reading(other, (0.0, 1.0))
-    assert import_model._is_beyond_luck(reading, now, images) == is_sure
+    assert import_model.is_beyond_luck(reading, now, images) == is_sure
 
 
 def test_a_model_that_guesses_is_said_to_and_passes(bring):
     _, result = bring(dense([np.zeros((48, 3), np.float32), np.eye(3, dtype=np.float32)[0]]))
     assert "no better than naming the most frequent class always (" in result.summary
     assert result.metrics["passed"] == 1
-    assert "most frequent" not in import_model._is_guessing(1.0, np.array([0, 1, 2] * 5))
+    assert "most frequent" not in import_model.guessing_note(1.0, np.array([0, 1, 2] * 5))
 
 
 def one_number(*head):

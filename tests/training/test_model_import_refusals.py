@@ -200,7 +200,7 @@ def test_pictures_of_another_shape_lead_to_the_settings_that_read_them_so(shape,
         (48, 64, 3), CLASSES, {}, (0.0,) * 3, (1.0,) * 3, "made", {}, {}, fit="stretch"
     )
     with pytest.raises(ConfigError) as caught:
-        import_model._check_input(Path("a.keras"), of_shape_pooled(*shape), dataset)
+        import_model.check_input(Path("a.keras"), of_shape_pooled(*shape), dataset)
     assert str(caught.value).endswith(f"; set {settings} to read the pictures so")
 
 

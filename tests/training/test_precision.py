@@ -169,11 +169,11 @@ def test_a_gpu_is_found_after_tensorflow_has_started(monkeypatch):
 def test_bfloat16_instructions_are_read_from_the_processors_flags(tmp_path, flags, has_bf16):
     cpuinfo = tmp_path / "cpuinfo"
     cpuinfo.write_text(f"processor\t: 0\nflags\t\t: {flags}\n")
-    assert precision._cpu_has_bf16(cpuinfo) is has_bf16
+    assert precision.cpu_has_bf16(cpuinfo) is has_bf16
 
 
 def test_a_system_without_cpuinfo_has_no_known_bfloat16_instructions(tmp_path):
-    assert not precision._cpu_has_bf16(tmp_path / "cpuinfo")
+    assert not precision.cpu_has_bf16(tmp_path / "cpuinfo")
 
 
 def test_the_probe_trains_under_the_policy_and_gives_seconds(tiny_model):

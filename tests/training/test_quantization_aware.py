@@ -124,7 +124,8 @@ def test_learnt_ranges_of_another_network_are_refused(trained, prepared, tmp_pat
 
 def test_killed_while_it_rounds_it_ends_the_same(tmp_path):
     training.write_images(tmp_path)
-    config = training.make_config(epochs=3, early_stopping_patience=None, **AWARE)
+    options = {"epochs": 3, "early_stopping_patience": None, **AWARE}
+    config = training.make_config(training.AS_THEY_ARE, **options)
     splits = training.open_images(tmp_path, "memory")
     unbroken = training.train(config, splits, tmp_path / "unbroken")
     folder, began = tmp_path / "killed", []

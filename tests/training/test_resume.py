@@ -99,10 +99,10 @@ def test_nothing_is_said_of_a_training_that_begins():
 
 
 def test_generators_of_python_and_numpy_go_on_where_they_were():
-    before = resuming._generators()
+    before = resuming.generators()
     drawn = random.random(), np.random.random()
     assert (random.random(), np.random.random()) != drawn
-    resuming._restore_generators(before)
+    resuming.restore_generators(before)
     assert (random.random(), np.random.random()) == drawn
 
 
@@ -110,7 +110,7 @@ def test_state_that_does_not_fit_is_refused_and_nothing_is_assigned(tmp_path):
     variables = [keras.Variable(np.zeros(2)), keras.Variable(np.zeros(3))]
     arrays = [np.ones(2, np.float32), np.ones(4, np.float32)]
     with pytest.raises(StageError, match=r"^train: .*checkpoint\.npz does not fit .* delete it"):
-        resuming._assign(variables, State(arrays=arrays), Resume(CheckpointFile(tmp_path), "", ""))
+        resuming.assign(variables, State(arrays=arrays), Resume(CheckpointFile(tmp_path), "", ""))
     assert variables[0].numpy().tolist() == [0, 0]
 
 

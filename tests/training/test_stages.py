@@ -23,7 +23,12 @@ from pipeline.tuning.chance import Chance
 from pipeline.tuning.objective import Material
 from pipeline.workflow.stage import StageContext
 
+STILL = tuple(
+    f"augmentation.{name}=0"
+    for name in ("rotation_degrees", "shift_fraction", "zoom_fraction", "shear_fraction")
+)
 SMALL = (
+    *STILL,
     "data.train_limit=120",
     "data.test_limit=20",
     "model.preset=lenet5",

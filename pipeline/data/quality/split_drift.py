@@ -37,9 +37,7 @@ def _shifts(train: Profiled, other: Profiled, material: Material) -> Iterator[st
     for word, measure in (("brightness", means), ("contrast", deviations)):
         ours, theirs = measure(train), measure(other)
         shifts, errors = mean_shifts(ours, theirs)
-        allowed = (
-            material.section.largest_shift + _standard_errors(len(train) + len(other)) * errors
-        )
+        allowed = material.section.largest_shift + standard_errors(len(train) + len(other)) * errors
         apart = zip(CHANNELS[ours.shape[1]], shifts, errors, abs(shifts) > allowed, strict=True)
         for channel, shift, error, is_told in apart:
             if is_told:
@@ -66,7 +64,7 @@ def mean_shifts(ours: np.ndarray, theirs: np.ndarray) -> tuple[np.ndarray, np.nd
     return (theirs.mean(axis=0) - ours.mean(axis=0)) / unit, errors / unit
 
 
-def _standard_errors(images: int) -> float:
+def standard_errors(images: int) -> float:
     """By how many chance moves a mean as rarely as by `STANDARD_ERRORS` if the spread is known."""
     return float(stats.t.isf(stats.norm.sf(STANDARD_ERRORS), images - 2))
 

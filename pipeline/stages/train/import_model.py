@@ -54,7 +54,7 @@ def import_model(context: StageContext) -> StageResult:
     trust = Trust(section.model_code) if section.trust_model_file else None
     _check_order(section.class_order, dataset.classes)
     core = load.load(path, trust)
-    _check_input(path, core, dataset)
+    check_input(path, core, dataset)
     some = _scaled(images.images[:SOME], section.pixel_range)
     core, section = as_logits(core, section, some)
     model = wrapped(path, core, dataset, section)
@@ -68,8 +68,8 @@ def import_model(context: StageContext) -> StageResult:
     _check_survives(path, _answers(again, images.images), answers)
     accuracy = _accuracy(answers.argmax(axis=1), images.labels)
     better = _better(core, images, section, dataset.classes)
-    hint = _in_words(better, section) or _is_guessing(accuracy, images.labels)
-    passed = not (better.order or _is_beyond_luck(better, accuracy, len(images.labels)))
+    hint = _in_words(better, section) or guessing_note(accuracy, images.labels)
+    passed = not (better.order or is_beyond_luck(better, accuracy, len(images.labels)))
     return StageResult(
         f"{'took' if passed else _wrong(better, section)} {path.name}: "
         f"{model.count_params():,} parameters, validation accuracy {accuracy:.2%}{hint}",
@@ -100,7 +100,7 @@ def _sample(split: Shards, num_classes: int) -> LabelledImages:
     return split.read(evenly_spread(len(split), count))
 
 
-def _check_input(path: Path, model: Any, dataset: dataset_json.Description) -> None:
+def check_input(path: Path, model: Any, dataset: dataset_json.Description) -> None:
     """Refuses a model that cannot take the images as they are."""
     for layer in model._flatten_layers():
         if getattr(layer, "data_format", None) == "channels_first":
@@ -279,7 +279,7 @@ def _order(found: np.ndarray, section: TrainSection, classes: Sequence[str]) -> 
     return tuple(meant[name] for name in section.class_order or classes)
 
 
-def _is_beyond_luck(reading: Reading, accuracy: float, images: int) -> bool:
+def is_beyond_luck(reading: Reading, accuracy: float, images: int) -> bool:
     """Whether the gain is three deviations of the images that only one reading gets right.
 
     As many as that can be, each with a sign of its own: McNemar, Psychometrika 12 (1947).
@@ -288,7 +288,7 @@ def _is_beyond_luck(reading: Reading, accuracy: float, images: int) -> bool:
     return gain > 0 and images * gain**2 >= SURE**2 * only_one
 
 
-def _is_guessing(accuracy: float, labels: np.ndarray) -> str:
+def guessing_note(accuracy: float, labels: np.ndarray) -> str:
     """What to say of a model that does no better than naming the largest class always."""
     support = np.bincount(labels)
     if not is_guessing(round(accuracy * len(labels)), support):

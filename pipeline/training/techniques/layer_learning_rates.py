@@ -30,10 +30,10 @@ def set_rates(model: Any, found: Iterable[Treatment], steps_per_epoch: int) -> N
     in_order = [rates.get(id(variable), Rate()) for variable in model.trainable_variables]
     if any(rate != Rate() for rate in in_order):
         optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
-        _give(optimizer, in_order)
+        give(optimizer, in_order)
 
 
-def _give(optimizer: Any, rates: Sequence[Rate]) -> None:
+def give(optimizer: Any, rates: Sequence[Rate]) -> None:
     """Changes the class of the optimizer.
 
     Keras has no rates by variable, and its weight decay asks the optimizer itself for the rate,

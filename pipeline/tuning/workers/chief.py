@@ -64,7 +64,7 @@ class SharedSearch(TrialSearch):
         with self._failures_in_words():
             while not self._is_over and not self._failure:
                 self._tell_news()
-                for worker in (*workers.tend(), *self._silent()):
+                for worker in (*workers.tend(), *self.silent()):
                     self.lose(worker)
             if self._failure:
                 raise self._failure
@@ -185,7 +185,7 @@ class SharedSearch(TrialSearch):
             trial, best = self._trial(number, self.oracle.trials[identifier]), self.best()
         self._ended(trial, best)
 
-    def _silent(self) -> list[str]:
+    def silent(self) -> list[str]:
         """Workers that have not been heard of for long."""
         with self._changed:
             latest = monotonic() - SILENT_SECONDS

@@ -93,16 +93,16 @@ def work(given: Mapping[str, Any], folder: Path) -> None:
     tf.config.threading.set_inter_op_parallelism_threads(given["threads"])
     config = recorded_config(given["config"], "the config of the chief")
     material = open_material(config, Path(given["images"]))
-    _find_chief(given["address"], given["wait_seconds"])
-    _tell_keras_tuner(given["address"], given["name"])
+    find_chief(given["address"], given["wait_seconds"])
+    tell_keras_tuner(given["address"], given["name"])
     try:
         with deterministic(config.train.deterministic):
             Worker(material, folder).search()
     except grpc.RpcError as error:
-        raise _in_words(error, given["address"]) from error
+        raise in_words(error, given["address"]) from error
 
 
-def _find_chief(address: str, wait_seconds: float) -> None:
+def find_chief(address: str, wait_seconds: float) -> None:
     # A proxy for the web leads to no chief.
     os.environ["no_grpc_proxy"] = address.rpartition(":")[0].strip("[]")  # noqa: SIM112
     with grpc.insecure_channel(address) as channel:
@@ -116,14 +116,14 @@ def _find_chief(address: str, wait_seconds: float) -> None:
             ) from error
 
 
-def _tell_keras_tuner(address: str, name: str) -> None:
+def tell_keras_tuner(address: str, name: str) -> None:
     host, _, port = address.rpartition(":")
     os.environ["KERASTUNER_ORACLE_IP"], os.environ["KERASTUNER_ORACLE_PORT"] = host, port
     os.environ["KERASTUNER_TUNER_ID"] = name
     oracle_client.TIMEOUT = ANSWER_SECONDS  # of a chief that is gone; KerasTuner has an hour
 
 
-def _in_words(error: Any, address: str) -> PipelineError:
+def in_words(error: Any, address: str) -> PipelineError:
     if error.code() == grpc.StatusCode.FAILED_PRECONDITION:
         return ConfigError(error.details())
     return StageError(f"the search at {address} is gone; start it again, and this after it")

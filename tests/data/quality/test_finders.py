@@ -280,10 +280,10 @@ def test_a_shift_of_means_has_the_error_of_students_test():
 def test_chance_moves_the_means_of_few_images_further(images):
     freedom = images - 2
     scale = gamma((freedom + 1) / 2) / (sqrt(freedom * pi) * gamma(freedom / 2))
-    beyond = split_drift._standard_errors(images) + np.arange(0.0005, 60, 0.001)
+    beyond = split_drift.standard_errors(images) + np.arange(0.0005, 60, 0.001)
     tail = (scale * (1 + beyond**2 / freedom) ** (-(freedom + 1) / 2)).sum() * 0.001
     assert tail == pytest.approx(0.00135, rel=1e-3)  # of a normal one beyond 3
-    assert split_drift._standard_errors(10**7) == pytest.approx(3, abs=1e-4)
+    assert split_drift.standard_errors(10**7) == pytest.approx(3, abs=1e-4)
 
 
 @pytest.mark.parametrize(("images", "is_told"), [(2, False), (9, False), (10, True)])

@@ -51,7 +51,7 @@ def test_names_shapes_and_labels_are_the_models_own(exported, tmp_path):
 
 
 def test_every_file_of_an_example_counts_in_the_key_of_export():
-    counted = set(code_hash._resources(runtimes.FOLDER))
+    counted = set(code_hash.resources(runtimes.FOLDER))
     files = {path for path in runtimes.FOLDER.rglob("*") if path.is_file()}
     foreign = {path for path in files if {"node_modules", "__pycache__"} & set(path.parts)}
     assert files - foreign - counted == {runtimes.FOLDER / "__init__.py"}

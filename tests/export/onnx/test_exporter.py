@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from export.formats.tensors import Tensor
 from export.onnx import exporter, quantize
 from export.onnx.exporter import Int8Options, OnnxOptions
-from export.onnx.from_keras import _refuse_undone
+from export.onnx.from_keras import refuse_undone
 from export.onnx.operators import scale
 from pipeline.core.errors import ExportError
 
@@ -140,10 +140,10 @@ def test_a_missing_operator_a_failure_and_a_refused_graph_are_told_apart(
     graph = onnx.helper.make_graph([node], "one", [x, y], [z])
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)])
     if said is None:
-        _refuse_undone(model, complaints)
+        refuse_undone(model, complaints)
         return
     with pytest.raises(ExportError) as error:
-        _refuse_undone(model, complaints)
+        refuse_undone(model, complaints)
     assert str(error.value).startswith(said)
     assert "leave onnx and onnx_int8 out of export.formats" in str(error.value)
     assert "\n" not in str(error.value)

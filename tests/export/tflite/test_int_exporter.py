@@ -119,7 +119,7 @@ def test_an_operator_that_litert_quantizer_does_not_know_is_made_int8_by_tensorf
 
 
 def test_the_extremes_are_shown_in_one_pixel_of_a_calibration_image(exported):
-    images = list(int_exporter._representative(exported.materials.calibration))
+    images = list(int_exporter.representative(exported.materials.calibration))
     assert len(images) == len(exported.images) + 2
     for (shown,), extreme in zip(images, (0, 255), strict=False):
         changed = shown != exported.images[:1]

@@ -14,11 +14,13 @@ from pipeline.core.errors import ConfigError
 from pipeline.core.plugins import ROOT
 from pipeline.training.distributed.strategy import Devices, choose_devices
 
+EPOCHS = 6
 ENVIRONMENT = {"TF_NUM_INTRAOP_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
-def start(what, folder, **environment):
-    command = [sys.executable, "-m", "tests.training.distributed_training", what, str(folder)]
+def start(what, folder, epochs=EPOCHS, **environment):
+    module = "tests.training.distributed_training"
+    command = [sys.executable, "-m", module, what, str(folder), str(epochs)]
     with (folder / f"{what}-{environment.get('NUMBER', 0)}.log").open("w") as log:
         return subprocess.Popen(
             command,
@@ -69,16 +71,25 @@ def values(history, name):
     return [float(row[name]) for row in history]
 
 
-def test_two_devices_take_the_steps_of_one_from_where_it_was_killed(mirrored):
+def check_steps_of_one(told, epochs):
     """With dropout, batch norm, weight average, class weights, and a batch of one image."""
-    alone, shared = mirrored["histories"]
-    assert mirrored["words"] == "mirrored on 2 CPU devices"
-    assert mirrored["shared_steps"] == 100
-    assert len(alone) == len(shared) == 26
+    alone, shared = told["histories"]
+    assert told["words"] == "mirrored on 2 CPU devices"
+    assert told["shared_steps"] == 4 * (epochs - 1)
+    assert len(alone) == len(shared) == epochs
     assert values(shared, "loss")[-1] < 0.9 * values(shared, "loss")[0]
     for name in ("loss", "val_loss", "accuracy", "val_accuracy"):
         np.testing.assert_allclose(values(shared, name), values(alone, name), atol=1e-4)
-    assert mirrored["difference"] < 1e-5
+    assert told["difference"] < 1e-5
+
+
+def test_two_devices_take_the_steps_of_one_from_where_it_was_killed(mirrored):
+    check_steps_of_one(mirrored, EPOCHS)
+
+
+@pytest.mark.long
+def test_a_hundred_steps_of_two_devices_are_those_of_one(tmp_path):
+    check_steps_of_one(answer(start("mirrored", tmp_path, epochs=26)), 26)
 
 
 def test_in_half_precision_two_devices_pass_over_a_step_as_one_where_a_part_overflows(mirrored):

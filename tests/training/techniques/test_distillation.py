@@ -8,7 +8,6 @@ import pytest
 import tensorflow as tf
 
 from pipeline.config.loading import load_config
-from pipeline.config.schema import AugmentationSection
 from pipeline.config.train.distillation import Distillation
 from pipeline.core.errors import ConfigError, DamagedArtifactError
 from pipeline.core.plugins import ROOT
@@ -172,8 +171,8 @@ def test_killed_and_gone_on_a_student_ends_the_same(tmp_path, monkeypatch):
     splits = training.open_images(tmp_path, "memory")
     options = {"optimizer": "adam", "ema_momentum": None, "class_weights": "none"}
     taught = lesson(tmp_path / "teacher.keras")
-    config = training.make_config(distillation=taught, epochs=1, **options)
-    config = config.model_copy(update={"augmentation": AugmentationSection()})
+    options |= {"distillation": taught, "epochs": 1}
+    config = training.make_config(training.AS_THEY_ARE, **options)
     shape = (training.SIDE, training.SIDE, 1)
     keras.utils.set_random_seed(5)
     classifier(shape).save(tmp_path / "teacher.keras")

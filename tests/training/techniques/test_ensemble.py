@@ -29,7 +29,7 @@ from pipeline.workflow.graph import STAGES as ALL_STAGES
 from pipeline.workflow.keys import ingredients
 from pipeline.workflow.stage import StageContext
 from tests.children_here import children_here
-from tests.training.test_stages import KilledError, KillingProgress, SilentProgress
+from tests.training.test_stages import STILL, KilledError, KillingProgress, SilentProgress
 
 SIDE, CLASSES, STEPS = 12, tuple("abc"), 3
 STAGES = {stage.name: stage for stage in ALL_STAGES}
@@ -38,7 +38,7 @@ SMALL = (
     "tune.enabled=false",
     "model.preset=lenet5",
     "model.dropout=0.2",
-    *(f"augmentation.{name}=0" for name in ("rotation_degrees", "zoom_fraction", "shear_fraction")),
+    *STILL,
     "train.epochs=1",
     "train.batch_size=20",
     "train.precision=float32",

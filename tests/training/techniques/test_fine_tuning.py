@@ -4,7 +4,6 @@ import keras
 import numpy as np
 import pytest
 
-from pipeline.config.schema import AugmentationSection
 from pipeline.data.dataset_json import Description
 from pipeline.training.optimizer import compile_model
 from pipeline.training.techniques import chain_of
@@ -39,9 +38,8 @@ def train(places, monkeypatch):
 
     def run(folder, fine_tuning, *callbacks, **options):
         begun_from = {"initial_weights": old, "fine_tuning": fine_tuning}
-        config = training.make_config(**begun_from, early_stopping_patience=None, **options)
-        config = config.model_copy(update={"augmentation": AugmentationSection()})
-
+        options |= {"early_stopping_patience": None, **begun_from}
+        config = training.make_config(training.AS_THEY_ARE, **options)
         monkeypatch.setattr(training, "make_model", lambda: make(seed=4))
         return training.train(config, splits, folder, *callbacks)
 

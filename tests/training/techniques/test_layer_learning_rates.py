@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from pipeline.training.techniques.layer_learning_rates import Rate, _give
+from pipeline.training.techniques.layer_learning_rates import Rate, give
 
 RATE, DECAY = 0.5, 0.25
 
@@ -14,7 +14,7 @@ def stepped(kind, rates, steps=1, **options):
     variables = [keras.Variable(1.0), keras.Variable(1.0)]
     optimizer = kind(RATE, **options)
     if rates:
-        _give(optimizer, rates)
+        give(optimizer, rates)
     for _ in range(steps):
         optimizer.apply([np.float32(1), np.float32(1)], variables)
     return [float(variable) for variable in variables], optimizer

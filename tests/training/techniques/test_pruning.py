@@ -114,7 +114,8 @@ def test_killed_while_it_prunes_it_ends_the_same_with_zeros_in_average_weights(t
     def train(name, every_steps, *callbacks, began=None):
         pruning = {"sparsity": 0.75, "begin_fraction": 0.0, "end_fraction": 0.7}
         options = {"epochs": 3, "early_stopping_patience": None, "pruning": pruning}
-        config = training.make_config(**options, checkpoint_every_steps=every_steps)
+        options["checkpoint_every_steps"] = every_steps
+        config = training.make_config(training.AS_THEY_ARE, **options)
         return training.train(config, splits, tmp_path / name, *callbacks, began=began)
 
     watch, began = WatchValidation(), []

@@ -97,12 +97,13 @@ def test_killed_and_gone_on_it_ends_the_same_and_not_as_without(tmp_path):
     training.write_images(tmp_path)
     splits = training.open_images(tmp_path, "memory")
     options = {"epochs": 1, "early_stopping_patience": None}
-    config = training.make_config(sharpness_aware={"rho": 0.5}, **options)
+    config = training.make_config(training.AS_THEY_ARE, sharpness_aware={"rho": 0.5}, **options)
     unbroken = training.train(config, splits, tmp_path / "unbroken")
     with pytest.raises(KilledError):
         training.train(config, splits, tmp_path / "killed", Kill("step", 0, 4))
     training.assert_same(training.train(config, splits, tmp_path / "killed"), unbroken)
-    plain = training.train(training.make_config(**options), splits, tmp_path / "plain")
+    config = training.make_config(training.AS_THEY_ARE, **options)
+    plain = training.train(config, splits, tmp_path / "plain")
     assert plain.logs["val_loss"] != unbroken.logs["val_loss"]
 
 

@@ -151,7 +151,7 @@ def test_a_silent_worker_is_lost_and_one_with_signs_of_life_is_not(shared_search
     monkeypatch.setattr(chief, "monotonic", lambda: now + 50)
     search.hear(alive.trial_id)
     monkeypatch.setattr(chief, "monotonic", lambda: now + 70)
-    assert search._silent() == ["silent"]
+    assert search.silent() == ["silent"]
     waiting = threading.Thread(target=search.run, args=(Nobody(),))
     waiting.start()
     while (again := search.next_trial("other")).status == "IDLE":

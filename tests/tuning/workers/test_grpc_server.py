@@ -58,8 +58,8 @@ def work(address, folder, monkeypatch, score=score, name="the-name-1"):
     monkeypatch.setattr(oracle_client, "TIMEOUT", 60)
     monkeypatch.setenv("no_grpc_proxy", "")
     folder.mkdir()
-    worker._find_chief(address, 10)
-    worker._tell_keras_tuner(address, name)
+    worker.find_chief(address, 10)
+    worker.tell_keras_tuner(address, name)
     material = SimpleNamespace(config=SimpleNamespace(tune=SECTION), score=score)
     Worker(material, folder).search()
 
@@ -116,7 +116,7 @@ def test_a_worker_of_another_search_is_refused_in_one_line(chief, tmp_path, monk
     search, address = chief
     with pytest.raises(grpc.RpcError) as raised:
         work(address, tmp_path / "worker", monkeypatch, name="another-1")
-    refused = worker._in_words(raised.value, address)
+    refused = worker.in_words(raised.value, address)
     assert type(refused) is ConfigError
     assert str(refused).startswith("the search there is another: its config, overrides, data,")
     assert search.trials() == []
@@ -158,7 +158,7 @@ def test_without_a_chief_a_worker_says_so():
         r"with tune\.address=127\.0\.0\.1:9, or its port is not let through; see there$"
     )
     with pytest.raises(StageError, match=message):
-        worker._find_chief("127.0.0.1:9", 0.1)
+        worker.find_chief("127.0.0.1:9", 0.1)
 
 
 def test_a_chief_that_is_gone_is_named(chief):
@@ -167,7 +167,7 @@ def test_a_chief_that_is_gone_is_named(chief):
         stub = protos.get_service_grpc().OracleStub(channel)
         with pytest.raises(grpc.RpcError) as raised:
             stub.GetSpace(protos.get_service().GetSpaceRequest(), timeout=5)
-    gone = worker._in_words(raised.value, address)
+    gone = worker.in_words(raised.value, address)
     assert str(gone) == f"the search at {address} is gone; start it again, and this after it"
 
 
