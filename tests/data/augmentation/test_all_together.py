@@ -48,6 +48,15 @@ def changed(section, images=IMAGES, seed=SEED):
     return augment(tf.constant(images, tf.float32), section, seed).numpy()
 
 
+OFF = [n for n, field in AugmentationSection.model_fields.items() if field.default == 0.0]
+
+
+@pytest.mark.parametrize("setting", sorted({*OFF} - {"fill_value"}))
+def test_each_change_that_is_turned_on_alone_is_made(setting):
+    """One that `is_enabled` does not know would never be."""
+    assert AugmentationSection(**{setting: 0.5}).is_enabled
+
+
 @pytest.mark.parametrize("section", EACH)
 def test_a_change_alone_changes_images_and_keeps_shape_and_range(section):
     found = changed(section)
