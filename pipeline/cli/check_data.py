@@ -39,7 +39,7 @@ def check_data(
     shown_on = create_console(stderr=True) if as_json else console
     # Not in the system's place for temporary files: that may be memory.
     with TemporaryDirectory(prefix=".check-data-", dir=place) as scratch:
-        found = inspect(loaded, Path(scratch), progress_on(shown_on)).examination
+        found = inspect(loaded, Path(scratch), progress_on(shown_on))
         if output:
             run_checks.write(output, found)
     if as_json:

@@ -14,11 +14,11 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
-class Undeciding:
+class NotInKey:
     """Marks a setting that is no part of keys: what is made does not depend on it."""
 
 
-class Location(Undeciding):
+class Location(NotInKey):
     """Marks a path to outside data: its content decides keys, its place does not."""
 
 

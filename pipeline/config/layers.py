@@ -138,14 +138,14 @@ def merge(
     for key, value in top.items():
         old: Any = merged.get(key)
         if isinstance(old, dict) and isinstance(value, dict):
-            kept = old if is_one_layer else _kept(key, old, value)
+            kept = old if is_one_layer else _remainder(key, old, value)
             merged[key] = merge(kept, value, is_one_layer=is_one_layer)
         else:
             merged[key] = value
     return merged
 
 
-def _kept(section: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Mapping[str, Any]:
+def _remainder(section: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Mapping[str, Any]:
     """What a later layer keeps of a section: nothing of a search space, most of all others."""
     if section == "space":
         return {}

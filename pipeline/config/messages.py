@@ -26,7 +26,7 @@ def describe(error: Any, config_type: type[BaseModel], layers: Sequence[Layer]) 
     """One line: file, key, what is wrong with it and what would be right."""
     location = tuple(part for part in error["loc"] if not _is_branch(part))
     where = f"{origin(location, layers)}: {_dotted(location)}"
-    kind, found = error["type"], _shown(error["input"])
+    kind, found = error["type"], _excerpt(error["input"])
     if kind == "missing":
         return f"{where} is missing"
     if kind == "extra_forbidden":
@@ -46,7 +46,7 @@ def describe(error: Any, config_type: type[BaseModel], layers: Sequence[Layer]) 
     return f"{where} is {found}; it {re.sub('^(Input|Tuple) ', '', error['msg'])}"
 
 
-def _shown(value: Any) -> str:
+def _excerpt(value: Any) -> str:
     text = "empty" if value is None else repr(value)
     return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
 

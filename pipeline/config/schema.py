@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from pipeline.config.augmentation import AugmentationSection as AugmentationSection
-from pipeline.config.base import Address, CountOrAll, Undeciding
+from pipeline.config.base import Address, CountOrAll, NotInKey
 from pipeline.config.base import ClassNames as ClassNames
 from pipeline.config.base import Fraction as Fraction
 from pipeline.config.base import Location as Location
@@ -211,7 +211,7 @@ class TuneSection(Section):
     objective: Literal["val_accuracy", "val_loss"] = "val_accuracy"
     hyperband_factor: Annotated[int, Field(ge=2)] = 3
     workers: Annotated[int, Field(ge=1, le=64)] = 1
-    address: Annotated[Address, Undeciding()] | None = None
+    address: Annotated[Address, NotInKey()] | None = None
 
     @model_validator(mode="after")
     def _search_needs_a_space(self) -> "TuneSection":

@@ -32,12 +32,12 @@ def pip(*arguments: str) -> str:
 
 def install_pins() -> str:
     """Installs what requirements.txt names, from wherever one works."""
-    return pip("install", "-r", _shown("requirements.txt"))
+    return pip("install", "-r", _path_from_here("requirements.txt"))
 
 
 def run_pipeline(*arguments: str) -> str:
-    return f"{python()} {shlex.quote(_shown('run_pipeline.py'))} {shlex.join(arguments)}"
+    return f"{python()} {shlex.quote(_path_from_here('run_pipeline.py'))} {shlex.join(arguments)}"
 
 
-def _shown(name: str) -> str:
+def _path_from_here(name: str) -> str:
     return os.path.relpath(ROOT / name) if Path.cwd().is_relative_to(ROOT) else str(ROOT / name)

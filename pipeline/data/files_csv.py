@@ -1,7 +1,7 @@
 """`files.csv` of an ingest artifact: the file that each image of each split came from."""
 
 import csv
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 FILE_NAME = "files.csv"
@@ -32,10 +32,4 @@ def read(folder: Path, split: str) -> tuple[str, ...] | None:
     if not path.is_file():
         return None
     with path.open(encoding="utf-8", newline="") as file:
-        return tuple(_of_split(csv.reader(file), split)) or None
-
-
-def _of_split(rows: Iterable[list[str]], split: str) -> Iterator[str]:
-    for of_row, _, name in rows:
-        if of_row == split:
-            yield name
+        return tuple(name for of_row, _, name in csv.reader(file) if of_row == split) or None

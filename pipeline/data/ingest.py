@@ -1,29 +1,19 @@
 """Reads, prepares and examines the images of a config; `ingest` writes them, `check-data` not."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.config.schema import PipelineConfig
 from pipeline.core import plugins
 from pipeline.core.progress import Progress
-from pipeline.data.decode_files import Gathered, gather
-from pipeline.data.make_splits import Prepared, prepare, survey
+from pipeline.data.decode_files import gather
+from pipeline.data.make_splits import prepare, survey
 from pipeline.data.quality.finding import Material
 from pipeline.data.quality.run_checks import Examination, examine
 from pipeline.data.sources import Source
 from pipeline.data.validation import check, check_pixels, check_source
 
 
-@dataclass(frozen=True)
-class Inspected:
-    """What a source gave, what will be written, and what the checks found."""
-
-    gathered: Gathered
-    prepared: Prepared
-    examination: Examination
-
-
-def inspect(config: PipelineConfig, scratch: Path, progress: Progress) -> Inspected:
+def inspect(config: PipelineConfig, scratch: Path, progress: Progress) -> Examination:
     """Does all of ingest that writes nothing but decoded pixels to `scratch`.
 
     Raises:
@@ -39,5 +29,4 @@ def inspect(config: PipelineConfig, scratch: Path, progress: Progress) -> Inspec
     if section.pixel_range is None:
         check_pixels(gathered, {split: part.profile for split, part in surveyed.items()})
     prepared = prepare(surveyed, section, config.seed, gathered.classes)
-    material = Material(gathered, surveyed, prepared, section.checks)
-    return Inspected(gathered, prepared, examine(material))
+    return examine(Material(gathered, surveyed, prepared, section.checks))

@@ -19,6 +19,7 @@ from pipeline.core.content import HEAD_BYTES
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.data.images import read_file, signatures
 from pipeline.data.images.decoding import ColorMode, Decoding, RefusedFileError
+from pipeline.data.images.pillow_decoder import fitting_size
 from pipeline.data.sources._folder_listing import list_pictures
 
 Polarity = Literal["auto", "light_on_dark", "dark_on_light"]
@@ -265,8 +266,7 @@ def prepare(image: Image.Image, wanted: ImageInput, polarity: Polarity) -> tuple
 
 def _fit(image: Image.Image, shape: tuple[int, int, int], around: np.ndarray) -> Image.Image:
     height, width, _ = shape
-    scale = min(width / image.width, height / image.height)
-    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+    size = fitting_size(image.size, (width, height))
     fitted = Image.new(image.mode, (width, height), tuple(around.astype(int).tolist()))
     corner = (width - size[0]) // 2, (height - size[1]) // 2
     fitted.paste(image.resize(size, Image.Resampling.BILINEAR), corner)

@@ -223,7 +223,7 @@ class _RowImages:
     def rows(self) -> Iterator[_Row]:
         for number, (line, row) in enumerate(self._table.rows, 1):
             where = f"{self._table.path}: line {line}"
-            label = self._labels.taken_if_told(where, row) if self._labels else None
+            label = self._labels.take_label_if_any(where, row) if self._labels else None
             if label is not None and label not in self._first_lines:
                 self._classes_of({label: where})  # which refuses what cannot be a class
                 self._first_lines[label] = where

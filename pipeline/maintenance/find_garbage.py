@@ -1,9 +1,7 @@
 """find_garbage(): what no kept run uses, and why it is there."""
 
-import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -11,7 +9,7 @@ from pathlib import Path
 from pipeline.core.command_hints import mends
 from pipeline.core.errors import DamagedArtifactError
 from pipeline.store.artifact import KEY, Artifact, open_artifact
-from pipeline.store.claims import entries
+from pipeline.store.claims import entries, is_folder, size_of
 from pipeline.store.process_owner import this_process
 from pipeline.store.stale_files import REPLACED, has_ended, left_in, machine_of
 from pipeline.store.store import ArtifactStore
@@ -182,18 +180,18 @@ def _inputs(store: ArtifactStore, path: Path) -> list[Use]:
 def _old_run(run: Run) -> Piece:
     name, started = run.record["config_name"], run.record["started"]
     moment = run.name.replace(f"-{name}", "", 1)
-    return Piece(Kind.OLD_RUN, run.path, _size(run.path), "", moment, name, started)
+    return Piece(Kind.OLD_RUN, run.path, size_of(run.path), "", moment, name, started)
 
 
 def _unused(store: ArtifactStore, used: set[Use], newest: Mapping[str, str]) -> Iterator[Piece]:
     for stage in graph.NAMES:
         for path in entries(store.root / stage):
-            if (stage, path.name) in used or not KEY.fullmatch(path.name) or not _is_folder(path):
+            if (stage, path.name) in used or not KEY.fullmatch(path.name) or not is_folder(path):
                 continue
             try:
                 artifact = open_artifact(path)
             except DamagedArtifactError:
-                yield Piece(Kind.DAMAGED, path, _size(path), stage, path.name)
+                yield Piece(Kind.DAMAGED, path, size_of(path), stage, path.name)
             except OSError:  # it may be intact
                 continue
             else:
@@ -206,23 +204,23 @@ def _unused_artifact(artifact: Artifact, newest: Mapping[str, str]) -> Piece:
     name = str(config.get("name", "")) if isinstance(config, dict) else ""
     made, path = str(artifact.manifest["created"]), artifact.path
     kind = Kind.UNFINISHED if made > newest.get(name, "") else Kind.UNUSED
-    return Piece(kind, path, _size(path), path.parent.name, path.name, name, made)
+    return Piece(kind, path, size_of(path), path.parent.name, path.name, name, made)
 
 
 def _scratch(store: ArtifactStore) -> Iterator[Piece]:
     for path in entries(store.root / ".scratch"):
-        if (found := OF_A_KEY.fullmatch(path.name)) and _is_folder(path):
+        if (found := OF_A_KEY.fullmatch(path.name)) and is_folder(path):
             stage, key = found.groups()
             is_made = (store.root / stage / key).is_dir()
             kind = Kind.LEFT_OVER if is_made else Kind.UNFINISHED
-            yield Piece(kind, path, _size(path), stage, key)
+            yield Piece(kind, path, size_of(path), stage, key)
 
 
 def _set_aside(store: ArtifactStore) -> Iterator[Piece]:
     for path in entries(store.root / ".quarantine"):
         if found := SET_ASIDE.fullmatch(path.name):
             stage, key = found.groups()
-            yield Piece(Kind.DAMAGED, path, _size(path), stage.replace("runs", ""), key)
+            yield Piece(Kind.DAMAGED, path, size_of(path), stage.replace("runs", ""), key)
 
 
 def _left_over(store: ArtifactStore, used: set[Use], rules: Rules) -> Iterator[Piece]:
@@ -232,7 +230,7 @@ def _left_over(store: ArtifactStore, used: set[Use], rules: Rules) -> Iterator[P
             stage, _, rest = path.name.partition("-")
             key = rest.partition(".")[0]
             known = stage if stage in graph.NAMES else ""
-            yield Piece(Kind.LEFT_OVER, path, _size(path), known, key if known else "")
+            yield Piece(Kind.LEFT_OVER, path, size_of(path), known, key if known else "")
 
 
 def _comes_back(path: Path, store: ArtifactStore, used: set[Use]) -> bool:
@@ -254,19 +252,3 @@ def _elsewhere(store: ArtifactStore, rules: Rules) -> dict[str, int]:
         if machine != here and machine not in rules.machines:
             counts[machine] = counts.get(machine, 0) + 1
     return counts
-
-
-def _is_folder(path: Path) -> bool:
-    return path.is_dir() and not path.is_symlink()
-
-
-def _size(path: Path) -> int:
-    """Bytes of all files below; a link counts for itself."""
-    if not _is_folder(path):
-        return path.lstat().st_size
-    total = 0
-    for folder, _, names in os.walk(path):
-        for name in names:
-            with suppress(FileNotFoundError):
-                total += (Path(folder) / name).lstat().st_size
-    return total

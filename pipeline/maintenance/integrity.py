@@ -13,7 +13,7 @@ from pipeline.core.errors import DamagedArtifactError
 from pipeline.core.progress import Progress
 from pipeline.core.text import first_of
 from pipeline.store.artifact import KEY, MANIFEST, Artifact, open_artifact
-from pipeline.store.claims import entries
+from pipeline.store.claims import entries, size_of
 from pipeline.store.store import ArtifactStore
 from pipeline.workflow import graph
 from pipeline.workflow.runs import RECORD, open_run
@@ -95,7 +95,7 @@ def check(store: ArtifactStore, progress: Progress) -> Findings:
             elif found:
                 remarks += _unnamed(found)
             number += found is not None
-            size_bytes += _size(path)
+            size_bytes += size_of(path)
     runs = [path for path in entries(store.root / "runs") if _is_of_this_program(path)]
     problems += _runs(store.root, runs)
     return Findings(
@@ -262,9 +262,4 @@ def _target(link: Path) -> Path | None:
 
 
 def _count(folder: Path) -> tuple[int, int]:
-    return len(entries(folder)), _size(folder)
-
-
-def _size(path: Path) -> int:
-    files = (Path(folder) / name for folder, _, names in os.walk(path) for name in names)
-    return sum(file.lstat().st_size for file in files if os.path.lexists(file))
+    return len(entries(folder)), size_of(folder)

@@ -13,6 +13,7 @@ from pipeline.remote.remote_folder import NOT_THERE, RemoteFolder
 from pipeline.remote.select import Choice, Chosen, choose
 from pipeline.remote.transfer import Outcome, checked, files_in, is_other, refuse_others
 from pipeline.store.artifact import Artifact
+from pipeline.store.guards import set_damaged_aside
 from pipeline.store.store import ArtifactStore
 from pipeline.workflow.runs import Run, list_runs, publish_run
 
@@ -109,7 +110,7 @@ def _pull(
                     f"{far.url}/{place}: is missing; {PUSH_AGAIN}"
                 ) from error
             was_read(f"{stage} {PurePosixPath(name).name}")
-        _set_damaged_aside(store, stage, key)
+        set_damaged_aside(store, stage, key)
         store.publish(folder, artifact.manifest)
 
 
@@ -117,13 +118,6 @@ def _fill(path: Path, chunks: Iterator[bytes]) -> None:
     with path.open("wb") as file:
         for chunk in chunks:
             file.write(chunk)
-
-
-def _set_damaged_aside(store: ArtifactStore, stage: str, key: str) -> None:
-    try:
-        store.intact(stage, key)
-    except DamagedArtifactError:
-        store.set_aside(stage, key)
 
 
 def _pull_run(store: ArtifactStore, run: Run) -> bool:

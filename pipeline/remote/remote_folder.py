@@ -34,7 +34,7 @@ class RemoteFolder:
     """
 
     def __init__(self, url: str, files: Any, root: str) -> None:
-        self.url = _shown(url).rstrip("/")
+        self.url = _public(url).rstrip("/")
         self._files, self._root = files, root.rstrip("/")
         protocol = files.protocol
         self._protocols = {protocol} if isinstance(protocol, str) else set(protocol)
@@ -172,7 +172,7 @@ class RemoteFolder:
             return disk_trouble(error, place, elsewhere="give another URL")
         said = getattr(error, "strerror", None) or str(error) or type(error).__name__
         return (
-            f"{place}: {_shown(said)}. Check the address, your access and the network; then the "
+            f"{place}: {_public(said)}. Check the address, your access and the network; then the "
             "same command goes on"
         )
 
@@ -199,22 +199,22 @@ def open_remote_folder(url: str) -> RemoteFolder:
         )
     if "::" in url:
         raise ConfigError(
-            f"{_shown(url)}: a chain of file systems, whose caches would hide what is really "
+            f"{_public(url)}: a chain of file systems, whose caches would hide what is really "
             "there; give the last part alone"
         )
     protocol = url.partition("://")[0] if "://" in url else "file"
     if protocol not in fsspec.available_protocols():
-        raise ConfigError(f"{_shown(url)}: no protocol {protocol!r}; try file://, s3:// or gs://")
+        raise ConfigError(f"{_public(url)}: no protocol {protocol!r}; try file://, s3:// or gs://")
     if missing := _missing_package(protocol):
         raise ConfigError(
-            f"{_shown(url)}: needs the package {missing}; install it with: "
+            f"{_public(url)}: needs the package {missing}; install it with: "
             f"{pip('install', missing)}"
         )
     try:
         return RemoteFolder(url, *url_to_fs(url))
     except Exception as error:  # each library has its own
         said = " ".join(str(error).split()) or type(error).__name__
-        raise ConfigError(f"{_shown(url)}: cannot be used ({_shown(said)}). Check it") from error
+        raise ConfigError(f"{_public(url)}: cannot be used ({_public(said)}). Check it") from error
 
 
 def _missing_package(protocol: str) -> str | None:
@@ -227,5 +227,5 @@ def _missing_package(protocol: str) -> str | None:
     return needed if needed and find_spec(needed) is None else None
 
 
-def _shown(text: str) -> str:
+def _public(text: str) -> str:
     return SECRET.sub("", text)

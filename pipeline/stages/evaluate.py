@@ -134,10 +134,12 @@ def _history(context: StageContext) -> history.History:
     """How training went; of a model that was brought along, nothing is known."""
     if context.config.train.model_file:
         return history.History((), {})
-    return history.read(context.inputs["train"] / "history.csv", _kept(context.inputs["train"]))
+    return history.read(
+        context.inputs["train"] / "history.csv", _kept_epoch(context.inputs["train"])
+    )
 
 
-def _kept(train: Path) -> history.Kept | None:
+def _kept_epoch(train: Path) -> history.Kept | None:
     """Which epoch's weights the artifact holds, by its manifest."""
     manifest = provenance.read_manifest(train)
     epoch = manifest.get("metrics", {}).get("best_epoch")

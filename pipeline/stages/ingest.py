@@ -40,16 +40,16 @@ def run(context: StageContext) -> StageResult:
 
 def _run(context: StageContext, scratch: Path) -> StageResult:
     config = context.config
-    inspected = inspect(config, scratch, context.progress)
-    gathered, prepared = inspected.gathered, inspected.prepared
-    run_checks.refuse_failures(inspected.examination)
-    for finding in inspected.examination.findings:
+    found = inspect(config, scratch, context.progress)
+    gathered, prepared = found.material.gathered, found.material.prepared
+    run_checks.refuse_failures(found)
+    for finding in found.findings:
         context.progress.line(finding.line)
     described = _describe(gathered, prepared, config.data)
     _write(context, prepared)
     _list_files(context.output, prepared)
     dataset_json.write(context.output, described)
-    run_checks.write(context.output, inspected.examination)
+    run_checks.write(context.output, found)
     _draw_preview(context, prepared, gathered.classes)
     sizes = {f"{split}_images": len(data) for split, data in prepared.splits.items()}
     return StageResult(_summary(described), {**sizes, "classes": described.num_classes})

@@ -39,14 +39,14 @@ def run(context: StageContext) -> StageResult:
 
         def ended(trial: Trial, best: Trial | None) -> None:
             context.progress.line(_line(trial, section))
-            task.advance(1, f"best {_shown(best.score, section)}" if best else "")
+            task.advance(1, f"best {_score_words(best.score, section)}" if best else "")
 
-        search = _searched(context, folder, ended)
+        search = _finished_search(context, folder, ended)
     trials, best = search.trials(), search.best()
     counts = dataset_json.read(context.inputs["ingest"]).counts["validation"]
     guessing = chance(context.config, trials, counts)
     winner = best if best and guessing.is_beaten_by(_score(best)) else None
-    said = _found(winner) if winner else _not_found(trials, best, guessing, section)
+    said = _winner_words(winner) if winner else _why_none(trials, best, guessing, section)
     _write(context, trials, winner, guessing)
     shutil.copytree(folder / PROJECT, context.output / PROJECT)
     scores = {section.objective: _score(best), "chance": guessing.level} if best else {}
@@ -58,11 +58,11 @@ def _score(trial: Trial) -> float:
     return trial.score
 
 
-def _found(best: Trial) -> str:
+def _winner_words(best: Trial) -> str:
     return f"; best: {_words(best)}"
 
 
-def _not_found(
+def _why_none(
     trials: Sequence[Trial], best: Trial | None, guessing: Chance, section: TuneSection
 ) -> str:
     """Why no trial counts, and what to do; the search itself went well."""
@@ -78,13 +78,13 @@ def _not_found(
             "data.validation_fraction"
         )
     return (
-        f"{said}; guessing has {_shown(guessing.level, section)}, and only "
-        f"{_shown(guessing.bound, section)} is more than luck; {KEPT}. Give trials more "
+        f"{said}; guessing has {_score_words(guessing.level, section)}, and only "
+        f"{_score_words(guessing.bound, section)} is more than luck; {KEPT}. Give trials more "
         "(tune.epochs, tune.data_fraction) or another tune.space"
     )
 
 
-def _searched(context: StageContext, folder: Path, ended: Ended) -> TrialSearch:
+def _finished_search(context: StageContext, folder: Path, ended: Ended) -> TrialSearch:
     """The search when it is over."""
     section = context.config.tune
     is_shared = section.workers > 1 or section.address
@@ -148,10 +148,10 @@ def _result(trial: Trial, section: TuneSection) -> str:
     if trial.score is None:
         return f"failed ({trial.why})"
     name = section.objective.replace("val_", "validation ")
-    return f"{name} {_shown(trial.score, section)}"
+    return f"{name} {_score_words(trial.score, section)}"
 
 
-def _shown(score: float | None, section: TuneSection) -> str:
+def _score_words(score: float | None, section: TuneSection) -> str:
     return f"{score:.2%}" if section.objective == "val_accuracy" else f"{score:.4f}"
 
 

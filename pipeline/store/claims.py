@@ -104,6 +104,20 @@ def entries(folder: Path) -> list[Path]:
         return []
 
 
+def is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file or of all files below a folder; a link counts for itself, what is gone 0."""
+    below = (Path(folder) / name for folder, _, names in os.walk(path) for name in names)
+    total = 0
+    for file in below if is_folder(path) else [path]:
+        with suppress(FileNotFoundError):
+            total += file.lstat().st_size
+    return total
+
+
 def remove_unused(root: Path, target: Path, place: Path, is_used: Callable[[], bool]) -> bool:
     """Deletes a published folder, unless it is used; says whether it did.
 

@@ -30,10 +30,14 @@ def refuse_damaged(store: ArtifactStore, artifacts: Mapping[str, Artifact]) -> N
 def _set_aside(store: ArtifactStore, stage: str, key: str) -> None:
     """Moves it out of the way, unless a run has put another in its place meanwhile."""
     with store.lock(stage, key):
-        try:
-            store.intact(stage, key)
-        except DamagedArtifactError:
-            store.set_aside(stage, key)
+        set_damaged_aside(store, stage, key)
+
+
+def set_damaged_aside(store: ArtifactStore, stage: str, key: str) -> None:
+    try:
+        store.intact(stage, key)
+    except DamagedArtifactError:
+        store.set_aside(stage, key)
 
 
 def refuse_replaced(store: ArtifactStore, artifacts: Mapping[str, Artifact]) -> None:

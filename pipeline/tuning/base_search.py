@@ -87,7 +87,7 @@ class TrialSearch(BaseTuner):
                 f"tune: three trials in a row failed: {last_line(str(error))}"
             ) from error
 
-    def _concluded(self) -> list[Trial]:
+    def _conclusion(self) -> list[Trial]:
         """Every trial, of which one succeeded at least, or all diverged.
 
         Raises:

@@ -40,7 +40,7 @@ class Search(TrialSearch):
         """
         with self._failures_in_words():
             self.search()
-        return self._concluded()
+        return self._conclusion()
 
     def run_trial(self, trial: Any, *arguments: Any, **options: Any) -> dict[str, float]:
         tried = self._trial(0, trial)

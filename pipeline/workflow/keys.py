@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 from pydantic.fields import FieldInfo
 
-from pipeline.config.base import Undeciding
+from pipeline.config.base import NotInKey
 from pipeline.config.schema import PipelineConfig, Section
 from pipeline.core.content import sha256
 from pipeline.core.environment import version
@@ -61,25 +61,25 @@ def _values(section: Any) -> Any:
         return section
     if isinstance(section, Mapping):
         return {name: _values(part) for name, part in section.items()}
-    return section.model_dump(mode="json", exclude=_undeciding(section))
+    return section.model_dump(mode="json", exclude=_not_in_key(section))
 
 
-def _undeciding(section: Section) -> dict[str, Any]:
+def _not_in_key(section: Section) -> dict[str, Any]:
     """What decides nothing in a section and in those within, as `model_dump` leaves it out."""
     left_out: dict[str, Any] = {}
     for name, field in type(section).model_fields.items():
         value = getattr(section, name)
-        if _is_undeciding(field):
+        if _is_not_in_key(field):
             left_out[name] = True
-        elif isinstance(value, Section) and (within := _undeciding(value)):
+        elif isinstance(value, Section) and (within := _not_in_key(value)):
             left_out[name] = within
     return left_out
 
 
-def _is_undeciding(field: FieldInfo) -> bool:
-    """Whether the field, or a branch of its union, is annotated as Undeciding."""
+def _is_not_in_key(field: FieldInfo) -> bool:
+    """Whether the field, or a branch of its union, is annotated as NotInKey."""
     branches = (getattr(b, "__metadata__", ()) for b in get_args(field.annotation))
-    return any(isinstance(m, Undeciding) for m in chain(field.metadata, *branches))
+    return any(isinstance(m, NotInKey) for m in chain(field.metadata, *branches))
 
 
 def outside_files(stage: Stage, config: PipelineConfig) -> Mapping[str, Path | None]:

@@ -48,7 +48,7 @@ def with_folders(config: PipelineConfig, artifacts: Path) -> PipelineConfig:
 def _model(path: Path, artifacts: Path, setting: str) -> Path:
     found = _folder(path, artifacts)
     if (path.is_file() and path.suffix != ".keras") or (path / "saved_model.pb").is_file():
-        raise ConfigError(f"{setting}: {model_kinds.told(path)}")
+        raise ConfigError(f"{setting}: {model_kinds.explanation(path)}")
     if not trained_file(found).is_file():
         raise ConfigError(
             f"{setting}: {path} is neither a train artifact nor a .keras file; "

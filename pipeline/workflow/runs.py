@@ -229,14 +229,14 @@ def is_record(values: Mapping[str, Any]) -> bool:
         bool(stages)
         and isinstance(words, list)
         and all(isinstance(word, str) and word.isprintable() for word in words)
-        and all(isinstance(made, dict) and _is_made(made) for made in stages)
+        and all(isinstance(made, dict) and _is_stage_record(made) for made in stages)
         and isinstance(data, dict)
         and isinstance(data.get("source"), str)
         and all(isinstance(data.get(place), str | None) for place in PLACES)
     )
 
 
-def _is_made(values: Mapping[str, Any]) -> bool:
+def _is_stage_record(values: Mapping[str, Any]) -> bool:
     texts = ("stage", "key", "reason", "summary")
     return all(isinstance(values.get(name), str) for name in texts) and is_name_of_artifact(
         values["stage"], values["key"]

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from pipeline.config.base import Fraction, Undeciding
+from pipeline.config.base import Fraction, NotInKey
 from pipeline.config.suggestions import section_of
 from pipeline.config.train.distillation import Distillation
 from pipeline.config.train.exclusions import exclusions, needing_one_device, refuse_what_excludes
@@ -88,9 +88,9 @@ class TrainSection(BegunFrom):
     jit_compile: Literal["auto", True, False] = "auto"
     memory_limit_mib: Annotated[int, Field(ge=0)] = 512
     deterministic: bool = False
-    checkpoint_every_steps: Annotated[int, Field(ge=1), Undeciding()] | None = None
+    checkpoint_every_steps: Annotated[int, Field(ge=1), NotInKey()] | None = None
     distillation: Distillation | None = None
-    strategy: Annotated[Strategy, Undeciding()] = "auto"
+    strategy: Annotated[Strategy, NotInKey()] = "auto"
     quantization_aware: QuantizationAware = QuantizationAware()
     pruning: Pruning | None = None
     sharpness_aware: SharpnessAware | None = None

@@ -12,7 +12,7 @@ from pipeline.core.errors import ConfigError
 
 def _check_is_keras(path: Path) -> Path:
     if path.suffix != ".keras":
-        raise ValueError(model_kinds.told(path))
+        raise ValueError(model_kinds.explanation(path))
     return path
 
 

@@ -7,7 +7,7 @@ SAVE = "save('model.keras')"
 OLD = ("1.", "2.")
 
 
-def told(path: Path) -> str:
+def explanation(path: Path) -> str:
     """Says what is there, by its name and its first bytes, and how to come to a `.keras` file."""
     for suffix, tell in _BY_SUFFIX.items():
         if path.name.lower().endswith(suffix):
@@ -86,7 +86,7 @@ def _saved_model(path: Path) -> str:
 
 
 def _graph(path: Path) -> str:
-    return told(path.parent) if path.name == "saved_model.pb" else _foreign(path)
+    return explanation(path.parent) if path.name == "saved_model.pb" else _foreign(path)
 
 
 def _checkpoint(path: Path) -> str:

@@ -58,7 +58,7 @@ def job_of(section: TrainSection, environ: Mapping[str, str] = os.environ) -> Cl
     Raises:
         ConfigError: `TF_CONFIG` is wrong, or missing where the config needs it.
     """
-    job = _found(section, environ)
+    job = _job(section, environ)
     if job is None and section.strategy == "multi_worker" and not section.model_file:
         found = "names one worker" if environ.get(VARIABLE) else "is not set"
         raise ConfigError(
@@ -74,11 +74,11 @@ def is_assistant(section: TrainSection) -> bool:
     Raises:
         ConfigError: `TF_CONFIG` is wrong.
     """
-    job = _found(section, os.environ)
+    job = _job(section, os.environ)
     return job is not None and not job.is_chief
 
 
-def _found(section: TrainSection, environ: Mapping[str, str]) -> Cluster | None:
+def _job(section: TrainSection, environ: Mapping[str, str]) -> Cluster | None:
     """The job that the environment names, if the config lets several machines train."""
     is_alone = section.strategy == "auto" and section.needs_one_device
     is_open = section.strategy in ("auto", "multi_worker") and not is_alone

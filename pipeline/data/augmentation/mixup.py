@@ -7,7 +7,7 @@ arXiv:1905.04899) pastes a rectangle of the other.
 import tensorflow as tf
 
 from pipeline.config.augmentation import AugmentationSection
-from pipeline.data.augmentation.random import Purpose, beta, permutation, uniform
+from pipeline.data.augmentation.random import Purpose, beta, of_each, permutation, uniform
 from pipeline.data.augmentation.random_erasing import inside
 
 
@@ -51,11 +51,11 @@ def _random_weights(images: tf.Tensor, section: AugmentationSection, seed: tf.Te
     is_cut = kind < section.cut_probability
     alpha = tf.where(is_cut, section.cutmix_alpha, section.mixup_alpha)
     kept = beta(seed, Purpose.MIXING_SHARE, alpha)
-    weights = _each(kept)
+    weights = of_each(kept)
     if section.cut_probability:
         outside = weights_outside(images.shape[1:3], kept, centre)
-        weights = tf.where(_each(is_cut), outside, weights)
-    return tf.where(_each(chance < section.mixing_probability), weights, 1.0)
+        weights = tf.where(of_each(is_cut), outside, weights)
+    return tf.where(of_each(chance < section.mixing_probability), weights, 1.0)
 
 
 def weights_outside(size: tuple[int, int], kept: tf.Tensor, centre: list[tf.Tensor]) -> tf.Tensor:
@@ -77,7 +77,3 @@ def weights_outside(size: tuple[int, int], kept: tf.Tensor, centre: list[tf.Tens
         for place, whole, side in zip(centre, size, sides, strict=True)
     ]
     return 1.0 - tf.cast(inside(size, corner, (sides[0], sides[1])), tf.float32)
-
-
-def _each(amounts: tf.Tensor) -> tf.Tensor:
-    return amounts[:, None, None, None]

@@ -6,7 +6,7 @@ Images are float32 (batch, height, width, channels), 0..255; amounts are float32
 import tensorflow as tf
 
 from pipeline.config.augmentation import AugmentationSection
-from pipeline.data.augmentation.random import Purpose, normal, uniform
+from pipeline.data.augmentation.random import Purpose, normal, of_each, uniform
 
 SMALLEST_SIGMA = 1e-3
 
@@ -27,23 +27,23 @@ def change_values(images: tf.Tensor, section: AugmentationSection, seed: tf.Tens
         images = blur(images, uniform(seed, Purpose.BLUR, count, 0.0, section.blur_sigma))
     if section.noise_stddev:
         stddev = uniform(seed, Purpose.NOISE_STDDEV, count, 0.0, section.noise_stddev)
-        images += _each(stddev) * normal(seed, Purpose.NOISE, tf.shape(images))
+        images += of_each(stddev) * normal(seed, Purpose.NOISE, tf.shape(images))
     return tf.clip_by_value(images, 0.0, 255.0)
 
 
 def invert(images: tf.Tensor, chosen: tf.Tensor) -> tf.Tensor:
     """Turns dark into bright where `chosen`, bool (batch,), says so."""
-    return tf.where(_each(chosen), 255.0 - images, images)
+    return tf.where(of_each(chosen), 255.0 - images, images)
 
 
 def contrast(images: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
     """Multiplies the distance of each value from its channel's mean."""
     mean = tf.reduce_mean(images, axis=(1, 2), keepdims=True)
-    return mean + _each(factor) * (images - mean)
+    return mean + of_each(factor) * (images - mean)
 
 
 def brightness(images: tf.Tensor, added: tf.Tensor) -> tf.Tensor:
-    return images + _each(added)
+    return images + of_each(added)
 
 
 def blur(images: tf.Tensor, sigma: tf.Tensor) -> tf.Tensor:
@@ -62,8 +62,3 @@ def _weights(size: int, sigma: tf.Tensor) -> tf.Tensor:
     place = tf.range(size, dtype=tf.float32)
     distance = (place[:, None] - place) / tf.maximum(sigma, SMALLEST_SIGMA)[:, None, None]
     return tf.nn.softmax(-0.5 * distance**2)
-
-
-def _each(amounts: tf.Tensor) -> tf.Tensor:
-    """One amount for each image, to stand beside all of its pixels."""
-    return amounts[:, None, None, None]

@@ -71,5 +71,10 @@ def permutation(seed: tf.Tensor, purpose: Purpose, count: tf.Tensor) -> tf.Tenso
     )
 
 
+def of_each(amounts: tf.Tensor) -> tf.Tensor:
+    """One amount for each image, (batch,), to stand beside all of its pixels."""
+    return amounts[:, None, None, None]
+
+
 def _stream(seed: tf.Tensor, purpose: Purpose) -> tf.Tensor:
     return tf.random.fold_in(seed, int(purpose), alg="philox")

@@ -5,7 +5,7 @@ import math
 import tensorflow as tf
 
 from pipeline.config.augmentation import AugmentationSection
-from pipeline.data.augmentation.random import Purpose, uniform
+from pipeline.data.augmentation.random import Purpose, of_each, uniform
 
 LARGEST_ASPECT = 1 / 0.3
 
@@ -26,7 +26,7 @@ def erase(images: tf.Tensor, section: AugmentationSection, seed: tf.Tensor) -> t
         tf.floor(share * (whole - side + 1.0))
         for share, whole, side in zip((top, left), size, sides, strict=True)
     ]
-    hidden = inside(size, corner, sides) & _each(chance < section.erasing_probability)
+    hidden = inside(size, corner, sides) & of_each(chance < section.erasing_probability)
     if section.erasing_fill == "constant":
         return tf.where(hidden, section.fill_value, images)
     noise = uniform(seed, Purpose.ERASING_FILL, tf.shape(images), 0.0, 255.0)
@@ -71,7 +71,3 @@ def inside(
         )
     )
     return rows[:, :, None, None] & columns[:, None, :, None]
-
-
-def _each(flags: tf.Tensor) -> tf.Tensor:
-    return flags[:, None, None, None]

@@ -61,10 +61,10 @@ class Finding:
     @property
     def groups(self) -> tuple[str, ...]:
         """Of each group of examples: `a.png (train) = b.png (test)`, with classes that differ."""
-        return tuple(" = ".join(_shown(group)) for group in self.examples)
+        return tuple(" = ".join(_example_words(group)) for group in self.examples)
 
 
-def _shown(group: tuple[Example, ...]) -> Iterator[str]:
+def _example_words(group: tuple[Example, ...]) -> Iterator[str]:
     differ = len({example.label for example in group}) > 1
     for example in group:
         label = f", class {example.label!r}" if differ else ""

@@ -12,8 +12,8 @@ from pipeline.data.sources._csv_rows import (
     Table,
     TableOptions,
     check_length,
+    excerpt,
     holds_values,
-    shown,
 )
 
 MARKS = {"1": True, "0": False, "1.0": True, "0.0": False, "True": True, "False": False}
@@ -63,14 +63,14 @@ class Labels:
         """The names of the other columns."""
         return [name for index, name in enumerate(self.names) if index not in self.at]
 
-    def taken_from(self, where: str, row: list[str]) -> str:
+    def take_label(self, where: str, row: list[str]) -> str:
         """Takes the label out of a row, which then holds the other columns alone."""
-        label = self.taken_if_told(where, row)
+        label = self.take_label_if_any(where, row)
         if label is None:
             raise DataError(f"{where}: has no label. Write its class, or drop the row.")
         return label
 
-    def taken_if_told(self, where: str, row: list[str]) -> str | None:
+    def take_label_if_any(self, where: str, row: list[str]) -> str | None:
         """The same, of a row that may have none."""
         check_length(where, row, self.names)
         texts = [row[index] for index in self.at]
@@ -85,7 +85,7 @@ class Labels:
         for text in texts:
             if text.strip() not in MARKS:
                 raise DataError(
-                    f"{where}: {shown(text)} in a column of data.label_columns, expected 0 or 1. "
+                    f"{where}: {excerpt(text)} in a column of data.label_columns, expected 0 or 1. "
                     "Correct the value."
                 )
         marked = [index for index, text in enumerate(texts) if MARKS[text.strip()]]
@@ -117,7 +117,7 @@ def find_labels(table: Table, options: LabelOptions) -> Labels:
 
 
 def _no_label(table: Table, missing: str, options: LabelOptions) -> DataError:
-    begins = ", ".join(map(shown, table.names[:MOST_SHOWN]))
+    begins = ", ".join(map(excerpt, table.names[:MOST_SHOWN]))
     found = f"{table.path}: line 1: no column {missing!r}; the header begins with {begins}."
     if options.label_columns:
         return DataError(f"{found} Correct data.label_columns.")

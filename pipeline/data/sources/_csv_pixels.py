@@ -16,7 +16,7 @@ from pipeline.core.errors import DataError
 from pipeline.core.text import times
 from pipeline.data.images.types import LabelledImages
 from pipeline.data.sources._class_names import NUMBER, WRITTEN_NUMBER
-from pipeline.data.sources._csv_rows import PIXELS, Column, Remedies, Table, shown
+from pipeline.data.sources._csv_rows import PIXELS, Column, Remedies, Table, excerpt
 from pipeline.data.sources._folder_listing import LISTED
 from pipeline.data.sources._pixel_range import Range, expected, remedy
 
@@ -108,7 +108,7 @@ class PixelRows:
             return shape
         assert self._column is not None
         raise DataError(
-            f"{where}: {count:,} pixels in column {shown(self._names[self._column])}, expected "
+            f"{where}: {count:,} pixels in column {excerpt(self._names[self._column])}, expected "
             f"{_expected(self._shape)}. {self._remedies.count}"
         )
 
@@ -167,7 +167,7 @@ class _Levels(dict[str, int]):
 
     def _wrong(self, where: str, text: str, name: str) -> DataError:
         allowed = expected(self._range, self._remedies.said)
-        found = f"{where}: {shown(text)} in column {shown(name)}, expected {allowed}."
+        found = f"{where}: {excerpt(text)} in column {excerpt(name)}, expected {allowed}."
         if WRITTEN_NUMBER.fullmatch(text) and math.isfinite(float(text)):
             told = self._remedies.number if self._range is None else self._remedies.pixel_range
             return _WrongNumberError(found, float(text), told)
@@ -191,7 +191,7 @@ def _find_column(table: Table, names: list[str], asked: str | None) -> int | Non
     if asked not in names:
         raise DataError(
             f"{table.path}: line 1: no column {asked!r} beside the labels; there are "
-            f"{', '.join(map(shown, names[:MOST_SHOWN]))}. "
+            f"{', '.join(map(excerpt, names[:MOST_SHOWN]))}. "
             f"{table.remedies.column.format('pixels_column')}"
         )
     return names.index(asked)
@@ -203,7 +203,7 @@ def _check_order(path: Path, names: list[str]) -> None:
     for name, before, after in zip(names[1:], numbers, numbers[1:], strict=False):
         if before and after and after <= before:
             raise DataError(
-                f"{path}: line 1: pixel column {shown(name)} stands out of order. "
+                f"{path}: line 1: pixel column {excerpt(name)} stands out of order. "
                 "Sort the columns: row by row, the channels of a pixel side by side."
             )
 
@@ -244,4 +244,4 @@ def no_pixels(names: list[str]) -> str:
     others = [name for name, stem in zip(names, stems, strict=True) if stem != usual]
     if not others or count <= len(names) // 2:
         return ""
-    return f"; not named as pixels: {', '.join(map(shown, others[:MOST_SHOWN]))}"
+    return f"; not named as pixels: {', '.join(map(excerpt, others[:MOST_SHOWN]))}"

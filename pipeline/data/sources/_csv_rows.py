@@ -116,7 +116,7 @@ def open_table(
     names = first[1]
     if len(names) == 1:
         raise DataError(
-            f"{path}: line 1: one column, {shown(names[0])}, when split at {delimiter!r}. "
+            f"{path}: line 1: one column, {excerpt(names[0])}, when split at {delimiter!r}. "
             f"{remedies.delimiter}"
         )
     if not has_header:
@@ -217,7 +217,7 @@ def _check_header(path: Path, names: list[str], remedies: Remedies) -> None:
             f"{remedies.header}"
         )
     if twice is not None:
-        raise DataError(f"{path}: line 1: two columns named {shown(twice)}. Rename or drop one.")
+        raise DataError(f"{path}: line 1: two columns named {excerpt(twice)}. Rename or drop one.")
 
 
 def holds_values(names: list[str]) -> bool:
@@ -238,5 +238,5 @@ def no_row(path: Path) -> DataError:
     return DataError(f"{path}: has no row after its header. Add images, or name another file.")
 
 
-def shown(text: str) -> str:
+def excerpt(text: str) -> str:
     return reprlib.repr(text)

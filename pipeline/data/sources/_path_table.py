@@ -20,8 +20,8 @@ from pipeline.data.sources._csv_rows import (
     Table,
     TableOptions,
     check_length,
+    excerpt,
     open_table,
-    shown,
 )
 from pipeline.data.sources._picture_files import PictureOptions
 
@@ -60,7 +60,7 @@ class PathRows:
         if options.path_column not in names:
             raise DataError(
                 f"{table.path}: line 1: no column {options.path_column!r} beside the labels; there "
-                f"are {', '.join(map(shown, names[:3]))}. "
+                f"are {', '.join(map(excerpt, names[:3]))}. "
                 f"{table.remedies.column.format('path_column')}"
             )
         self.folder = options.image_folder or table.path.parent
@@ -104,8 +104,8 @@ class PathRows:
             "data.image_folder to the one that they start from"
         )  # fmt: skip
         raise DataError(
-            f"{table}: none of its {len(self.names):,} pictures is there, such as {shown(first)}: "
-            f"paths start from {self.folder}. Set {setting}."
+            f"{table}: none of its {len(self.names):,} pictures is there, such as "
+            f"{excerpt(first)}: paths start from {self.folder}. Set {setting}."
         )
 
     def _checked(self, where: str, text: str) -> str:
@@ -117,7 +117,7 @@ class PathRows:
         path = path.replace(os.sep, "/")
         if path == "." or path.split("/", 1)[0] == "..":
             raise DataError(
-                f"{where}: the path {shown(text)} leads to no file in {self.folder}. "
+                f"{where}: the path {excerpt(text)} leads to no file in {self.folder}. "
                 f"{self._remedies.outside}"
             )
         return path
@@ -127,8 +127,8 @@ class PathRows:
         ending = next((s for s in SUFFIXES if (self.folder / f"{name}{s}").is_file()), None)
         if ending and not (self.folder / name).exists():
             raise DataError(
-                f"{where}: {shown(name)} is no file in {self.folder}, but {shown(name + ending)} "
-                f"is. {self._remedies.suffix.format(quote(ending))}"
+                f"{where}: {excerpt(name)} is no file in {self.folder}, but "
+                f"{excerpt(name + ending)} is. {self._remedies.suffix.format(quote(ending))}"
             )
 
 

@@ -20,7 +20,7 @@ from pipeline.data.sources._class_names import (
 )
 from pipeline.data.sources._csv_labels import LabelOptions, find_labels
 from pipeline.data.sources._csv_pixels import PixelOptions, PixelRows
-from pipeline.data.sources._csv_rows import Column, Table, no_row, open_table, shown
+from pipeline.data.sources._csv_rows import Column, Table, excerpt, no_row, open_table
 from pipeline.data.sources._fitting import no_file, refuse_foreign
 from pipeline.data.sources._path_table import PathOptions, PathRows, sound_files
 from pipeline.data.sources._picture_files import PictureFiles, PictureOptions
@@ -137,14 +137,14 @@ def load(options: Options) -> SourceData:
     train, *rest = (table.labelled(indices) for table in tables)
     origin = "CSV table " + " and ".join(table.path.name for table in tables)
     if options.split_column is not None:
-        return _as_told(train, tables[0], options.split_column, classes, origin)
+        return _split_by_column(train, tables[0], options.split_column, classes, origin)
     if options.test_fraction is None:
         return SourceData(train, rest[0], classes, origin)
     _refuse_lonely(tables[0], train.labels)
     return SourceData(train, DrawnTest(options.test_fraction, options.split_seed), classes, origin)
 
 
-def _as_told(
+def _split_by_column(
     images: LabelledImages | ImageFiles,
     table: _Table,
     column: str,
@@ -156,8 +156,8 @@ def _as_told(
 
     if missing := next((split for split in ("train", "test") if split not in table.splits), None):
         raise DataError(
-            f"{table.path}: no row is of split {missing!r} by column {shown(column)}. Add some, or "
-            "set data.test_fraction in place of data.split_column."
+            f"{table.path}: no row is of split {missing!r} by column {excerpt(column)}. Add some, "
+            "or set data.test_fraction in place of data.split_column."
         )
     parts = {name: images.select(np.array(at, np.int64)) for name, at in table.splits.items()}
     return SourceData(parts["train"], parts["test"], classes, origin, parts.get("validation"))
@@ -171,7 +171,7 @@ def _refuse_lonely(table: _Table, labels: "np.ndarray") -> None:
         text = list(table.first_lines)[table.coded.labels[lonely[0]]]
         raise DataError(
             f"{table.path}: line {table.first_lines[text]}: the only image of class "
-            f"{shown(text)}, expected 2 or more to draw a test split. Add images.{table.doubt}"
+            f"{excerpt(text)}, expected 2 or more to draw a test split. Add images.{table.doubt}"
         )
 
 
@@ -198,13 +198,13 @@ def _classes(
     """The class names, and the class that each text of the label column stands for."""
     names, indices = classes_of({text for table in tables for text in table.first_lines}, given)
     if len(names) < 2 and (doubt := tables[0].doubt):
-        raise DataError(f"{tables[0].path}: {shown(names[0])} is the label of every row.{doubt}")
+        raise DataError(f"{tables[0].path}: {excerpt(names[0])} is the label of every row.{doubt}")
     for table in tables:
         for text, line in table.first_lines.items():
             if text not in indices:
                 counted = late_texts({t for each in tables for t in each.first_lines}, len(names))
                 raise DataError(
-                    f"{table.path}: line {line}: label {shown(text)}, expected a name of "
+                    f"{table.path}: line {line}: label {excerpt(text)}, expected a name of "
                     f"data.classes or 0..{len(names) - 1}. Correct the label, or add its class."
                     f"{counted}{table.doubt}"
                 )
@@ -226,7 +226,7 @@ def _read_table(path: Path, options: Options) -> _Table:
     splits: dict[str, array[int]] = {}
     for line, row in table.rows:
         where = f"{path}: line {line}"
-        label = labels.taken_from(where, row)
+        label = labels.take_label(where, row)
         if split_at is not None:
             splits.setdefault(_split_of(where, row.pop(split_at)), array("q")).append(len(codes))
         images.add(where, row)
@@ -259,7 +259,7 @@ def _without_split(
     if column not in names:
         raise DataError(
             f"{table.path}: line 1: no column {column!r} beside the labels; there are "
-            f"{', '.join(map(shown, names[:3]))}. Correct data.split_column."
+            f"{', '.join(map(excerpt, names[:3]))}. Correct data.split_column."
         )
     return [name for name in names if name != column], names.index(column)
 
@@ -268,7 +268,7 @@ def _split_of(where: str, text: str) -> str:
     split = SPLIT_OF.get(text.strip().casefold())
     if split is None:
         raise DataError(
-            f"{where}: {shown(text)} is no split, expected train, validation or test, or as "
+            f"{where}: {excerpt(text)} is no split, expected train, validation or test, or as "
             "FER2013 has it Training, PublicTest or PrivateTest. Correct the value."
         )
     return split

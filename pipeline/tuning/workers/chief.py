@@ -71,7 +71,7 @@ class SharedSearch(TrialSearch):
         while not self._news.empty():
             self._tell_news()
         self._see_off(workers)
-        return self._concluded()
+        return self._conclusion()
 
     def next_trial(self, worker: str) -> Any:
         """What to do next, after a short wait if that is nothing as yet."""

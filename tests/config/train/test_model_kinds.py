@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from export.keras_files import load
-from pipeline.config.train.model_kinds import told
+from pipeline.config.train.model_kinds import explanation
 from pipeline.core.errors import ConfigError
 
 
@@ -32,7 +32,7 @@ def follow(words, folder, monkeypatch):
 
 def test_an_hdf5_model_of_keras_3_is_loaded_and_saved(model, tmp_path, monkeypatch):
     model.save(tmp_path / "m.h5")
-    words = told(tmp_path / "m.h5")
+    words = explanation(tmp_path / "m.h5")
     assert "m.h5 is an HDF5 file; in Python, keras.models.load_model(" in words
     np.testing.assert_array_equal(follow(words, tmp_path, monkeypatch), model.get_weights()[0])
 
@@ -65,7 +65,7 @@ def test_weights_alone_need_the_code_of_the_model(
     else:
         model.save_weights(tmp_path / "w.weights.h5")
         (tmp_path / "w.weights.h5").rename(tmp_path / name)
-    words = told(tmp_path / name)
+    words = explanation(tmp_path / name)
     start = f"{tmp_path / name} is an HDF5 file of weights without layers; {rename}make the same"
     assert words.startswith(start)
     if rename:
@@ -77,7 +77,7 @@ def test_of_keras_2_the_weights_are_read_and_not_the_layers(model, tmp_path, mon
     model.save(tmp_path / "m.h5")
     with h5py.File(tmp_path / "m.h5", "r+") as file:
         file.attrs["keras_version"] = "2.15.0"
-    words = told(tmp_path / "m.h5")
+    words = explanation(tmp_path / "m.h5")
     assert "m.h5 is an HDF5 file of Keras 2; make the same model by its code in Keras 3" in words
     np.testing.assert_array_equal(follow(words, tmp_path, monkeypatch), model.get_weights()[0])
 
@@ -87,7 +87,7 @@ def test_an_hdf5_file_named_keras_is_renamed_first(model, tmp_path, monkeypatch)
     (tmp_path / "m.h5").rename(tmp_path / "m.keras")
     with pytest.raises(ConfigError, match=r"m.keras is an HDF5 file; rename it to m.h5; in Python"):
         load.load(tmp_path / "m.keras")
-    words = told(shutil.copy(tmp_path / "m.keras", tmp_path / "m.h5"))
+    words = explanation(shutil.copy(tmp_path / "m.keras", tmp_path / "m.h5"))
     np.testing.assert_array_equal(follow(words, tmp_path, monkeypatch), model.get_weights()[0])
 
 
@@ -108,7 +108,7 @@ def test_an_unpacked_file_is_loaded_as_a_folder(model, tmp_path, monkeypatch):
     model.save(tmp_path / "m.keras")
     with zipfile.ZipFile(tmp_path / "m.keras") as file:
         file.extractall(tmp_path / "m")
-    words = told(tmp_path / "m")
+    words = explanation(tmp_path / "m")
     assert "m is an unpacked .keras file; in Python, keras.models.load_model(" in words
     np.testing.assert_array_equal(follow(words, tmp_path, monkeypatch), model.get_weights()[0])
 
@@ -125,7 +125,7 @@ def test_an_unpacked_file_is_loaded_as_a_folder(model, tmp_path, monkeypatch):
 def test_a_folder_is_told_by_what_lies_in_it(tmp_path, files, said):
     for name in files:
         (tmp_path / name).write_bytes(b"")
-    assert re.search(said, told(tmp_path))
+    assert re.search(said, explanation(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -140,9 +140,11 @@ def test_a_folder_is_told_by_what_lies_in_it(tmp_path, files, said):
     ],
 )
 def test_a_file_is_told_by_its_name(tmp_path, name, said):
-    assert said in told(tmp_path / name)
+    assert said in explanation(tmp_path / name)
 
 
 def test_what_is_no_hdf5_within_is_not_taken_for_it(tmp_path):
     (tmp_path / "m.h5").write_bytes(b"\x89HDF\r\n\x1a\n and no more")
-    assert re.search(r"m.h5 is no whole HDF5 file \(.+\); copy it again", told(tmp_path / "m.h5"))
+    assert re.search(
+        r"m.h5 is no whole HDF5 file \(.+\); copy it again", explanation(tmp_path / "m.h5")
+    )

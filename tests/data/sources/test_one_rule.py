@@ -75,7 +75,8 @@ def inspect(tmp_path, typed):
     limits = ["data.train_limit=null", "data.test_limit=null", "data.checks.drop_leaks=false"]
     config = load_config(smoke, [*limits, *typed])
     (tmp_path / ".scratch").mkdir(exist_ok=True)
-    return ingest.inspect(config, tmp_path / ".scratch", LogProgress(Console(quiet=True)))
+    scratch, quiet = tmp_path / ".scratch", LogProgress(Console(quiet=True))
+    return ingest.inspect(config, scratch, quiet).material
 
 
 def pixels_of(inspected):
