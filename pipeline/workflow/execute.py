@@ -201,6 +201,8 @@ def _describe(step: Step, inputs: Mapping[str, Artifact], result: StageResult) -
         "created": datetime.now(UTC).isoformat(timespec="microseconds"),
         "summary": result.summary,
         "metrics": dict(result.metrics),
+        "passed": result.passed,
+        "may_pass": result.may_pass,
         "inputs": {name: artifact.identity for name, artifact in inputs.items()},
         "ingredients": step.ingredients,
     }

@@ -90,7 +90,7 @@ def _step(
     if artifact is None or stage.name in selection.forced:
         why = FORCED if stage.name in selection.forced else _why(latest, values)
         return Step(stage, values, key, None, why)
-    if artifact.manifest["metrics"].get("may_pass"):  # of what failed; not what fails each time
+    if artifact.manifest.get("may_pass"):  # not what fails each time
         return Step(stage, values, key, None, AGAIN)
     made = {name: step.artifact for name, step in inputs.items() if step.artifact}
     return unless_outdated(Step(stage, values, key, artifact, UNCHANGED), made)

@@ -37,7 +37,12 @@ class StageResult:
     Attributes:
         summary: one line for a person: what was made.
         metrics: figures and choices for the manifest, by name.
+        passed: whether a run that has this may end well.
+        may_pass: whether the same stage is to try again next time, for what failed lay in time,
+            memory or a disk.
     """
 
     summary: str
     metrics: Mapping[str, float | int | str] = field(default_factory=dict)
+    passed: bool = True
+    may_pass: bool = False

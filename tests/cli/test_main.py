@@ -339,15 +339,15 @@ def test_a_stage_that_fails_ends_the_run_with_1_and_its_own_words(call, stages, 
 
 @pytest.mark.parametrize("arguments", [["run"], ["run", "--stage", "verify"]])
 def test_a_gate_that_says_no_ends_the_run_with_3_each_time(call, stages, arguments):
-    stages["verify"] = lambda context: StageResult("onnx failed", {"passed": 0})
+    stages["verify"] = lambda context: StageResult("onnx failed", passed=False)
     assert call("run").code == 3
     ended = call(*arguments)
     assert (ended.code, ended.err) == (3, "error  onnx failed\n")
 
 
 def test_each_gate_that_says_no_is_told_and_all_stages_have_run(call, stages):
-    stages["train"] = lambda context: StageResult("another order", {"passed": 0})
-    stages["verify"] = lambda context: StageResult("onnx failed", {"passed": 0})
+    stages["train"] = lambda context: StageResult("another order", passed=False)
+    stages["verify"] = lambda context: StageResult("onnx failed", passed=False)
     ended = call("run")
     assert (ended.code, ended.err) == (3, "error  another order\nerror  onnx failed\n")
 

@@ -145,7 +145,7 @@ def test_a_range_with_which_it_would_do_better_is_named_but_not_taken(bring):
     assert result.metrics["val_accuracy"] < 0.5
     assert result.summary.startswith("wrong pixel range for mine.keras: ")
     assert result.summary.endswith("; with 'train.pixel_range=[0,1]' it would be 100.00%")
-    assert result.metrics["passed"] == 0
+    assert not result.passed
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_a_range_fails_the_run_where_the_gain_is_beyond_luck(gained, images, is_
 def test_a_model_that_guesses_is_said_to_and_passes(bring):
     _, result = bring(dense([np.zeros((48, 3), np.float32), np.eye(3, dtype=np.float32)[0]]))
     assert "no better than naming the most frequent class always (" in result.summary
-    assert result.metrics["passed"] == 1
+    assert result.passed
     assert "most frequent" not in import_model.guessing_note(1.0, np.array([0, 1, 2] * 5))
 
 
@@ -245,7 +245,7 @@ SHIFTED = [BY_ROWS[0][:, [2, 0, 1]], BY_ROWS[1]]
 
 def test_classes_in_another_order_are_said_and_fail_the_run(bring):
     _, result = bring(dense(SHIFTED))
-    assert (result.metrics["val_accuracy"], result.metrics["passed"]) == (0, 0)
+    assert (result.metrics["val_accuracy"], result.passed) == (0, False)
     assert result.summary.startswith("wrong class order for mine.keras: ")
     assert result.summary.endswith(
         "; its classes stand in another order: with "
@@ -262,7 +262,7 @@ def test_with_their_order_they_are_brought_into_that_of_the_data(bring, tmp_path
     model.set_weights(small)
     gives = "logits" if isinstance(head, L.ReLU) else "probabilities"
     folder, result = bring(model, class_order=("c", "a", "b"), gives=gives)
-    assert (result.metrics["val_accuracy"], result.metrics["passed"]) == (1, 1)
+    assert (result.metrics["val_accuracy"], result.passed) == (1, True)
     expected = np.asarray(soft(images().images.astype(np.float32)))[:, [1, 2, 0]]
     assert_files_answer(folder, tmp_path, expected)
 
@@ -280,4 +280,4 @@ def test_a_range_and_an_order_that_are_both_wrong_are_said_together(bring):
         "with 'train.pixel_range=[0,1]' "
         """'train.class_order=["c", "a", "b"]' it would be 100.00%"""
     )
-    assert result.metrics["passed"] == 0
+    assert not result.passed

@@ -77,8 +77,8 @@ def import_model(context: StageContext) -> StageResult:
             "val_accuracy": accuracy,
             "parameters": model.count_params(),
             "model_file": path.name,
-            "passed": int(passed),
         },
+        passed,
     )
 
 
