@@ -126,9 +126,14 @@ def _converse(
             kill_group(process)
 
 
+def last_words(text: str) -> str:
+    """The last line that is no log's; empty where there is none."""
+    lines = [line for line in text.splitlines() if not LOG_LINE.match(line)]
+    return lines[-1].strip() if lines else ""
+
+
 def _cause(returncode: int, stderr: str) -> str:
-    lines = [line for line in stderr.splitlines() if not LOG_LINE.match(line)]
-    last = lines[-1].strip() if lines else ""
+    last = last_words(stderr)
     killed = death(returncode)
     if not killed:
         return last or f"ended with exit code {returncode}"

@@ -116,7 +116,8 @@ class SharedSearch(TrialSearch):
                 return
             self._losses[trial.trial_id] += 1
             if self._losses[trial.trial_id] < MOST_LOSSES:
-                self.oracle._retry_queue.append(trial.trial_id)  # as its reload() does
+                # As its reload() does: there is no public way.
+                self.oracle._retry_queue.append(trial.trial_id)
             else:
                 lost = f"its worker was lost {MOST_LOSSES} times; is there memory for so many?"
                 self._end(trial, Answer(trouble=lost), is_new=True)

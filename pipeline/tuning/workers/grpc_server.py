@@ -1,4 +1,9 @@
-"""Serves a shared search to its workers over gRPC, in KerasTuner's own terms."""
+"""Serves a shared search to its workers over gRPC, in KerasTuner's own terms.
+
+KerasTuner's documented chief (1.4.8) waits for ever for a worker that was killed, rounds scores to
+32 bits, takes in workers of any search, and does not tell why a trial failed. It leaves no place
+for that, so its service is extended here, in modules that it does not promise to keep.
+"""
 
 from collections.abc import Iterator
 from concurrent import futures

@@ -120,7 +120,7 @@ def tell_keras_tuner(address: str, name: str) -> None:
     host, _, port = address.rpartition(":")
     os.environ["KERASTUNER_ORACLE_IP"], os.environ["KERASTUNER_ORACLE_PORT"] = host, port
     os.environ["KERASTUNER_TUNER_ID"] = name
-    oracle_client.TIMEOUT = ANSWER_SECONDS  # of a chief that is gone; KerasTuner has an hour
+    oracle_client.TIMEOUT = ANSWER_SECONDS  # of a chief that is gone; an hour, and no setting
 
 
 def in_words(error: Any, address: str) -> PipelineError:

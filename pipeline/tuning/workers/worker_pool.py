@@ -11,7 +11,7 @@ from types import TracebackType
 from uuid import uuid4
 
 from pipeline.config.schema import PipelineConfig
-from pipeline.core.child_process import LOG_LINE
+from pipeline.core.child_process import last_words
 from pipeline.core.errors import ConfigError, StageError
 from pipeline.core.plugins import ROOT
 from pipeline.core.processes import cores, death, kill_group, own_group
@@ -159,8 +159,7 @@ def _begun(member: _Member) -> int:
 
 def _last_words(member: _Member) -> str:
     text = (member.folder / "log").read_text(encoding="utf-8", errors="replace")
-    lines = [line for line in text.splitlines() if not LOG_LINE.match(line)]
-    return lines[-1].strip() if lines else f"ended with exit code {member.process.returncode}"
+    return last_words(text) or f"ended with exit code {member.process.returncode}"
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
