@@ -71,9 +71,9 @@ def load_config(
     if "name" in merged:
         raise ConfigError(f"{origin(('name',), layers)}: remove `name`; it is the file's own name")
     config = _validate({**merged, "name": path.stem}, layers)
-    _check_search_space(config, layers)
-    _check_views(config, layers)
-    _check_what_is_searched_for(config, layers)
+    _refuse_search_space(config, layers)
+    _refuse_same_views(config, layers)
+    _refuse_search(config, layers)
     _check_techniques(config, layers)
     for preset in config.train.member_presets:
         with_preset(config, preset)
@@ -180,7 +180,7 @@ def _format_names() -> Any:
     return Literal[tuple(f.name for f in _formats())]
 
 
-def _check_search_space(config: PipelineConfig, layers: Sequence[Layer]) -> None:
+def _refuse_search_space(config: PipelineConfig, layers: Sequence[Layer]) -> None:
     """Puts each end and each choice of the search space into the config once."""
     for key, dimension in config.tune.space.items():
         where = f"{origin(('tune', 'space', key), layers)}: tune.space"
@@ -204,7 +204,7 @@ def _why_passed_over(key: str, config: PipelineConfig) -> str | None:
     return NOT_SEARCHED.get(".".join(key.split(".")[:2]))
 
 
-def _check_views(config: PipelineConfig, layers: Sequence[Layer]) -> None:
+def _refuse_same_views(config: PipelineConfig, layers: Sequence[Layer]) -> None:
     """Refuses to average over views that would all be the same."""
     views = config.evaluate.test_time_views
     if views > 1 and not any(c.augmentation.moves_pixels for c in _with_each_candidate(config)):
@@ -216,7 +216,7 @@ def _check_views(config: PipelineConfig, layers: Sequence[Layer]) -> None:
         )
 
 
-def _check_what_is_searched_for(config: PipelineConfig, layers: Sequence[Layer]) -> None:
+def _refuse_search(config: PipelineConfig, layers: Sequence[Layer]) -> None:
     """Refuses a search for a training that there is not."""
     if not config.tune.enabled:
         return

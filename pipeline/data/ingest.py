@@ -10,7 +10,7 @@ from pipeline.data.make_splits import prepare, survey
 from pipeline.data.quality.finding import Material
 from pipeline.data.quality.run_checks import Examination, examine
 from pipeline.data.sources import Source
-from pipeline.data.validation import check, check_pixels, check_source
+from pipeline.data.validation import refuse_scale, refuse_source, refuse_unfit
 
 
 def inspect(config: PipelineConfig, scratch: Path, progress: Progress) -> Examination:
@@ -22,11 +22,11 @@ def inspect(config: PipelineConfig, scratch: Path, progress: Progress) -> Examin
     section = config.data
     reader: Source = plugins.load(plugins.SOURCES, section.source)
     source = reader.load(section)
-    check_source(source, are_classes_given=getattr(section, "classes", None) is not None)
+    refuse_source(source, are_classes_given=getattr(section, "classes", None) is not None)
     gathered = gather(source, scratch, progress)
-    check(gathered)
+    refuse_unfit(gathered)
     surveyed = survey(gathered, section, config.seed)
     if section.pixel_range is None:
-        check_pixels(gathered, {split: part.profile for split, part in surveyed.items()})
+        refuse_scale(gathered, {split: part.profile for split, part in surveyed.items()})
     prepared = prepare(surveyed, section, config.seed, gathered.classes)
     return examine(Material(gathered, surveyed, prepared, section.checks))

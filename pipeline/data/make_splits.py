@@ -139,7 +139,7 @@ def prepare(
     for split, other in BELONGS_TO_LATER if section.checks.drop_leaks else ():
         kept = cleaning.not_in(splits[split].alike, splits[other].alike)
         _keep(splits, split, kept, dropped, also_in(split, other))
-    _check_left(splits, surveyed["train"], classes)
+    _refuse_none_left(splits, surveyed["train"], classes)
     splits["train"] = _mixed(splits["train"], seed)
     counts = {reason: len(numbers) for reason, numbers in dropped.items()}
     if section.median_filter is not None:
@@ -199,7 +199,9 @@ def _keep(
         dropped[reason] = np.setdiff1d(before.numbers, splits[split].numbers)
 
 
-def _check_left(splits: Mapping[str, Profiled], surveyed: Profiled, classes: Sequence[str]) -> None:
+def _refuse_none_left(
+    splits: Mapping[str, Profiled], surveyed: Profiled, classes: Sequence[str]
+) -> None:
     remedy = "equal or nearly so. Add other images, or keep these with data.checks.drop_leaks=false"
     gone = np.setdiff1d(surveyed.profile.labels, splits["train"].profile.labels)
     if len(gone):

@@ -18,22 +18,23 @@ STEERING = ("Cc", "Zl", "Zp", "Cs")  # Unicode's control characters, line ends a
 WORDS = {"train": "training", "validation": "validation", "test": "test"}
 
 
-def check_source(source: SourceData, *, are_classes_given: bool = False) -> None:
+def refuse_source(source: SourceData, *, are_classes_given: bool = False) -> None:
     """Refuses, before any file is decoded, what names and labels alone give away.
 
     Raises:
-        DataError: what `check` says of classes and labels; two classes that nobody named have one
-            name but for its spelling; a class has too few images for the splits that are drawn.
+        DataError: what `refuse_unfit` says of classes and labels; two classes that nobody named
+            have one name but for its spelling; a class has too few images for the splits that
+            are drawn.
     """
     parts = {"train": source.train, "validation": source.validation, "test": source.test}
     given = {s: p for s, p in parts.items() if isinstance(p, LabelledImages | ImageFiles)}
     labels = {split: part.labels for split, part in given.items()}
-    _check_classes(source.origin, source.classes)
+    _refuse_classes(source.origin, source.classes)
     if not are_classes_given and (twins := find_twins(source.classes)):
         raise twins_error(source.origin, "classes", twins)
-    _check_labels(source.origin, labels, source.classes)
+    _refuse_labels(source.origin, labels, source.classes)
     sizes = np.bincount(source.train.labels, minlength=len(source.classes))
-    _check_all_are_there(source.origin, source.classes, sizes)
+    _refuse_missing(source.origin, source.classes, sizes)
     needed = 1 + len(parts) - len(given)
     if (short := np.flatnonzero(sizes < needed)).size:
         count = count_of(sizes[short[0]], "image")
@@ -44,7 +45,7 @@ def check_source(source: SourceData, *, are_classes_given: bool = False) -> None
         )
 
 
-def check(data: Gathered) -> None:
+def refuse_unfit(data: Gathered) -> None:
     """Refuses images that no model could be trained or tested on.
 
     Raises:
@@ -52,18 +53,18 @@ def check(data: Gathered) -> None:
             or breaks a line; a split is empty or no uint8 of one or three channels; the splits
             differ in image shape; a label has no class, or a class has no training image.
     """
-    _check_classes(data.origin, data.classes)
+    _refuse_classes(data.origin, data.classes)
     labels = {split: part.labels for split, part in data.splits.items()}
-    _check_labels(data.origin, labels, data.classes)
+    _refuse_labels(data.origin, labels, data.classes)
     for split, part in data.splits.items():
-        _check_split(f"{data.origin}: {WORDS[split]} split", part)
-        _check_shape(data, WORDS[split], part)
+        _refuse_split(f"{data.origin}: {WORDS[split]} split", part)
+        _refuse_shape(data, WORDS[split], part)
     sizes = np.bincount(data.splits["train"].labels, minlength=len(data.classes))
     _refuse_wholly_refused(data, sizes)
-    _check_all_are_there(data.origin, data.classes, sizes)
+    _refuse_missing(data.origin, data.classes, sizes)
 
 
-def check_pixels(data: Gathered, profiles: Mapping[str, Profile]) -> None:
+def refuse_scale(data: Gathered, profiles: Mapping[str, Profile]) -> None:
     """Refuses splits whose pixels are 0..1 or of another scale that is none of 0..255.
 
     Raises:
@@ -83,7 +84,7 @@ def check_pixels(data: Gathered, profiles: Mapping[str, Profile]) -> None:
             )
 
 
-def _check_labels(origin: str, labels: Mapping[str, np.ndarray], classes: tuple[str, ...]) -> None:
+def _refuse_labels(origin: str, labels: Mapping[str, np.ndarray], classes: tuple[str, ...]) -> None:
     for split, part in labels.items():
         where = f"{origin}: {WORDS[split]} split"
         if not len(part):
@@ -96,7 +97,7 @@ def _check_labels(origin: str, labels: Mapping[str, np.ndarray], classes: tuple[
             )
 
 
-def _check_all_are_there(origin: str, classes: tuple[str, ...], sizes: np.ndarray) -> None:
+def _refuse_missing(origin: str, classes: tuple[str, ...], sizes: np.ndarray) -> None:
     if (missing := np.flatnonzero(sizes == 0)).size:
         raise DataError(
             f"{_class(origin, classes, missing[0])} has no training image. Add some, or correct "
@@ -118,7 +119,7 @@ def _class(origin: str, classes: tuple[str, ...], label: int) -> str:
     return f"{origin}: class {classes[label]!r} (label {label})"
 
 
-def _check_shape(data: Gathered, split: str, part: Split) -> None:
+def _refuse_shape(data: Gathered, split: str, part: Split) -> None:
     expected, found = data.splits["train"].image_shape, part.image_shape
     if found != expected:
         raise DataError(
@@ -127,7 +128,7 @@ def _check_shape(data: Gathered, split: str, part: Split) -> None:
         )
 
 
-def _check_classes(origin: str, classes: tuple[str, ...]) -> None:
+def _refuse_classes(origin: str, classes: tuple[str, ...]) -> None:
     if len(classes) < 2:
         raise DataError(
             f"{origin}: the number of classes is {len(classes)}, expected 2 or more. "
@@ -152,7 +153,7 @@ def _check_classes(origin: str, classes: tuple[str, ...]) -> None:
             )
 
 
-def _check_split(where: str, data: Split) -> None:
+def _refuse_split(where: str, data: Split) -> None:
     if 0 in data.image_shape:
         shape = (len(data), *data.image_shape)
         raise DataError(f"{where} has no pixels ({times(shape)}). Add images to it.")

@@ -23,7 +23,7 @@ from pipeline.data.sources import csv as table_source
 from pipeline.data.sources._class_names import classes_of
 from pipeline.data.sources._csv_labels import Labels, find_labels, label_names
 from pipeline.data.sources._csv_pixels import PixelRows, no_pixels
-from pipeline.data.sources._csv_rows import Remedies, check_length, count_lines, no_row, open_table
+from pipeline.data.sources._csv_rows import Remedies, count_lines, no_row, open_table, refuse_ragged
 from pipeline.data.sources._folder_listing import LISTED
 from pipeline.data.sources._path_table import PathRows
 from pipeline.data.sources._pixel_range import REACHING_IMAGES, white_of_counts
@@ -260,7 +260,7 @@ class _RowImages:
 
         from pipeline.inference.pictures import read_picture
 
-        check_length(where, row, self._names)
+        refuse_ragged(where, row, self._names)
         if self._paths:
             file = Path(self._paths.folder, self._paths.path(where, row))
             refuse_itself(self._target, file)

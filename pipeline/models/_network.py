@@ -96,7 +96,7 @@ class Network:
         """
         import keras
 
-        self._check_size(options, image_shape)
+        self._refuse_small(options, image_shape)
         layers = [
             keras.Input(image_shape, name="image"),
             keras.layers.Rescaling(
@@ -107,7 +107,7 @@ class Network:
         ]
         return keras.Sequential(layers, name=options.preset)
 
-    def _check_size(self, options: NetworkOptions, image_shape: tuple[int, int, int]) -> None:
+    def _refuse_small(self, options: NetworkOptions, image_shape: tuple[int, int, int]) -> None:
         height, width, _ = image_shape
         side, least = min(height, width), self.least_side(options.padding)
         if side < least:

@@ -43,7 +43,7 @@ def wrapped(path: Path, model: Any, dataset: Description, section: TrainSection)
         ) from error
     load.refuse_unbuilt(path, list(_layers_with_others(model, loaded)))
     given = only(output, path)
-    _check_output(path, given, dataset.num_classes)
+    _refuse_output(path, given, dataset.num_classes)
     return keras.Model(image, _ending(given, dataset.classes, section), name="imported")
 
 
@@ -125,7 +125,7 @@ def _layers_with_others(model: Any, loaded: Container[int]) -> Iterator[str]:
             yield layer.name
 
 
-def _check_output(path: Path, given: Any, num_classes: int) -> None:
+def _refuse_output(path: Path, given: Any, num_classes: int) -> None:
     single = ((None,), (None, 1)) if num_classes == 2 else ()
     if given.shape not in ((None, num_classes), *single):
         known = f"{given.shape[-1]} classes" if len(given.shape) == 2 else "its own classes"

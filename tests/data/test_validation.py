@@ -6,7 +6,7 @@ import pytest
 from pipeline.core.errors import DataError
 from pipeline.data.decode_files import Gathered
 from pipeline.data.images.types import LabelledImages
-from pipeline.data.validation import check
+from pipeline.data.validation import refuse_unfit
 
 
 def part(labels, size=(4, 4, 1), dtype=np.uint8):
@@ -20,7 +20,7 @@ def source(train, test, classes=("a", "b")):
 @pytest.mark.parametrize("channels", [1, 3])
 def test_sound_data_pass(channels):
     size = (4, 4, channels)
-    check(source(part([0, 1, 1], size), part([1], size), ("a cat", "$a_$")))
+    refuse_unfit(source(part([0, 1, 1], size), part([1], size), ("a cat", "$a_$")))
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_sound_data_pass(channels):
 )
 def test_unsound_data_are_refused(data, message):
     with pytest.raises(DataError, match=message):
-        check(data)
+        refuse_unfit(data)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_unsound_data_are_refused(data, message):
 def test_class_names_that_no_list_could_hold_are_refused(classes, message):
     labels = range(len(classes))
     with pytest.raises(DataError, match=message):
-        check(source(part(labels), part(labels), classes))
+        refuse_unfit(source(part(labels), part(labels), classes))
 
 
 @pytest.mark.parametrize(
@@ -82,4 +82,4 @@ def test_a_validation_split_of_the_sources_own_is_checked_too(validation, messag
     data = source(part([0, 1]), part([0]))
     data = replace(data, splits={**data.splits, "validation": validation})
     with pytest.raises(DataError, match=message):
-        check(data)
+        refuse_unfit(data)

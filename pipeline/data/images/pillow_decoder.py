@@ -53,7 +53,7 @@ def open_upright(content: bytes, suffix: str = "") -> Image.Image:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             image = READERS[found](BytesIO(content))
-            _check(image)
+            _refuse_by_header(image)
             image.load()
             turn = TURNS.get(image.getexif().get(ORIENTATION, 1))
     except (RefusedFileError, MemoryError):
@@ -64,7 +64,7 @@ def open_upright(content: bytes, suffix: str = "") -> Image.Image:
     return image if turn is None else image.transpose(turn)
 
 
-def _check(image: ImageFile) -> None:
+def _refuse_by_header(image: ImageFile) -> None:
     """Refuses by what the header says, before memory is claimed for pixels."""
     refuse_size(image.width, image.height)
     if (frames := getattr(image, "n_frames", 1)) > 1:

@@ -11,9 +11,9 @@ from pipeline.data.sources._csv_rows import (
     Column,
     Table,
     TableOptions,
-    check_length,
     excerpt,
     holds_values,
+    refuse_ragged,
 )
 
 MARKS = {"1": True, "0": False, "1.0": True, "0.0": False, "True": True, "False": False}
@@ -72,7 +72,7 @@ class Labels:
 
     def take_label_if_any(self, where: str, row: list[str]) -> str | None:
         """The same, of a row that may have none."""
-        check_length(where, row, self.names)
+        refuse_ragged(where, row, self.names)
         texts = [row[index] for index in self.at]
         for index in sorted(self.at, reverse=True):
             del row[index]

@@ -67,7 +67,7 @@ class PixelRows:
         self._ends: list[float] = []
         if self._column is None:
             self._shape = _fitting(f"{table.path}: line 1", names, self._shape, table)
-            _check_order(table.path, names)
+            _refuse_disorder(table.path, names)
 
     def add(self, where: str, row: list[str]) -> None:
         """Takes the pixels of a row; a wrong number is told by `labelled`, when all are seen."""
@@ -197,7 +197,7 @@ def _find_column(table: Table, names: list[str], asked: str | None) -> int | Non
     return names.index(asked)
 
 
-def _check_order(path: Path, names: list[str]) -> None:
+def _refuse_disorder(path: Path, names: list[str]) -> None:
     """Refuses pixel columns whose numbers do not rise: their image would be scrambled."""
     numbers = [[int(digits) for digits in re.findall("[0-9]{1,9}", name)] for name in names]
     for name, before, after in zip(names[1:], numbers, numbers[1:], strict=False):

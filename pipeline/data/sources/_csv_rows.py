@@ -123,7 +123,7 @@ def open_table(
         return Table(
             path, [str(n) for n in range(1, len(names) + 1)], chain([first], rows), remedies
         )
-    _check_header(path, names, remedies)
+    _refuse_header(path, names, remedies)
     return Table(path, names, rows, remedies)
 
 
@@ -204,7 +204,7 @@ def _to_next_quote(where: str, lines: Lines, length: int) -> str:
     return "\n".join(found)
 
 
-def _check_header(path: Path, names: list[str], remedies: Remedies) -> None:
+def _refuse_header(path: Path, names: list[str], remedies: Remedies) -> None:
     if "" in names:
         raise DataError(
             f"{path}: line 1: column {names.index('') + 1} has no name. Name it, or write the "
@@ -226,7 +226,7 @@ def holds_values(names: list[str]) -> bool:
     return is_row_of_pixels or any(name.lower().endswith(SUFFIXES) for name in names)
 
 
-def check_length(where: str, row: list[str], names: list[str]) -> None:
+def refuse_ragged(where: str, row: list[str], names: list[str]) -> None:
     if len(row) != len(names):
         raise DataError(
             f"{where}: {len(row):,} values, expected {len(names):,} as in the header. "

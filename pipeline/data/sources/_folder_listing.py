@@ -59,7 +59,7 @@ def look_into(root: Path, name: str = "") -> Place:
     folders, pictures = [], []
     for entry in _entries(root, name):
         if _is_folder(entry):
-            _check_folder(root, entry)
+            _refuse_folder(root, entry)
             folders.append(entry.name)
         elif entry.name.lower().endswith(LISTED):
             pictures.append(entry.name)
@@ -163,7 +163,7 @@ def _is_folder(entry: "os.DirEntry[str]") -> bool:
         return False
 
 
-def _check_folder(root: Path, entry: "os.DirEntry[str]") -> None:
+def _refuse_folder(root: Path, entry: "os.DirEntry[str]") -> None:
     where = printable(entry.path)
     if entry.is_symlink() and not _is_inside(root, os.path.realpath(entry)):
         raise DataError(

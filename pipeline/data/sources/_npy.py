@@ -36,7 +36,7 @@ def read_array(
 
     with archive.open(member) as stream:
         kind, is_fortran, shape, header_bytes = _read_header(where, stream)
-        _check_kind(where, kind, may_be_text=may_be_text)
+        _refuse_kind(where, kind, may_be_text=may_be_text)
         dtype = np.dtype("u1" if kind[1:] == "b1" else kind)
         size = math.prod(shape) * dtype.itemsize
         if size != member.file_size - header_bytes:
@@ -70,7 +70,7 @@ def _read_header(where: str, stream: IO[bytes]) -> tuple[str, bool, tuple[int, .
     return kind, match[2] == b"True", shape, 8 + size_bytes + len(header)
 
 
-def _check_kind(where: str, kind: str, *, may_be_text: bool) -> None:
+def _refuse_kind(where: str, kind: str, *, may_be_text: bool) -> None:
     if NUMBERS.fullmatch(kind) or (may_be_text and TEXTS.fullmatch(kind)):
         return
     what = "Python objects (pickles)" if "O" in kind else f"values of type {kind!r}"

@@ -19,9 +19,9 @@ from pipeline.data.sources._csv_rows import (
     Column,
     Table,
     TableOptions,
-    check_length,
     excerpt,
     open_table,
+    refuse_ragged,
 )
 from pipeline.data.sources._picture_files import PictureOptions
 
@@ -156,7 +156,7 @@ def sound_files(table: Path, options: PathOptions) -> Iterator[tuple[str, str]]:
     found = open_table(table, options.delimiter, has_header=options.header)
     paths = PathRows(found, found.names, options)
     for line, row in found.rows:
-        check_length(where := f"{table}: line {line}", row, found.names)
+        refuse_ragged(where := f"{table}: line {line}", row, found.names)
         paths.add(where, row)
     root = os.path.realpath(paths.folder)
     homes: dict[str, bool] = {}

@@ -125,23 +125,23 @@ def _label_texts(data: LabelledImages, first: int) -> tuple[str, ...]:
 
 def _read_split(images_path: Path, labels_path: Path, options: Options) -> LabelledImages:
 
-    def check_size(shape: tuple[int, ...]) -> None:
+    def refuse_size(shape: tuple[int, ...]) -> None:
         if math.prod(shape) > options.size_limit_bytes:
             raise DataError(
                 f"{images_path}: declares {_declared(shape)}, expected at most "
                 f"{options.size_limit_bytes:,}. If it is real, raise data.size_limit_bytes."
             )
 
-    images = as_bytes(str(images_path), _read(images_path, 0x803, check_size), options.pixel_range)
+    images = as_bytes(str(images_path), _read(images_path, 0x803, refuse_size), options.pixel_range)
 
-    def check_count(shape: tuple[int, ...]) -> None:
+    def refuse_count(shape: tuple[int, ...]) -> None:
         if shape != (len(images),):
             raise DataError(
                 f"{labels_path}: {shape[0]:,} labels for the {len(images):,} images of "
                 f"{images_path.name}. Take both files from one data set."
             )
 
-    labels = _read(labels_path, 0x801, check_count)
+    labels = _read(labels_path, 0x801, refuse_count)
     if options.transpose:
         images = images.swapaxes(1, 2).copy()
     return LabelledImages(images[..., None], _class_indices(labels_path, labels, options))

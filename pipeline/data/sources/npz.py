@@ -175,8 +175,8 @@ def load(options: Options) -> SourceData:
     with archive:
         members = _members(path, archive)
         arrays = options.arrays or _find_layout(path, members)
-        _check_test(path, arrays, options)
-        _check_members(path, members, arrays, options.size_limit_bytes)
+        _refuse_test(path, arrays, options)
+        _refuse_members(path, members, arrays, options.size_limit_bytes)
         found = {
             split: _read_split(path, archive, (members[images], members[labels]), options)
             for split, images, labels in arrays.splits()
@@ -198,7 +198,7 @@ def _mixed(texts: _Split) -> DataError:
     )
 
 
-def _check_test(path: Path, arrays: Arrays, options: Options) -> None:
+def _refuse_test(path: Path, arrays: Arrays, options: Options) -> None:
     if arrays.test_images is None and options.test_fraction is None:
         raise DataError(
             f"{path}: has no test arrays beside {arrays.train_images!r} and "
@@ -290,7 +290,7 @@ def _find_layout(path: Path, members: dict[str, zipfile.ZipInfo]) -> Arrays:
     )
 
 
-def _check_members(
+def _refuse_members(
     path: Path, members: dict[str, zipfile.ZipInfo], arrays: Arrays, limit: int
 ) -> None:
     """Holds what the archive declares against what may be, before anything is unpacked."""

@@ -71,7 +71,7 @@ def load(options: Options) -> SourceData:
     with _quiet():
         builder = _find_builder(options)
         image_key, label_key = _keys(builder, options)
-        _check_features(builder, image_key, label_key, options)
+        _refuse_features(builder, image_key, label_key, options)
         _prepare(builder, options)
         train = _read(builder, options.train_split, (image_key, label_key), options)
         test = _read(builder, options.test_split, (image_key, label_key), options)
@@ -130,7 +130,7 @@ def _keys(builder: Any, options: Options) -> tuple[str, str]:
     return options.image_key or image_key, options.label_key or label_key
 
 
-def _check_features(builder: Any, image_key: str, label_key: str, options: Options) -> None:
+def _refuse_features(builder: Any, image_key: str, label_key: str, options: Options) -> None:
     import tensorflow_datasets as tfds
 
     features = builder.info.features
