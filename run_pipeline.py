@@ -52,7 +52,9 @@ except ImportError as error:
         f"{quote(sys.executable)} -m pip {how} -r {quote(pins)}"
     )
 
-if __name__ == "__main__":
+
+def command() -> None:
+    """Runs the command line, and ends the process."""
     try:
         main()
     except SystemExit as ended:
@@ -64,3 +66,7 @@ if __name__ == "__main__":
                 sys.stderr.flush()
             os._exit(ended.code)
         raise
+
+
+if __name__ == "__main__":
+    command()

@@ -16,11 +16,14 @@ import typer
 from typer.core import TyperGroup
 
 from pipeline.cli.help import PlainCommand, main_options, page
+from pipeline.core.command_hints import PROGRAM
 from pipeline.core.errors import ConfigError, PipelineError, StageError
 from pipeline.core.os_errors import disk_trouble
 from pipeline.core.signals import GOES_ON, Interrupted, interruptible
 
 LONGEST_LINE = 2000
+COMPLETION = "_EVENKEEL_COMPLETE"
+"""The variable by which a shell asks for what may be typed next."""
 
 
 class Command(NamedTuple):
@@ -56,7 +59,7 @@ COMMANDS: Mapping[str, Command] = {
     "check": Command("gc:check", "Read every artifact; say which are not as they were published."),
     "gc": Command("gc:gc", "Delete what no run uses, and what is damaged or left over."),
     "schema": Command(
-        "schema:schema", "Print the JSON schema of a config, by which editors complete its keys."
+        "schema:schema", "Print the JSON schema by which editors complete a config's keys."
     ),
     "push": Command("remote:push", "Copy a run and all that it was made from to another place."),
     "pull": Command("remote:pull", "Copy a pushed run, and all that it was made from, to here."),
@@ -95,7 +98,7 @@ app = typer.Typer(
     "files that proved on the whole test set that they answer as the model does.\n\n"
     "Without a command it runs the whole pipeline on configs/mnist.yaml; -c names another config. "
     "For photos in a folder for each class:\n\n"
-    "  python run_pipeline.py -c configs/photos.yaml data.folder=my_photos",
+    f"  {PROGRAM} -c configs/photos.yaml data.folder=my_photos",
 )
 app.callback()(main_options)
 
@@ -106,12 +109,20 @@ def main() -> None:
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    if COMPLETION in os.environ:
+        # Typer calls it itself only where it adds two options of its own to every help page.
+        from typer.completion import completion_init  # type: ignore[attr-defined]
+
+        completion_init()
     if isinstance(sys.stdout, TextIOWrapper):  # names of files need not be text
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        arguments = _with_command(sys.argv[1:])
+        arguments = [] if COMPLETION in os.environ else _with_command(sys.argv[1:])
         with interruptible():
-            sys.exit(app(args=arguments, prog_name="run_pipeline.py", standalone_mode=False))
+            name = PROGRAM.split()[-1]
+            sys.exit(
+                app(args=arguments, prog_name=name, complete_var=COMPLETION, standalone_mode=False)
+            )
     except Interrupted as interrupted:
         _fail(f"interrupted; {GOES_ON}", exit_code=interrupted.exit_code)
     except PipelineError as error:
@@ -122,7 +133,7 @@ def main() -> None:
         message = error.format_message().replace("Value error, ", "").rstrip(".")
         if message.startswith("Missing ") and (missing := getattr(error, "param", None)):
             message += f": {missing.help.rstrip('.')}"
-        help_call = f"see python run_pipeline.py {arguments[0]} --help"
+        help_call = f"see {PROGRAM} {arguments[0]} --help"
         _fail(f"{message}; {help_call}", exit_code=ConfigError.exit_code)
 
 

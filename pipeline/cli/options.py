@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from pipeline.core.plugins import ROOT
+from pipeline.core.plugins import HOME, ROOT
 from pipeline.core.terminal import create_console
 
 DEFAULT_CONFIG = ROOT / "configs" / "mnist.yaml"
-DEFAULT_ARTIFACTS = ROOT / "artifacts"
+DEFAULT_ARTIFACTS = HOME / "artifacts"
 WHICH_RUN = "A run, a part of its name, or its config's; the latest if none."
 console = create_console()
 
@@ -20,7 +20,7 @@ ConfigOption = Annotated[
         "--config",
         "-c",
         metavar="FILE",
-        help="The config file; configs/mnist.yaml if none.",
+        help="The config file, or the name of one in configs; configs/mnist.yaml if none.",
         show_default=False,
     ),
 ]

@@ -30,7 +30,9 @@ from pipeline.config.loading import load_config
 from pipeline.config.schema import PipelineConfig
 from pipeline.config.train.model_file import range_of
 from pipeline.config.train.tf_config import is_assistant
+from pipeline.core.command_hints import PROGRAM
 from pipeline.core.errors import ConfigError, DivergedError, GateError, PipelineError, StageError
+from pipeline.core.plugins import IS_INSTALLED
 from pipeline.core.progress import progress_on
 from pipeline.store.artifact import Artifact
 from pipeline.store.store import ArtifactStore
@@ -197,7 +199,8 @@ def _words(config: Path, overrides: Sequence[str]) -> list[str]:
 def _call(artifacts: Path, words: Sequence[str], *command: str) -> str:
     """The command, or else `run`, with these words."""
     place = ("--artifacts", str(artifacts)) if artifacts != DEFAULT_ARTIFACTS else ()
-    return shlex.join(["python", sys.argv[0], *(command or ("run",)), *words, *place])
+    program = [PROGRAM] if IS_INSTALLED else ["python", sys.argv[0]]
+    return shlex.join([*program, *(command or ("run",)), *words, *place])
 
 
 def watcher() -> Watcher:

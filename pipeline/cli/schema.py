@@ -6,5 +6,5 @@ from pipeline.config.json_schema import json_schema
 
 
 def schema() -> None:
-    """Print the JSON schema of a config, by which editors complete its keys."""
+    """Print the JSON schema by which editors complete a config's keys."""
     print(json.dumps(json_schema(), indent=1, ensure_ascii=False))  # noqa: T201

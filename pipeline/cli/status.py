@@ -19,6 +19,7 @@ from pipeline.cli.options import (
 )
 from pipeline.config.loading import load_config
 from pipeline.config.suggestions import suggest
+from pipeline.core.command_hints import PROGRAM
 from pipeline.core.errors import ConfigError, GateError
 from pipeline.store.store import ArtifactStore
 from pipeline.workflow import runs
@@ -87,7 +88,7 @@ def recommend(
 
 def _way_out(result: recommendation.Recommendation, limits: Limits) -> str:
     if any(not candidate.row.passed for candidate in result.candidates):
-        return "`python run_pipeline.py show` says why a format failed"
+        return f"`{PROGRAM} show` says why a format failed"
     if any((micro := candidate.row.micro) and micro.absence for candidate in result.candidates):
         return "verify it where TensorFlow Lite Micro runs, on Linux on x86-64"
     return "loosen a limit" if limits != Limits() else "export other formats"

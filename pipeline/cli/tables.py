@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from export.formats.format import formats, readable_size
+from pipeline.core.command_hints import PROGRAM
 from pipeline.core.terminal import print_table
 from pipeline.core.text import count_of
 from pipeline.data.dataset_json import readable_name
@@ -44,7 +45,7 @@ def show_plan(console: Console, steps: Sequence[Step]) -> None:
 def show_runs(console: Console, runs: Sequence[Run]) -> None:
     """One line a run."""
     if not runs:
-        console.print("No runs yet. `python run_pipeline.py` makes the first one.", markup=False)
+        console.print(f"No runs yet. `{PROGRAM}` makes the first one.", markup=False)
         return
     names = ("run", "seconds", "images", "stages run", "last stage says")
     print_table(console, names, map(_run_cells, runs), right=(1,))

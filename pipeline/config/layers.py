@@ -1,6 +1,7 @@
 """The layers of a config: files, each over the one it extends, and the command line on top."""
 
 import json
+import os
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,7 @@ from pipeline.core.errors import ConfigError
 
 PLUG_INS = {"data": ("source", plugins.SOURCES), "model": ("preset", plugins.MODELS)}
 SHARED = {"data": set(DataSection.model_fields), "model": set(ModelSection.model_fields)}
+CONFIGS = plugins.ROOT / "configs"
 MAX_EXTENDS = 10
 DEEPEST_KEY = 10
 COMMAND_LINE = "command line"
@@ -51,9 +53,24 @@ def file_layers(path: Path, seen: tuple[Path, ...] = (), named_by: str = "") -> 
     if not isinstance(parent, str):
         raise ConfigError(f"{path}: extends is {parent!r}; expected the path of a YAML file")
     ancestors = file_layers(
-        path.parent / parent, (*seen, path.resolve()), f"{path}: extends {parent}: "
+        find(Path(parent), path.parent), (*seen, path.resolve()), f"{path}: extends {parent}: "
     )
     return [*ancestors, Layer(str(path), values)]
+
+
+def find(path: Path, beside: Path = Path()) -> Path:
+    """The file there, or else that of the program's own configs which has this name.
+
+    Args:
+        path: of a file, such as `my/photos.yaml`; or `photos`, `configs/photos.yaml`.
+        beside: the folder that a relative path counts from.
+    """
+    here = beside / path
+    if os.path.isfile(here) or path.is_absolute():  # noqa: PTH113  # Path.is_file may raise
+        return here
+    name = path.relative_to(CONFIGS.name) if path.parts[:1] == (CONFIGS.name,) else path
+    shipped = CONFIGS / (name if name.suffix == ".yaml" else f"{name}.yaml")
+    return shipped if os.path.isfile(shipped) else here  # noqa: PTH113
 
 
 def _read(path: Path, named_by: str) -> str:

@@ -12,6 +12,7 @@ from pipeline.config.layers import (
     PLUG_INS,
     Layer,
     file_layers,
+    find,
     merge,
     nested,
     origin,
@@ -55,13 +56,16 @@ NOT_SEARCHED = {
 def load_config(
     path: Path, overrides: Sequence[str] = (), *, is_trained: bool = False
 ) -> PipelineConfig:
-    """Reads a config file and what it extends, applies overrides, and checks everything.
+    """Reads a config and what it extends, applies overrides, and checks everything.
+
+    `path` may be the name of one of the program's own: `smoke`, `classic/two_conv`.
 
     For a model that is trained, what the config says of training does not count.
 
     Raises:
         ConfigError: one line for each thing wrong: where, what was found, what was expected.
     """
+    path = find(path)
     layers = [*file_layers(path), override_layer(overrides)]
     merged: dict[str, Any] = {}
     for layer in layers:

@@ -5,13 +5,16 @@ import shlex
 import sys
 from pathlib import Path
 
-from pipeline.core.plugins import ROOT
+from pipeline.core.plugins import HOME, IS_INSTALLED, ROOT
+
+PROGRAM = "evenkeel" if IS_INSTALLED else "python run_pipeline.py"
+"""What one types to call the program, from its folder if it is a checkout."""
 
 
 def on_artifacts(artifacts: Path, *words: str) -> str:
     """A call as a user types it; names the folder unless it is the one that is taken anyway."""
-    place = [] if artifacts == ROOT / "artifacts" else ["--artifacts", str(artifacts)]
-    return shlex.join(["python", "run_pipeline.py", *words, *place])
+    place = [] if artifacts == HOME / "artifacts" else ["--artifacts", str(artifacts)]
+    return shlex.join([*PROGRAM.split(), *words, *place])
 
 
 def mends(artifacts: Path) -> str:
@@ -36,6 +39,8 @@ def install_pins() -> str:
 
 
 def run_pipeline(*arguments: str) -> str:
+    if IS_INSTALLED:
+        return f"{PROGRAM} {shlex.join(arguments)}"
     return f"{python()} {shlex.quote(_path_from_here('run_pipeline.py'))} {shlex.join(arguments)}"
 
 

@@ -7,7 +7,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from pipeline.core.plugins import ROOT, exporters
+from pipeline.core.plugins import IS_INSTALLED, ROOT, exporters
 
 LIBRARIES = ("tensorflow", "keras", "keras-tuner", "tensorflow-datasets", "numpy")
 """Of training; exporters name their own."""
@@ -43,7 +43,9 @@ def version(distribution: str) -> str | None:
 
 
 def git_commit() -> str | None:
-    """The checked-out commit, with `+changes` if the code differs from it."""
+    """The checked-out commit, with `+changes` if the code differs from it; none if installed."""
+    if IS_INSTALLED:
+        return None
     try:
         done = subprocess.run(
             ["git", "describe", "--always", "--abbrev=12", "--dirty=+changes", "--exclude=*"],

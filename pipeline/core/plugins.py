@@ -11,6 +11,9 @@ from typing import Any
 from pipeline.core.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
+IS_INSTALLED = (ROOT / "__init__.py").exists()  # as the package evenkeel, among libraries
+HOME = Path() if IS_INSTALLED else ROOT
+"""Where artifacts go unless told otherwise: a checkout's own folder, or where one works."""
 SOURCES = "pipeline.data.sources"
 MODELS = "pipeline.models"
 EXPORTERS = "export.formats.format"

@@ -5,7 +5,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from pipeline.core.command_hints import mends
+from pipeline.core.command_hints import PROGRAM, mends
 from pipeline.core.errors import DamagedArtifactError
 from pipeline.core.sealed_json import unsealed
 from pipeline.maintenance.integrity import RUN
@@ -26,7 +26,7 @@ class LocalCatalog(Catalog):
     """That of the artifacts folder; each artifact is read in full before it counts."""
 
     remedy = "run its config again, which takes what is there"
-    lacks_runs = "`python run_pipeline.py run` makes one"
+    lacks_runs = f"`{PROGRAM} run` makes one"
 
     def __init__(self, store: ArtifactStore) -> None:
         super().__init__(str(store.root))

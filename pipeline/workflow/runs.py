@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.config.schema import PipelineConfig
-from pipeline.core.command_hints import mends
+from pipeline.core.command_hints import PROGRAM, mends
 from pipeline.core.durable import NOT_AS_WRITTEN, make_folder, sync
 from pipeline.core.errors import ConfigError, DamagedArtifactError
 from pipeline.core.os_errors import trouble_is_a_stage_error
@@ -260,9 +260,9 @@ def find_run(store: ArtifactStore, name: str | None, stage: str | None = None) -
         return found[-1]
     wanted = f"no run {name!r}" if name else "no run yet"
     wanted += f" with an artifact of {stage}" if stage else ""
-    lists = "`python run_pipeline.py runs` lists them, " if runs else ""
+    lists = f"`{PROGRAM} runs` lists them, " if runs else ""
     raise ConfigError(
-        f"{store.root}: {wanted}; {lists}`python run_pipeline.py run` makes one of MNIST, "
+        f"{store.root}: {wanted}; {lists}`{PROGRAM} run` makes one of MNIST, "
         "`run -c CONFIG` one of your own images (for photos -c configs/photos.yaml)"
     )
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from pipeline.config.suggestions import suggest
+from pipeline.core.command_hints import PROGRAM
 from pipeline.core.errors import ConfigError
 from pipeline.workflow import graph
 
@@ -18,7 +19,7 @@ class Selection:
     first: str = graph.NAMES[0]
     last: str = graph.NAMES[-1]
     forced: frozenset[str] = frozenset()
-    call: str = "python run_pipeline.py run"
+    call: str = f"{PROGRAM} run"
 
     def __post_init__(self) -> None:
         for name in self.named:
