@@ -15,6 +15,8 @@ sys.path.insert(0, str(_HERE if (_HERE / "pipeline").is_dir() else _HERE.parent)
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
+from pipeline.core.errors import PipelineError  # noqa: E402  (found once the path is set)
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from pipeline.inference.pictures import Prediction
     from pipeline.workflow.runs import Run
 
-__all__ = ["load_config", "load_export", "predict", "run"]
+__all__ = ["PipelineError", "load_config", "load_export", "predict", "run"]
 
 
 def load_config(config: str | Path = "mnist", *overrides: str) -> "PipelineConfig":
