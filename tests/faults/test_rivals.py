@@ -44,6 +44,7 @@ def play(tmp_path, record_property):
         record_property("rival processes in them", len(ended))
         return SimpleNamespace(
             codes=Counter(rival["code"] for rival in ended),
+            said=sorted({rival["said"] for rival in ended}),
             rounds=[Counter(rival["code"] for rival in round_) for round_ in played["rounds"]],
             made=Counter(words[1] for words in diary if words[0] == "made"),
             told=lambda word: [list(map(int, words[1:])) for words in diary if words[0] == word],
@@ -121,7 +122,7 @@ def test_sweeps_beside_runs_take_nothing_away(play):
 @pytest.mark.parametrize("rounds", [1, pytest.param(5, marks=pytest.mark.long)])
 def test_runs_that_fail_and_tidy_up_do_not_disturb_others(play, rounds):
     played = play("failing", rounds)
-    assert played.codes == {0: RIVALS // 2 * rounds, 2: RIVALS // 2 * rounds}
+    assert played.codes == {0: RIVALS // 2 * rounds, 2: RIVALS // 2 * rounds}, played.said
 
 
 MOMENTS = {"1970": 0, "all the same": 1_000_000_000, "2100": 4_102_444_800}
