@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from pipeline.core.errors import ConfigError, PipelineError
 from pipeline.maintenance.find_garbage import Garbage, Piece, Rules, find_garbage
-from pipeline.store.claims import entries
+from pipeline.store.folders import entries
 from pipeline.store.stale_files import has_ended, sweep
 from pipeline.store.store import ArtifactStore
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from pipeline.core.command_hints import mends
 from pipeline.core.errors import DamagedArtifactError
 from pipeline.store.artifact import KEY, Artifact, open_artifact
-from pipeline.store.claims import entries, is_folder, size_of
+from pipeline.store.folders import entries, is_folder, size_of
 from pipeline.store.process_owner import this_process
 from pipeline.store.stale_files import REPLACED, has_ended, left_in, machine_of
 from pipeline.store.store import ArtifactStore
@@ -225,7 +225,7 @@ def _set_aside(store: ArtifactStore) -> Iterator[Piece]:
 
 def _left_over(store: ArtifactStore, used: set[Use], rules: Rules) -> Iterator[Piece]:
     """What ended processes were writing, but for used artifacts that can be put back."""
-    for path in sorted((store.root / ".staging").glob("*")):
+    for path in entries(store.root / ".staging"):
         if has_ended(path, rules.machines) and not _comes_back(path, store, used):
             stage, _, rest = path.name.partition("-")
             key = rest.partition(".")[0]

@@ -13,7 +13,7 @@ from pipeline.core.errors import DamagedArtifactError
 from pipeline.core.progress import Progress
 from pipeline.core.text import first_of
 from pipeline.store.artifact import KEY, MANIFEST, Artifact, open_artifact
-from pipeline.store.claims import entries, size_of
+from pipeline.store.folders import entries, size_of
 from pipeline.store.store import ArtifactStore
 from pipeline.workflow import graph
 from pipeline.workflow.runs import RECORD, open_run

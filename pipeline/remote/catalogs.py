@@ -12,7 +12,7 @@ from pipeline.maintenance.integrity import RUN
 from pipeline.remote.remote_folder import RemoteFolder
 from pipeline.remote.select import Catalog
 from pipeline.store.artifact import KEY, MANIFEST, Artifact, is_manifest
-from pipeline.store.claims import entries
+from pipeline.store.folders import entries
 from pipeline.store.store import ArtifactStore
 from pipeline.workflow import graph
 from pipeline.workflow.runs import RECORD, Run, is_record, list_runs, open_run

@@ -16,6 +16,7 @@ from pipeline.core.durable import MOST_RIVALS, make_folder, sync
 from pipeline.core.errors import DamagedArtifactError
 from pipeline.core.sealed_json import read_sealed, write_sealed
 from pipeline.store.atomic_replace import TAKEN
+from pipeline.store.folders import entries
 from pipeline.store.stale_files import has_ended
 
 try:
@@ -94,28 +95,6 @@ def _target(link: Path) -> Path | None:
         return link.readlink()
     except FileNotFoundError:  # a rival has just deleted the run
         return None
-
-
-def entries(folder: Path) -> list[Path]:
-    """What is in a folder, in order; unlike glob(), never nothing because it cannot be read."""
-    try:
-        return sorted(folder.iterdir())
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-
-
-def is_folder(path: Path) -> bool:
-    return path.is_dir() and not path.is_symlink()
-
-
-def size_of(path: Path) -> int:
-    """Bytes of a file or of all files below a folder; a link counts for itself, what is gone 0."""
-    below = (Path(folder) / name for folder, _, names in os.walk(path) for name in names)
-    total = 0
-    for file in below if is_folder(path) else [path]:
-        with suppress(FileNotFoundError):
-            total += file.lstat().st_size
-    return total
 
 
 def remove_unused(root: Path, target: Path, place: Path, is_used: Callable[[], bool]) -> bool:

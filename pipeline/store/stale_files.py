@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pipeline.core.errors import DamagedArtifactError
 from pipeline.store.artifact import MANIFEST, open_artifact
+from pipeline.store.folders import entries
 from pipeline.store.process_owner import owner_in, this_process
 
 REPLACED = ".replaced"
@@ -35,8 +36,8 @@ def sweep(root: Path, machines: Container[str] = ()) -> None:
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
-    locks = {path.stem for path in (root / ".locks").glob("*.lock")}
-    names = locks | {path.name for path in (root / ".scratch").glob("*")}
+    locks = {path.stem for path in entries(root / ".locks")}
+    names = locks | {path.name for path in entries(root / ".scratch")}
     for name in filter(OF_AN_ARTIFACT.fullmatch, names):
         with suppress(OSError):  # a lock that is held is one: its process is at work
             _sweep_unlocked(root, name)
@@ -63,7 +64,7 @@ def _is_worth_keeping(scratch: Path, manifest: Path) -> bool:
 
 def left_in(root: Path) -> Iterator[Path]:
     """What processes are writing, or were, and what they claim."""
-    return chain((root / ".staging").glob("*"), (root / ".claims").glob("*"))
+    return chain(entries(root / ".staging"), entries(root / ".claims"))
 
 
 def has_ended(path: Path, machines: Container[str] = ()) -> bool:

@@ -28,6 +28,7 @@ from pipeline.core.plugins import ROOT
 from pipeline.store import claims
 from pipeline.store.artifact import Artifact, open_artifact, write_manifest
 from pipeline.store.atomic_replace import put, stamp_of
+from pipeline.store.folders import entries
 from pipeline.store.process_owner import this_process
 from pipeline.store.stale_files import REPLACED, sweep
 
@@ -151,11 +152,12 @@ class ArtifactStore:
     ) -> Artifact | None:
         """The newest readable artifact of a stage that was made by such a config."""
         found = []
-        for path in (self.root / stage).glob("*/"):
-            with suppress(DamagedArtifactError, OSError):  # it is only to say what changed
-                artifact = open_artifact(path)
-                if by(artifact.manifest.get("config", {})):
-                    found.append(artifact)
+        with suppress(OSError):  # it is only to say what changed
+            for path in entries(self.root / stage):
+                with suppress(DamagedArtifactError, OSError):
+                    artifact = open_artifact(path)
+                    if by(artifact.manifest.get("config", {})):
+                        found.append(artifact)
         return max(found, key=lambda artifact: str(artifact.manifest["created"]), default=None)
 
     @contextmanager
@@ -207,11 +209,11 @@ class ArtifactStore:
         """Removes the claim and empty folders: a run which made nothing leaves nothing."""
         self.drop_claim()
         staging = self._hidden("staging")
-        for folder in self.root.glob("*/"):
-            with suppress(OSError):
-                if folder != staging:  # without it, nothing can be deleted on a full disk
-                    folder.rmdir()
         with suppress(OSError):
+            for folder in entries(self.root):
+                if folder != staging:  # without it, nothing can be deleted on a full disk
+                    with suppress(OSError):
+                        folder.rmdir()
             if set(self.root.iterdir()) == {staging}:
                 staging.rmdir()
             if self._is_its_own:

@@ -17,6 +17,7 @@ from pipeline.core.os_errors import trouble_is_a_stage_error
 from pipeline.core.sealed_json import read_sealed, write_sealed
 from pipeline.store.artifact import Artifact, is_name_of_artifact, open_artifact
 from pipeline.store.atomic_replace import REMOVED, TAKEN
+from pipeline.store.folders import entries
 from pipeline.store.store import ArtifactStore
 
 if TYPE_CHECKING:
@@ -153,9 +154,9 @@ def _publish(folder: Path, target: Path) -> Path:
 def list_runs(store: ArtifactStore) -> list[Run]:
     """Every readable run, oldest first."""
     runs = []
-    for path in (store.root / "runs").glob(f"*/{RECORD}"):
+    for folder in entries(store.root / "runs"):
         with suppress(DamagedArtifactError):
-            runs.append(open_run(path.parent))
+            runs.append(open_run(folder))
     return sorted(runs, key=lambda run: (run.record["started"], _by_number(run.name)))
 
 

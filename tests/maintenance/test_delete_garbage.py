@@ -291,7 +291,7 @@ def test_nothing_goes_where_the_runs_cannot_be_read(folder, monkeypatch):
         return iterdir(path)
 
     monkeypatch.setattr(Path, "iterdir", refuse)
-    with pytest.raises(PermissionError):
+    with pytest.raises(DamagedArtifactError, match="runs: cannot be read now"):
         find_garbage(folder.store, ALL)
     with pytest.raises(PermissionError):
         folder.store.discard("train", "a" * 16)

@@ -20,6 +20,7 @@ from pipeline.store import store as store_module
 from pipeline.store.artifact import MANIFEST, Artifact
 from pipeline.store.process_owner import this_process
 from pipeline.store.store import ArtifactStore
+from pipeline.workflow.runs import list_runs
 
 KEY = "0123456789abcdef"
 
@@ -688,3 +689,11 @@ def test_a_lock_whose_file_cannot_be_removed_is_given_back(store, monkeypatch):
             pass
     with store.lock("train", KEY, lambda: waited.append(1)):
         assert waited == []
+
+
+def test_a_folder_that_another_run_removes_as_it_is_looked_into_is_an_empty_one(store, monkeypatch):
+    """A run that made nothing takes its empty folders away while others begin."""
+    is_dir = Path.is_dir
+    monkeypatch.setattr(Path, "is_dir", lambda path: path.name[0] == "." or is_dir(path))
+    store.prepare()
+    assert list_runs(store) == []

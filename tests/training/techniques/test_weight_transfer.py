@@ -179,7 +179,8 @@ def test_a_damaged_artifact_and_one_of_another_stage_are_refused(tmp_path):
     model = folder / "model.keras"
     model.write_bytes(bytes(len(model.read_bytes())))
     with pytest.raises(
-        ConfigError, match=r"model\.keras is not the file that was published; `check` says how to mend it"
+        ConfigError,
+        match=r"model\.keras is not the file that was published; `check` says how to mend it",
     ):
         read_trained(folder, WHERE)
     built = models.publish(tmp_path, make(), stage="build")
