@@ -71,6 +71,27 @@ def test_installed_it_finds_its_configs_by_name_and_works_where_one_is(site, tmp
     assert list(tmp_path.iterdir()) == []
 
 
+def test_installed_it_says_its_version_where_a_checkout_says_its_commit(site, tmp_path):
+    (tmp_path / "evenkeel-9.8.7.dist-info").mkdir()
+    told = "Metadata-Version: 2.4\nName: evenkeel\nVersion: 9.8.7\n"
+    (tmp_path / "evenkeel-9.8.7.dist-info" / "METADATA").write_text(told, encoding="utf-8")
+    code = (
+        "import sys, evenkeel\n"
+        "sys.argv = ['evenkeel', '--version']\n"
+        "from evenkeel.run_pipeline import command\n"
+        "command()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": f"{site}{os.pathsep}{tmp_path}"},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("Evenkeel 9.8.7; Python 3.")
+
+
 def test_a_config_here_goes_before_one_that_comes_along(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert load_config(Path("smoke")).train.epochs == 4

@@ -72,13 +72,17 @@ def _show_version(is_asked: bool) -> None:
         import platform
 
         from pipeline.core import environment
+        from pipeline.core.plugins import IS_INSTALLED
 
         found = environment.library_versions()
         libraries = ", ".join(
             f"{name} {found[name] or 'missing'}" for name in ("tensorflow", "keras")
         )
-        commit = environment.git_commit() or "unknown"
-        typer.echo(f"Evenkeel, commit {commit}; Python {platform.python_version()}, {libraries}")
+        if IS_INSTALLED:
+            which = f" {environment.version('evenkeel') or 'of an unknown version'}"
+        else:
+            which = f", commit {environment.git_commit() or 'unknown'}"
+        typer.echo(f"Evenkeel{which}; Python {platform.python_version()}, {libraries}")
         raise typer.Exit
 
 

@@ -190,9 +190,8 @@ class Earlier:
         for run in reversed(self._runs):
             if made and run.record["started"] <= made.manifest["created"]:
                 break
-            with suppress(
-                DamagedArtifactError, OSError
-            ):  # it did not come as far, or what it used is gone
+            # It did not come as far, or what it used is gone.
+            with suppress(DamagedArtifactError, OSError):
                 return open_artifact(run.path / stage)
         return made
 
