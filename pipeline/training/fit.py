@@ -111,6 +111,8 @@ def fit(
     with scope_of(model):
         compile_model(model, section, steps * section.epochs, options)
     chain.compiled(model, steps)
+    # What makes variables at its first call is traced twice.
+    model.optimizer.build(model.trainable_variables)
     validation = evaluation_batches(splits.validation, splits.num_classes, VALIDATION_BATCH_SIZE)
     model.fit(
         _batches(config, splits, epoch, step),

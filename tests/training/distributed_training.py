@@ -27,6 +27,7 @@ BATCH_SIZE, STEPS_PER_EPOCH = 19, 4
 
 def make_config(strategy: str, epochs: int):
     return training.make_config(
+        training.AS_THEY_ARE,
         strategy=strategy,
         epochs=epochs,
         batch_size=BATCH_SIZE,
@@ -139,7 +140,7 @@ def joined(folder: Path, epochs: int) -> dict:
     return {"words": devices.words, "began": began[0], "difference": apart}
 
 
-if __name__ == "__main__":
+def main() -> None:
     what, place, count = sys.argv[1:]
     told = {"mirrored": mirrored, "joined": joined}[what](Path(place), int(count))
     sys.stdout.write(json.dumps(told))

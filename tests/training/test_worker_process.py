@@ -1,8 +1,10 @@
 """A training in a child process: what it says comes through, and its end is told in one line."""
 
+import multiprocessing
 import os
 import re
 import socket
+import time
 from dataclasses import dataclass, field
 
 import pytest
@@ -50,6 +52,11 @@ def wrongly(context):
     raise KeyError("a mistake of ours")
 
 
+def late(context):
+    time.sleep(3)
+    return StageResult("all well")
+
+
 @dataclass
 class Screen:
     said: list = field(default_factory=list)
@@ -79,6 +86,13 @@ def own():
     return f"127.0.0.1:{port}"
 
 
+@pytest.fixture
+def forked(monkeypatch):
+    """Children are copies of this process, which has loaded TensorFlow."""
+    fork = multiprocessing.get_context("fork")
+    monkeypatch.setattr(multiprocessing, "get_context", {"spawn": fork}.__getitem__)
+
+
 def train(function, tmp_path, own, other=NOBODY):
     config = PipelineConfig(
         name="test",
@@ -104,6 +118,7 @@ def test_what_a_child_says_is_shown_and_what_it_gives_is_given(tmp_path, own):
     ]
 
 
+@pytest.mark.usefixtures("forked")
 @pytest.mark.parametrize("function", [no_longer_with_others, killed])
 def test_a_lost_worker_is_told_in_one_line_with_what_to_do(function, tmp_path, own):
     _, call = train(function, tmp_path, own)
@@ -112,6 +127,7 @@ def test_a_lost_worker_is_told_in_one_line_with_what_to_do(function, tmp_path, o
         call()
 
 
+@pytest.mark.usefixtures("forked")
 def test_where_all_workers_answer_the_error_itself_is_told_too(tmp_path, own):
     with socket.create_server(("127.0.0.1", 0)) as there:
         other = f"127.0.0.1:{there.getsockname()[1]}"
@@ -128,6 +144,7 @@ DID_NOT_COME = (
 )
 
 
+@pytest.mark.usefixtures("forked")
 def test_a_worker_that_never_was_there_is_told_from_one_that_was_lost(tmp_path, own):
     _, call = train(never_with_others, tmp_path, own)
     said = DID_NOT_COME.format(other=NOBODY, found="no answer there", minutes=30)
@@ -135,11 +152,12 @@ def test_a_worker_that_never_was_there_is_told_from_one_that_was_lost(tmp_path, 
         call()
 
 
+@pytest.mark.usefixtures("forked")
 def test_who_does_not_join_is_waited_for_so_long_and_no_longer(tmp_path, own, monkeypatch):
     monkeypatch.setattr(worker_process, "WAIT_SECONDS", 0.0)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         other = f"127.0.0.1:{silent.getsockname()[1]}"
-        _, call = train(well, tmp_path, own, other)
+        _, call = train(late, tmp_path, own, other)
         said = DID_NOT_COME.format(other=other, found="something answers there", minutes=0)
         with pytest.raises(StageError, match=said):
             call()
@@ -157,12 +175,14 @@ def test_a_port_that_another_program_has_is_told_before_anyone_is_waited_for(tmp
     assert screen.said == []
 
 
+@pytest.mark.usefixtures("forked")
 def test_an_error_of_the_training_stays_what_it_is(tmp_path, own):
     _, call = train(badly, tmp_path, own)
     with pytest.raises(DataError, match=r"^no images$"):
         call()
 
 
+@pytest.mark.usefixtures("forked")
 def test_a_mistake_of_the_program_is_shown_in_full(tmp_path, own):
     _, call = train(wrongly, tmp_path, own)
     with pytest.raises(RuntimeError, match="in wrongly\n"):

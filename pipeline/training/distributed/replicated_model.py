@@ -5,16 +5,18 @@ that a step is that of one device on the whole batch, also where the parts diffe
 """
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 Batch = tuple[tf.Tensor, ...]
-Execution = Callable[[Iterator[Batch]], dict[str, Any]]
+Execution = Callable[[Any], dict[str, Any]]
+"""Steps on batches of a dataset's iterator, and what they measured."""
 
 
 def scope_of(model: keras.Model) -> AbstractContextManager[Any]:
@@ -123,7 +125,6 @@ class SharedModel(keras.Model):
             self.test_function: Execution | None = self._on_all(self._test_on_part)
 
     def _on_all(self, on_part: Callable[[Batch], tf.Tensor]) -> Execution:
-        @tf.function(reduce_retracing=True)
         def step(batch: Batch) -> dict[str, Any]:
             sums = self.strategy.run(on_part, args=(batch,))
             loss, correct = tf.unstack(self.strategy.reduce("SUM", sums, axis=None))
@@ -133,10 +134,14 @@ class SharedModel(keras.Model):
             loss_metric.update_state(loss, sample_weight=count)
             return self.get_metrics_result()
 
-        def execution(iterator: Iterator[Batch]) -> dict[str, Any]:
-            logs = step(next(iterator))
+        # By what all batches have in common: a smaller last one is not traced anew.
+        traced = cache(lambda spec: tf.function(step, input_signature=(spec,)))
+
+        def execution(iterator: Any) -> dict[str, Any]:
+            run = traced(iterator.element_spec)
+            logs = run(next(iterator))
             for _, batch in zip(range(self.steps_per_execution - 1), iterator, strict=False):
-                logs = step(batch)
+                logs = run(batch)
             return logs
 
         return execution
