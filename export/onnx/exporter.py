@@ -14,14 +14,13 @@ from export.formats.format import (
     Predictor,
     chosen_options,
 )
-from export.formats.inspection import Inspection
 from export.formats.tensors import FLOAT32, TensorType
-from export.keras_files.saved_model_writer import load_float32
-from export.onnx import from_keras
 from pipeline.config.schema import ExportSection, Gate
 
 if TYPE_CHECKING:
     import onnx
+
+    from export.formats.inspection import Inspection
 
 
 OPSETS, INT8_OPSETS = (13, 18), (13, 21)
@@ -129,6 +128,9 @@ def write(request: ExportRequest) -> None:
 
 
 def _float32(request: ExportRequest, opset: int) -> "onnx.ModelProto":
+    from export.keras_files.saved_model_writer import load_float32
+    from export.onnx import from_keras
+
     materials = request.materials
     model = load_float32(materials.model, is_trusted=materials.is_trusted)
     return from_keras.convert(model, opset, request.promised.input)
@@ -151,11 +153,13 @@ def _drop_unused(model: "onnx.ModelProto") -> None:
 
     What the graphs inside of loops and branches take from outside leads somewhere.
     """
+    from export.onnx.from_keras import nodes
+
     graph = model.graph
     used = {output.name for output in graph.output}
     for node in reversed(graph.node):
         if used.intersection(node.output):
-            used.update(*(inside.input for inside in from_keras.nodes([node])))
+            used.update(*(inside.input for inside in nodes([node])))
     domains = {node.domain for node in graph.node}
     _keep(graph.node, lambda node: bool(used.intersection(node.output)))
     _keep(graph.initializer, lambda tensor: tensor.name in used)
@@ -181,7 +185,7 @@ def read_contract(path: Path) -> str:
     raise ValueError(f"it carries no {CONTRACT}")
 
 
-def inspect(path: Path) -> Inspection:
+def inspect(path: Path) -> "Inspection":
     from export.onnx import inspection
 
     return inspection.inspect(path)

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from export.formats.format import ExportRequest, Format, Predictor
-from export.formats.inspection import Inspection
-from export.keras_files.saved_model_writer import SIGNATURE, load_float32, write_saved_model
 from pipeline.config.schema import Gate
+
+if TYPE_CHECKING:
+    from export.formats.inspection import Inspection
 
 FORMATS = (Format("saved_model", "saved_model", Gate(tie_margin=1e-4), targets=("server",)),)
 LIBRARIES = ("tensorflow", "keras")
@@ -17,6 +19,8 @@ BATCH = 500
 
 
 def write(request: ExportRequest) -> None:
+    from export.keras_files.saved_model_writer import load_float32, write_saved_model
+
     request.path.mkdir(parents=True, exist_ok=True)
     materials = request.materials
     model = load_float32(materials.model, is_trusted=materials.is_trusted)
@@ -30,7 +34,7 @@ def read_contract(path: Path) -> str:
     return (path / CONTRACT).read_text("utf-8")
 
 
-def inspect(path: Path) -> Inspection:
+def inspect(path: Path) -> "Inspection":
     from export.saved_model import inspection
 
     return inspection.inspect(path / VERSION)
@@ -54,6 +58,8 @@ def load(path: Path, threads: int) -> Predictor:
 def predictor(path: Path) -> Predictor:
     """The SavedModel under its serving signature, with as many threads as TensorFlow has."""
     import tensorflow as tf
+
+    from export.keras_files.saved_model_writer import SIGNATURE
 
     model = tf.saved_model.load(path / VERSION)
     return Predictor(

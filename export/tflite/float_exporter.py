@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from export.formats import quantization_json
 from export.formats.format import ExportRequest, Format, Holds, Predictor
-from export.formats.inspection import Inspection
-from export.keras_files.saved_model_writer import load_float32, write_saved_model
-from export.tflite.interpreter import load_interpreter, predictor
-from export.tflite.quantization.quantize import DenseScales, Recipe
-from export.tflite.quantization.search import TENSORFLOW, Subject, dense_scales
+from export.tflite.quantization.recipe import DenseScales, Recipe
 from pipeline.config.schema import Gate
 from pipeline.core.errors import ExportError
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from export.formats.inspection import Inspection
 
 LOSES_LITTLE = Gate(max_accuracy_drop_points=0.3)
 # The converter leaves kernels of fewer than 1,024 numbers in float32.
@@ -101,6 +99,7 @@ def _converter_output(converter: Any) -> bytes:
 
 def _dynamic(request: ExportRequest) -> bytes:
     """With one scale a dense kernel where that holds the gate: older releases run it too."""
+    from export.tflite.quantization.search import TENSORFLOW, Subject, dense_scales
 
     def convert(recipe: Recipe) -> bytes:
         return _file_of(request, optimizing_converter(request, recipe.dense_scales))
@@ -147,6 +146,8 @@ def validation_images(
 
 
 def saved_model_of_one(request: ExportRequest) -> Path:
+    from export.keras_files.saved_model_writer import load_float32, write_saved_model
+
     materials = request.materials
     folder = materials.workspace / "saved_model_of_one"
     if not folder.exists():
@@ -172,7 +173,7 @@ def read_contract(path: Path) -> str:
     return complete.read_contract(path)
 
 
-def inspect(path: Path) -> Inspection:
+def inspect(path: Path) -> "Inspection":
     from export.tflite import inspection
 
     return inspection.inspect(path)
@@ -185,4 +186,6 @@ def external_access(path: Path) -> Iterator[str]:
 
 
 def load(path: Path, threads: int) -> Predictor:
+    from export.tflite.interpreter import load_interpreter, predictor
+
     return predictor(load_interpreter(path, threads=threads))

@@ -20,12 +20,12 @@ from export.tflite.float_exporter import (
     read_contract,
     validation_images,
 )
-from export.tflite.quantization import quantize, ranges
-from export.tflite.quantization.quantize import Io, Recipe, Rounding
-from export.tflite.quantization.search import Subject, search
+from export.tflite.quantization.recipe import Io, Recipe, Rounding
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from export.tflite.quantization.search import Subject
 
 __all__ = [
     "FORMATS",
@@ -129,6 +129,7 @@ FORMATS = (
 
 def write(request: ExportRequest) -> None:
     from export.tflite.complete import compact
+    from export.tflite.quantization.search import search
 
     subject = _subject(request)
     whole = request.format_name == "tflite_int8" and request.materials.percentile is None
@@ -148,10 +149,12 @@ def write(request: ExportRequest) -> None:
     quantization_json.note(made, request.materials.workspace, request.format_name)
 
 
-def _subject(request: ExportRequest) -> Subject:
+def _subject(request: ExportRequest) -> "Subject":
     import numpy as np
 
     from export.tflite.complete import complete
+    from export.tflite.quantization import quantize, ranges
+    from export.tflite.quantization.search import Subject
 
     materials, options = request.materials, request.options
     images, labels = validation_images(request)

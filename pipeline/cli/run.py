@@ -15,7 +15,6 @@ import typer
 from rich.markup import escape
 
 from pipeline.cli import tables
-from pipeline.cli.join import join_search, refuse_beside_join
 from pipeline.cli.options import (
     DEFAULT_ARTIFACTS,
     DEFAULT_CONFIG,
@@ -73,6 +72,8 @@ def run(
 ) -> None:
     """Run the stages for which something has changed."""
     if join:
+        from pipeline.cli.join import join_search, refuse_beside_join
+
         others = {"--stage": stage, "--from": first, "--to": last, "--force": force}
         refuse_beside_join({**others, "--dry-run": dry_run})
     if stage and (first or last):

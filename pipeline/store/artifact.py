@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
+from stat import S_ISLNK, S_ISREG
 from typing import Any
 
 from pipeline.core.content import sha256
@@ -74,12 +76,17 @@ class Artifact:
 
     def _size_bytes(self, name: str) -> int | None:
         """The size of a file within the folder that is reached without a link; None of others."""
-        path = self.path / name
-        try:
-            is_own = path.is_file() and path.resolve() == self.path.resolve() / name
-            return path.stat().st_size if is_own else None
-        except FileNotFoundError:
-            return None
+        place, mode, size = str(self.path), 0, 0
+        for part in name.split("/"):
+            place = f"{place}/{part}"
+            try:
+                found = os.lstat(place)
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+            mode, size = found.st_mode, found.st_size
+            if S_ISLNK(mode) or part == "..":
+                return None
+        return size if S_ISREG(mode) else None
 
 
 def open_artifact(folder: Path) -> Artifact:

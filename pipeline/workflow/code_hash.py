@@ -82,22 +82,27 @@ def _reached(name: str) -> tuple[str, ...]:
 @cache
 def _counts(name: str) -> bool:
     is_listed = any(f"{name}.".startswith(f"{listed}.") for listed in NOT_COUNTED)
-    return not is_listed and _path(name) is not None
+    return not is_listed and name in _modules()
 
 
-def _path(name: str) -> Path | None:
-    if name.partition(".")[0] not in PACKAGES:
-        return None
-    base = os.path.join(ROOT, *name.split("."))  # noqa: PTH118  # of thousands of names
-    candidates = (f"{base}.py", os.path.join(base, "__init__.py"))  # noqa: PTH118
-    return next((Path(path) for path in candidates if os.path.isfile(path)), None)  # noqa: PTH113
+@cache
+def _modules() -> dict[str, Path]:
+    """The file of each module of the project."""
+    found = {}
+    for package in PACKAGES:
+        for folder, _, names in os.walk(ROOT / package):
+            dotted = os.path.relpath(folder, ROOT).replace(os.sep, ".")
+            for name in names:
+                if name.endswith(".py"):
+                    module = dotted if name == "__init__.py" else f"{dotted}.{name[:-3]}"
+                    found[module] = Path(folder, name)
+    return found
 
 
 @cache
 def _read(name: str) -> Module:
     """Reads a module and what stands beside it."""
-    path = _path(name)
-    assert path is not None
+    path = _modules()[name]
     of_tree, imports = _of_tree(path.read_bytes())
     digest = hashlib.sha256(of_tree.encode() + _beside(path.parent))
     return Module(digest.hexdigest(), frozenset(imports))

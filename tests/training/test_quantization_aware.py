@@ -9,7 +9,7 @@ from export.keras_files import load
 from export.keras_files.saved_model_writer import write_saved_model
 from export.tflite.interpreter import Run
 from export.tflite.quantization import quantize, ranges
-from export.tflite.quantization.quantize import Recipe
+from export.tflite.quantization.recipe import Recipe
 from pipeline.config.schema import DataSection, ExportSection, PipelineConfig, TrainSection
 from pipeline.core.errors import ConfigError, ExportError
 from pipeline.data import dataset_json, tfrecords

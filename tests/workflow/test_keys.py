@@ -48,7 +48,7 @@ CODE = {
     "pipeline/models/small.py": "filters = 2\n",
     "pipeline/models/other.py": "filters = 3\n",
 }
-CACHES = ("_parsed", "_counts", "_read", "_beside", "_reached")
+CACHES = ("_parsed", "_counts", "_modules", "_read", "_beside", "_reached")
 
 
 @pytest.fixture

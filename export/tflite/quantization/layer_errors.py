@@ -17,8 +17,9 @@ from export.tflite.flatbuffer import (
     text,
 )
 from export.tflite.interpreter import Run
-from export.tflite.quantization.quantize import Recipe, quantize
+from export.tflite.quantization.quantize import quantize
 from export.tflite.quantization.ranges import Range
+from export.tflite.quantization.recipe import Recipe
 
 if TYPE_CHECKING:
     import numpy as np

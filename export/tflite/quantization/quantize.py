@@ -2,55 +2,23 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from export.tflite.flatbuffer import Operator, dtype_of, operators, parse, unread_outputs
 from export.tflite.interpreter import keeping_all_tensors
 from export.tflite.quantization.ranges import Range
+from export.tflite.quantization.recipe import Recipe
 from pipeline.core.errors import ExportError
 
 if TYPE_CHECKING:
     from ai_edge_litert.schema_py_generated import ModelT
-
-Precision = Literal["int8", "int16", "float32"]
-Io = Literal["uint8", "int8", "float32"]
-Weights = Literal["int8", "int4"]
-Rounding = Literal["min_max", "octav"]
-DenseScales = Literal["one", "channel"]
 
 OUTPUT_INSIDE = "probabilities_inside"
 ALL = ".*"
 # Operators whose kernels LiteRT takes in 4 bits.
 FOUR_BIT = ("CONV_2D", "FULLY_CONNECTED")
 ALGORITHMS = {"min_max": "min_max_uniform_quantize", "octav": "OCTAV"}
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How to quantise a model.
-
-    Attributes:
-        weights: how kernels are stored, each output channel with a scale of its own.
-        rounding: which scale 4-bit kernels get: `min_max` reaches the largest number, `octav`
-            clips so that the squared error is least (Sakr et al. 2022, arXiv:2206.06501).
-        io: how pixels come in and probabilities go out.
-        kept: names of operators that stay more precise.
-        kept_in: how these compute: `int16` and `float32` are their activations; `int8`, where
-            weights have 4 bits, their kernels.
-        only: names of the operators to quantise; all if empty.
-        dense_scales: whether the 8-bit kernel of a dense layer has one scale, which every release
-            of TFLite reads, or one for each channel, which is finer and needs a newer one.
-    """
-
-    weights: Weights = "int8"
-    rounding: Rounding = "min_max"
-    io: Io = "uint8"
-    kept: tuple[str, ...] = ()
-    kept_in: Precision = "float32"
-    only: tuple[str, ...] = ()
-    dense_scales: DenseScales = "channel"
 
 
 def prepare(float_model: bytes) -> bytes:

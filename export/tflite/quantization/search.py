@@ -15,12 +15,11 @@ from export.tflite.quantization.layer_errors import LayerError
 from export.tflite.quantization.quantize import (
     FOUR_BIT,
     OUTPUT_INSIDE,
-    Precision,
-    Recipe,
     left_in_float,
     quantize,
 )
 from export.tflite.quantization.ranges import Range
+from export.tflite.quantization.recipe import Precision, Recipe
 from pipeline.core.errors import ExportError
 from pipeline.core.text import first_line
 
@@ -44,7 +43,7 @@ class Attempt:
 
     Attributes:
         engine: what quantised it.
-        dense_scales: see `quantize.Recipe`; empty if there is no dense layer in 8 bits.
+        dense_scales: see `Recipe`; empty if there is no dense layer in 8 bits.
         kept: how precise each layer is that stayed more so than the others, by name.
         size_bytes: of the whole file.
         accuracy: on the validation images.

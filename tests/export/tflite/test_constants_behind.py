@@ -15,6 +15,7 @@ from export.tflite import inspection, int_exporter, metadata, pack
 from export.tflite.complete import compact, read_contract
 from export.tflite.flatbuffer import operators, parse, real, tensors_by_name, text
 from export.tflite.quantization import quantize, ranges
+from export.tflite.quantization.recipe import Recipe
 from export.verification import audit
 from pipeline.core.errors import ExportError
 from tests.export import float_models
@@ -170,7 +171,7 @@ def test_litert_quantizer_does_put_constants_behind(tmp_path):
         tmp_path, layers.Flatten(), layers.Dense(LIMIT // 64 + 100), layers.Softmax()
     )
     observed = ranges.observe(prepared, float_models.images(4))
-    made = quantize.quantize(prepared, observed, quantize.Recipe())
+    made = quantize.quantize(prepared, observed, Recipe())
     assert any(are_behind(made))
     before, after = parse(prepared), parse(made)
     (layer,) = [o for o in operators(before) if o.kind == "FULLY_CONNECTED"]

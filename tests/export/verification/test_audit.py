@@ -12,6 +12,7 @@ from export.formats import contract
 from export.formats.format import answers, exporter, formats
 from export.tflite import complete
 from export.tflite.quantization import quantize, ranges
+from export.tflite.quantization.recipe import Recipe
 from export.verification import audit, gates
 from tests.export import float_models
 from tests.export.mislabelled import ANSWERS, KINDS, copy_of
@@ -135,7 +136,7 @@ def test_a_file_is_not_int8_where_every_kernel_is_declared_to_be_float(exported,
 def with_a_layer_in_float(exported, path, kept):
     prepared = quantize.prepare(exported.path("tflite_float32").read_bytes())
     observed = ranges.observe(prepared, exported.images)
-    made = quantize.quantize(prepared, observed, quantize.Recipe(kept=(kept,)))
+    made = quantize.quantize(prepared, observed, Recipe(kept=(kept,)))
     path.write_bytes(complete.complete(made, contract.to_json(exported.contract)))
     declare(path.parent, {kept: "float32"})
 

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from export.tflite.flatbuffer import operators, parse, stored
 from export.tflite.quantization import quantize, ranges
-from export.tflite.quantization.quantize import Recipe
+from export.tflite.quantization.recipe import Recipe
 from pipeline.config.schema import TrainSection
 from pipeline.config.train.pruning import Pruning
 from pipeline.training.techniques import chain_of

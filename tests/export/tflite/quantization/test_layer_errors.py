@@ -8,8 +8,9 @@ from export.tflite.flatbuffer import operators, parse
 from export.tflite.pack import pack
 from export.tflite.quantization import ranges
 from export.tflite.quantization.layer_errors import layer_errors, own_errors
-from export.tflite.quantization.quantize import Recipe, quantize
+from export.tflite.quantization.quantize import quantize
 from export.tflite.quantization.ranges import Range
+from export.tflite.quantization.recipe import Recipe
 from tests.export import float_models
 
 

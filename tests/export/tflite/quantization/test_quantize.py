@@ -15,7 +15,8 @@ from export.tflite.int_exporter import INPUT_TYPES, OUTPUT_TYPES
 from export.tflite.interpreter import Run
 from export.tflite.quantization import quantize as recipes
 from export.tflite.quantization import ranges
-from export.tflite.quantization.quantize import Recipe, left_in_float, quantize
+from export.tflite.quantization.quantize import left_in_float, quantize
+from export.tflite.quantization.recipe import Recipe
 from tests.export import float_models
 
 

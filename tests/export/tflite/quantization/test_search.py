@@ -7,7 +7,8 @@ from export.tflite.flatbuffer import dtype_of, operators, parse, scales, tensors
 from export.tflite.interpreter import Run
 from export.tflite.quantization import layer_errors, ranges
 from export.tflite.quantization import search as search_module
-from export.tflite.quantization.quantize import Recipe, left_in_float
+from export.tflite.quantization.quantize import left_in_float
+from export.tflite.quantization.recipe import Recipe
 from export.tflite.quantization.search import LITERT, TENSORFLOW, Subject, search
 from pipeline.core.errors import ExportError
 from tests.export import float_models

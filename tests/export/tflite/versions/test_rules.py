@@ -12,6 +12,7 @@ from export.keras_files.saved_model_writer import write_saved_model
 from export.tflite.flatbuffer import attach, attached, operator_name, parse
 from export.tflite.pack import pack
 from export.tflite.quantization import quantize, ranges
+from export.tflite.quantization.recipe import Recipe
 from export.tflite.versions import operator_codes
 from tests.export import float_models
 
@@ -143,7 +144,7 @@ def test_a_layer_kept_in_16_bits_asks_for_the_release_that_multiplies_by_them(tm
     )
     observed = ranges.observe(prepared, float_models.images(4))
     kept = tuple(float_models.names(prepared, "CONV_2D"))
-    recipe = quantize.Recipe(io="int8", kept=kept, kept_in="int16")
+    recipe = Recipe(io="int8", kept=kept, kept_in="int16")
     codes, release = asked(settled(quantize.quantize(prepared, observed, recipe)))
     assert codes["QUANTIZE"] == (114, 114, 2)
     assert codes["CONV_2D"] == (3, 3, 1)
