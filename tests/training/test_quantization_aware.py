@@ -122,6 +122,7 @@ def test_learnt_ranges_of_another_network_are_refused(trained, prepared, tmp_pat
         ranges.with_learnt(observed, prepared, tmp_path)
 
 
+@pytest.mark.long
 def test_killed_while_it_rounds_it_ends_the_same(tmp_path):
     training.write_images(tmp_path)
     options = {"epochs": 3, "early_stopping_patience": None, **AWARE}

@@ -54,11 +54,11 @@ def test_killed_at_every_turn_it_ends_the_same(ingest, tmp_path):
     unbroken = training.train(config, splits, tmp_path / "unbroken")
     assert len(unbroken.history) == training.TRAINED < training.EPOCHS
     folder, began = tmp_path / "killed", []
-    for kill in [("begin", 1, 0), ("step", 1, 6), ("begin", 2, 0), ("finish", 2, 0)]:
+    for kill in [("step", 1, 6), ("begin", 2, 0), ("finish", 2, 0)]:
         with pytest.raises(KilledError):
             training.train(config, splits, folder, Kill(*kill), began=began)
     resumed = training.train(config, splits, folder, began=began)
-    assert began == [(0, 0), (1, 0), (1, 4), (2, 0), (training.EPOCHS, 0)]
+    assert began == [(0, 0), (1, 4), (2, 0), (training.EPOCHS, 0)]
     training.assert_same(resumed, unbroken)
 
 

@@ -14,7 +14,7 @@ from pipeline.core.errors import ConfigError
 from pipeline.core.plugins import ROOT
 from pipeline.training.distributed.strategy import Devices, choose_devices
 
-EPOCHS = 6
+EPOCHS = 3
 # Keras imports these where it can, for what no training uses: 2 of its 7 seconds.
 BEGIN = """import sys
 sys.modules.update(sklearn=None, matplotlib=None)

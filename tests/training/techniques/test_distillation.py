@@ -166,6 +166,7 @@ def test_a_folder_that_is_no_artifact_is_no_teacher(tmp_path):
         read_teacher(lesson(tmp_path), DATA, VALIDATION)
 
 
+@pytest.mark.long
 def test_killed_and_gone_on_a_student_ends_the_same(tmp_path, monkeypatch):
     training.write_images(tmp_path)
     splits = training.open_images(tmp_path, "memory")

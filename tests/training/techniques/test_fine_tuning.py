@@ -57,9 +57,9 @@ class Watch(keras.callbacks.Callback):
         self.epochs.append(weights(self.model))
 
 
-def test_a_gradual_unfreezing_that_is_killed_ends_the_same(train, tmp_path):
+def test_layers_are_unfrozen_epoch_by_epoch_from_the_head_on(train, tmp_path):
     watch = Watch()
-    unbroken = train(tmp_path / "unbroken", UNFREEZING, watch, epochs=2, ema_momentum=None)
+    train(tmp_path, UNFREEZING, watch, epochs=2, ema_momentum=None)
     old = weights(with_other_weights(make()))
     unmoved = [{name for name in old if epoch[name] == old[name]} for epoch in watch.epochs]
     assert unmoved == [{"conv1", "conv2"}, {"conv1"}]
@@ -67,6 +67,10 @@ def test_a_gradual_unfreezing_that_is_killed_ends_the_same(train, tmp_path):
     assert watch.epochs[1]["norm1"][scale] == old["norm1"][scale]
     assert watch.epochs[1]["norm1"][mean] != old["norm1"][mean]
 
+
+@pytest.mark.long
+def test_a_gradual_unfreezing_that_is_killed_ends_the_same(train, tmp_path):
+    unbroken = train(tmp_path / "unbroken", UNFREEZING, epochs=2, ema_momentum=None)
     killed = tmp_path / "killed"
     with pytest.raises(KilledError):
         train(killed, UNFREEZING, Kill("step", 1, 4), epochs=2, ema_momentum=None)

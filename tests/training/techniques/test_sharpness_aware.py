@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from pipeline.config.loading import load_config
+from pipeline.config.schema import TrainSection
 from pipeline.core.plugins import ROOT
-from pipeline.training.techniques.sharpness_aware import step_by_uphill_gradient
+from pipeline.training.techniques import chain_of
 from tests.training import resumed_training as training
 from tests.training.test_resume import Kill, KilledError
 
@@ -15,6 +16,11 @@ IMAGES, TARGETS = np.eye(2, dtype="float32"), np.zeros((2, 1), "float32")
 
 def half_square(targets, answers):
     return keras.ops.sum(answers**2, axis=-1) / 2
+
+
+def step_by_uphill_gradient(model, rho):
+    section = TrainSection(sharpness_aware={"rho": rho})
+    chain_of(section, None, None, None).compiled(model, steps_per_epoch=1)
 
 
 def one_step(optimizer, rho, **options):
@@ -93,6 +99,7 @@ def test_both_passes_drop_the_same_units():
     assert 5 < sum(moved[0]) < 35
 
 
+@pytest.mark.long
 def test_killed_and_gone_on_it_ends_the_same_and_not_as_without(tmp_path):
     training.write_images(tmp_path)
     splits = training.open_images(tmp_path, "memory")

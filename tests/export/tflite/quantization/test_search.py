@@ -241,13 +241,12 @@ def test_a_dense_kernel_has_a_scale_a_channel_where_one_does_not_hold(tmp_path):
     layers = keras.layers
     keras.utils.set_random_seed(3)
     last = layers.Dense(4)
-    model, _ = float_models.prepared(
-        tmp_path / "quiet", layers.Rescaling(1 / 255), layers.Flatten(), last, layers.Softmax()
-    )
+    loud = [layers.Rescaling(1 / 255), layers.Flatten(), last, layers.Softmax()]
+    keras.Sequential([keras.Input(float_models.SHAPE), *loud])
     weights, bias = last.get_weights()
     weights[0, 0] = 3000 * abs(weights).max()
     last.set_weights([weights, bias])
-    _, prepared = float_models.prepared(tmp_path / "loud", *model.layers)
+    model, prepared = float_models.prepared(tmp_path, *loud)
     images = float_models.images(200)
     images[:, 0, 0] = 0
     labels = model.predict(images, verbose=0).argmax(axis=1)
