@@ -40,23 +40,47 @@ def picture_of(size=(90, 150)):
     return Image.fromarray(pixels)
 
 
+PICTURES = {"choose.png": picture_of(), "drop.png": picture_of((150, 90))}
 CHECK_BOTH = [step for engine in ENGINES for step in (("engine", engine), ("check", None))]
 # What kernels for WebAssembly make of 8 bits; a probability has 256 steps there.
 IN_8_BITS = 2.5 / 256
 
 
-@pytest.mark.parametrize("viewport", [LAPTOP, PHONE], ids=["laptop", "phone"])
-def test_the_golden_vectors_of_each_file_agree_with_python(drive, url, shipped, viewport):
+@pytest.fixture(scope="module")
+def tour(drive, url, tmp_path_factory):
+    """What one page showed after each of many steps, by their names: to load it takes seconds."""
+    folder = tmp_path_factory.mktemp("tour")
+    for name, picture in PICTURES.items():
+        picture.save(folder / name)
+    (folder / "notes.png").write_text("no picture")
+    steps = {
+        "one": ("stroke", STROKE),
+        "two": ("stroke", [(0.5, 0.1), (0.5, 0.95)]),
+        "back": ("press", "Control+z"),
+        "none": ("click", "#clear"),
+        "told": ("choose", folder / "notes.png"),
+        "drawn": ("stroke", STROKE),
+        "choose onnx": ("choose", folder / "choose.png"),
+        "choose tflite_float32": ("engine", "tflite_float32"),
+        "drop tflite_float32": ("drop", folder / "drop.png"),
+        "drop onnx": ("engine", "onnx"),
+    }
+    for name in FORMATS:
+        steps |= {f"engine {name}": ("engine", name), f"check {name}": ("check", None)}
+    empty, *states = drive(url, *steps.values(), viewport=LAPTOP)
+    return {"empty": empty, **dict(zip(steps, states, strict=True))}
+
+
+def test_the_golden_vectors_of_each_file_agree_with_python(tour, shipped):
     count = len(json.loads((shipped.golden / "golden.json").read_text("utf-8"))["images"])
-    checks = [step for name in FORMATS for step in (("engine", name), ("check", None))]
-    first, *states = drive(url, *checks, viewport=viewport)
-    assert sorted(first["engines"]) == sorted(FORMATS)
-    for name, state in zip(FORMATS, states[1::2], strict=True):
+    assert sorted(tour["empty"]["engines"]) == sorted(FORMATS)
+    for name in FORMATS:
+        state = tour[f"check {name}"]
         pattern = rf"{count} of {count} agree, largest difference (\S+)"
         found = re.fullmatch(pattern, state["check"])
         assert found, (name, state["check"], state["error"])
         assert float(found[1]) <= (1e-5 if name in ENGINES else IN_8_BITS), name
-        assert (state["width"], state["beyond"], state["small"]) == (viewport[0], [], [])
+        assert (state["width"], state["beyond"], state["small"]) == (LAPTOP[0], [], [])
 
 
 def test_a_browser_is_recommended_nothing_that_the_page_does_not_run(shipped):
@@ -80,14 +104,8 @@ def test_wrong_expectations_are_counted(drive, shipped, served, tmp_path):
     assert second["check"] == f"{count - 3} of {count} agree, largest difference NaN"
 
 
-def test_a_drawing_changes_the_answer_and_undo_takes_it_back(drive, url):
-    steps = [("stroke", STROKE), ("stroke", [(0.5, 0.1), (0.5, 0.95)])]
-    empty, one, two, back, none = drive(
-        url,
-        *steps,
-        ("press", "Control+z"),
-        ("click", "#clear"),
-    )
+def test_a_drawing_changes_the_answer_and_undo_takes_it_back(tour):
+    empty, one, two, back, none = (tour[name] for name in ("empty", "one", "two", "back", "none"))
     assert (empty["best"], empty["spoken"], empty["canUndo"]) == ("–", "", False)
     assert one["best"] in {"ein", "zwei", "drei", "fünf"}
     assert one["spoken"].startswith(one["best"])
@@ -100,23 +118,20 @@ def test_a_drawing_changes_the_answer_and_undo_takes_it_back(drive, url):
 
 
 @pytest.mark.parametrize("action", ["choose", "drop"])
-def test_a_picture_gets_the_answer_that_python_gives(drive, url, shipped, tmp_path, action):
-    file = tmp_path / "picture.png"
-    picture_of().save(file)
-    _, state, other = drive(url, (action, file), ("engine", "tflite_float32"))
-    assert state["reading"] == "Read as dark on light, inverted"
-    for name, shown in zip(ENGINES, (state, other), strict=True):
-        assert dict(shown["bars"]) == pytest.approx(answer(shipped, name, picture_of()), abs=1e-5)
-    expected, _ = prepare(picture_of(), shipped.contract.input, "auto")
-    assert state["seen"][::4] == expected.ravel().tolist()
+def test_a_picture_gets_the_answer_that_python_gives(tour, shipped, action):
+    picture = PICTURES[f"{action}.png"]
+    expected, _ = prepare(picture, shipped.contract.input, "auto")
+    for name in ENGINES:
+        state = tour[f"{action} {name}"]
+        assert state["reading"] == "Read as dark on light, inverted"
+        assert dict(state["bars"]) == pytest.approx(answer(shipped, name, picture), abs=1e-5)
+        assert state["seen"][::4] == expected.ravel().tolist()
 
 
-def test_a_file_that_is_no_picture_is_told_and_the_page_goes_on(drive, url, tmp_path):
-    (tmp_path / "notes.png").write_text("no picture")
-    _, told, drawn = drive(url, ("choose", tmp_path / "notes.png"), ("stroke", STROKE))
-    assert "notes.png cannot be read as a picture" in told["error"]
-    assert drawn["error"] == ""
-    assert drawn["best"] != "–"
+def test_a_file_that_is_no_picture_is_told_and_the_page_goes_on(tour):
+    assert "notes.png cannot be read as a picture" in tour["told"]["error"]
+    assert tour["drawn"]["error"] == ""
+    assert tour["drawn"]["best"] != "–"
 
 
 def test_all_of_it_fits_a_phone_and_fingers(drive, url, tmp_path):
@@ -154,37 +169,51 @@ def test_it_works_from_the_plain_server_of_python(drive, shipped, modules, tmp_p
     assert state["error"] == ""
 
 
-@pytest.mark.parametrize(
-    ("damage", "message"),
-    [
-        (lambda file: file.unlink(), r"The model is not at /model\.onnx \(HTTP 404\)"),
-        (lambda file: file.write_bytes(b"none"), r"^onnxruntime-web did not start: "),
-    ],
-    ids=["missing", "damaged"],
-)
-def test_a_broken_model_is_told_and_the_other_engine_answers(
-    drive, shipped, served, tmp_path, damage, message
-):
-    export = shutil.copytree(shipped.export, tmp_path / "export")
-    damage(export / "model.onnx")
-    with served(export, None) as address:
-        _, first, second, checked = drive(
-            address, ("stroke", STROKE), ("engine", "tflite_float32"), ("check", None)
-        )
-    assert re.search(message, first["error"]), first["error"]
-    assert (first["best"], first["time"]) == ("–", "not running")
-    assert second["error"] == ""
-    assert second["best"] != "–"
-    assert "There are no golden vectors at /golden/golden.json" in checked["check"]
+@pytest.fixture(scope="module")
+def broken(drive, shipped, served, tmp_path_factory):
+    """What a page showed, step by step, of whose files one is missing and two are damaged.
+
+    Its golden vectors are of another model.
+    """
+    folder = tmp_path_factory.mktemp("broken")
+    export = shutil.copytree(shipped.export, folder / "export")
+    (export / "model.onnx").unlink()
+    for name in ("onnx_int8", "tflite_float16"):
+        (export / shipped.contract.formats[name].file).write_bytes(b"none")
+    golden = shutil.copytree(shipped.golden, folder / "golden")
+    text = (golden / "golden.json").read_text("utf-8")
+    (golden / "golden.json").write_text(text.replace("0" * 16, "f" * 16), "utf-8")
+    steps = {
+        "missing": ("stroke", STROKE),
+        "damaged": ("engine", "onnx_int8"),
+        "damaged too": ("engine", "tflite_float16"),
+        "again": ("stroke", STROKE),
+        "whole": ("engine", "tflite_float32"),
+        "checked": ("check", None),
+    }
+    with served(export, golden) as address:
+        _, *states = drive(address, *steps.values())
+    return dict(zip(steps, states, strict=True))
 
 
-def test_an_engine_that_failed_says_why_each_time(drive, shipped, served, tmp_path):
-    export = shutil.copytree(shipped.export, tmp_path / "export")
-    (export / "tflite_float32.tflite").write_bytes(b"none")
-    with served(export, None) as address:
-        _, first, second = drive(address, ("engine", "tflite_float32"), ("stroke", STROKE))
-    assert first["error"].startswith("@litertjs/core did not start: ")
-    assert second["error"] == first["error"]
+def test_a_broken_model_is_told_each_time_and_the_others_answer(broken):
+    told = {
+        "missing": "The model is not at /model.onnx (HTTP 404)",
+        "damaged": "onnxruntime-web did not start: ",
+        "damaged too": "@litertjs/core did not start: ",
+    }
+    for name, message in told.items():
+        state = broken[name]
+        assert message in state["error"]
+        assert (state["best"], state["time"]) == ("–", "not running")
+    assert broken["again"]["error"] == broken["damaged too"]["error"]
+    assert broken["whole"]["error"] == ""
+    assert broken["whole"]["best"] != "–"
+
+
+def test_golden_vectors_of_another_model_are_refused(broken):
+    refused = "The golden vectors in /golden/ are of model ffffffffffffffff"
+    assert broken["checked"]["check"].startswith(refused)
 
 
 def test_missing_packages_are_told_with_the_command_that_brings_them(
@@ -195,15 +224,6 @@ def test_missing_packages_are_told_with_the_command_that_brings_them(
     for package, state in zip(("onnxruntime-web", "@litertjs/core"), states, strict=True):
         assert state["error"].startswith(f"{package} did not start")
         assert "`npm ci --ignore-scripts` in runtimes/web" in state["error"]
-
-
-def test_golden_vectors_of_another_model_are_refused(drive, shipped, served, tmp_path):
-    golden = shutil.copytree(shipped.golden, tmp_path / "golden")
-    text = (golden / "golden.json").read_text("utf-8")
-    (golden / "golden.json").write_text(text.replace("0" * 16, "f" * 16), "utf-8")
-    with served(shipped.export, golden) as address:
-        *_, state = drive(address, ("check", None))
-    assert state["check"].startswith("The golden vectors in /golden/ are of model ffffffffffffffff")
 
 
 @pytest.fixture(scope="session")
@@ -242,23 +262,23 @@ def colour_model(tmp_path_factory):
     return folder, labels, weights
 
 
-@pytest.mark.parametrize("viewport", [LAPTOP, PHONE], ids=["laptop", "phone"])
-def test_of_a_hundred_long_labels_the_likeliest_are_shown(
-    drive, colour_model, served, tmp_path, viewport
-):
+def test_of_a_hundred_long_labels_the_likeliest_are_shown(drive, colour_model, served, tmp_path):
     folder, labels, weights = colour_model
     picture_of().save(tmp_path / "picture.png")
+    steps = [("resize", PHONE), ("choose", tmp_path / "picture.png"), ("resize", LAPTOP)]
     with served(folder, None) as address:
-        empty, state = drive(address, ("choose", tmp_path / "picture.png"), viewport=viewport)
+        states = drive(address, *steps, viewport=LAPTOP)
+    state = states[-1]
     pixels, _ = prepare(picture_of(), COLOUR, "auto")
     logits = pixels.ravel().astype(np.float64) @ weights
     likeliest = np.argsort(-logits)[:10]
     assert [label for label, _ in state["bars"]] == [labels[i] for i in likeliest]
     assert state["best"] == labels[likeliest[0]]
     assert np.reshape(state["seen"], (28, 28, 4))[..., :3].tolist() == pixels.tolist()
-    for shown in (empty, state):
+    assert states[2]["bars"] == state["bars"]
+    for (width, _), shown in zip((LAPTOP, PHONE, PHONE, LAPTOP), states, strict=True):
         assert shown["engines"] == ["onnx"]  # the only one that was written
-        assert (shown["width"], shown["beyond"], shown["small"]) == (viewport[0], [], [])
+        assert (shown["width"], shown["beyond"], shown["small"]) == (width, [], [])
 
 
 def test_a_model_of_photos_invites_nobody_to_draw(drive, shipped, served, tmp_path):
@@ -270,11 +290,15 @@ def test_a_model_of_photos_invites_nobody_to_draw(drive, shipped, served, tmp_pa
     assert re.search(r"\bdraw", page, re.IGNORECASE) is None
     picture_of((90, 150)).save(tmp_path / "picture.png")
     with served(export, None) as address:
-        empty, stroke, state = drive(
-            address, ("stroke", STROKE), ("choose", tmp_path / "picture.png")
+        empty, stroke, state, checked = drive(
+            address,
+            ("stroke", STROKE),
+            ("choose", tmp_path / "picture.png"),
+            ("check", None),
         )
     assert (stroke["best"], stroke["seen"]) == ("–", empty["seen"])
     assert state["reading"] == "Cropped to 10×12"
+    assert "There are no golden vectors at /golden/golden.json" in checked["check"]
 
 
 def test_only_the_formats_that_were_written_are_named(shipped, tmp_path):

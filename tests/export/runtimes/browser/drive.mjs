@@ -40,6 +40,7 @@ const ACTIONS = {
     );
     await page.dispatchEvent("body", "drop", { dataTransfer: transfer });
   },
+  resize: (page, [width, height]) => page.setViewportSize({ width, height }),
   click: (page, selector) => page.click(selector),
   press: (page, keys) => page.keyboard.press(keys),
   engine: (page, format) => page.check(`input[value=${format}]`, { force: true }),
