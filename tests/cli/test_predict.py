@@ -20,7 +20,7 @@ from pipeline.core.errors import DataError
 from pipeline.core.plugins import ROOT
 from pipeline.inference import pictures as prediction
 from pipeline.inference.tables import TableAnswers
-from tests.command_line import call, call_here
+from tests.command_line import call_here
 
 
 def run_of(artifacts):
@@ -36,7 +36,7 @@ def golden(smoke_run):
 
 @pytest.mark.parametrize("name", ["saved_model", "tflite_int8"])
 def test_golden_images_are_answered_as_verify_recorded_them(smoke_run, golden, name):
-    done = call("check-golden", golden, "--format", name, "--artifacts", smoke_run)
+    done = call_here("check-golden", golden, "--format", name, "--artifacts", smoke_run)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("32 of 32 agree; largest difference ")
 

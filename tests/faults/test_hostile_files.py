@@ -16,7 +16,7 @@ from pipeline.core import plugins
 from pipeline.core.content import sha256
 from pipeline.core.errors import ConfigError, PipelineError
 from pipeline.training.checkpoint import CheckpointFile
-from tests.command_line import call
+from tests.command_line import call_here
 from tests.hostile import (
     exported_files,
     foreign_files,
@@ -184,7 +184,7 @@ def test_check_golden_refuses_a_hostile_file_in_one_line(place, smoke_run, name,
     (golden,) = smoke_run.glob("verify/*/golden")
     before, path = fingerprints(smoke_run), kinds[kind].make(place)
     place.canary.touched()
-    ended = call("check-golden", golden, "--format", name, "--model", path)
+    ended = call_here("check-golden", golden, "--format", name, "--model", path)
     assert (ended.returncode, ended.stdout) == (2, "")
     (line,) = ended.stderr.splitlines()
     assert line.startswith(f"error  {path}: does not run as {name} (it ")

@@ -4,6 +4,7 @@ import shutil
 import sys
 import threading
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from types import SimpleNamespace
 
 import pytest
@@ -24,6 +25,7 @@ from pipeline.workflow.stage import StageResult
 
 MNIST = ROOT / "configs" / "mnist.yaml"
 ALL = list(graph.NAMES)
+described = cache(runner.environment.describe)  # asks Git, which takes its time
 
 
 class Project:
@@ -81,6 +83,7 @@ class Project:
 def project(tmp_path, monkeypatch):
     project = Project(tmp_path / "artifacts")
     monkeypatch.setattr(runner, "importlib", SimpleNamespace(import_module=project.load))
+    monkeypatch.setattr(runner.environment, "describe", described)
     return project
 
 
