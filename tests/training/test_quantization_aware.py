@@ -15,7 +15,7 @@ from pipeline.core.errors import ConfigError, ExportError
 from pipeline.data import dataset_json, tfrecords
 from pipeline.data.dataset_json import Description
 from pipeline.data.images.types import LabelledImages
-from pipeline.models import compact_cnn
+from pipeline.models import tiny_cnn
 from pipeline.stages import build, train
 from pipeline.training.techniques import chain_of
 from pipeline.training.techniques.quantization_aware.fake_quant import (
@@ -63,7 +63,7 @@ def trained(tmp_path_factory):
     config = PipelineConfig(
         name="test",
         data=DataSection(source="idx"),
-        model=compact_cnn.Options(preset="compact_cnn", filters=3),
+        model=tiny_cnn.Options(preset="tiny_cnn", filters=(3, 6), head="flatten"),
         train=TrainSection(**options, quantization_aware={"enabled": True, "begin_fraction": 0.3}),
         export=ExportSection(formats=("onnx",)),
     )

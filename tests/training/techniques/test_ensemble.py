@@ -36,8 +36,7 @@ STAGES = {stage.name: stage for stage in ALL_STAGES}
 MNIST = ROOT / "configs" / "mnist.yaml"
 SMALL = (
     "tune.enabled=false",
-    "model.preset=lenet5",
-    "model.dropout=0.2",
+    "model={preset: tiny_cnn, filters: [4], dropout: 0.2}",
     *STILL,
     "train.epochs=1",
     "train.batch_size=20",
@@ -139,9 +138,9 @@ def test_each_member_is_the_network_that_its_seed_alone_would_give(two, second_a
 
 def test_a_kill_leaves_the_members_that_had_come_to_their_end_as_they_are(two):
     said = [line for line in two.lines if "training had come" in line or "member" in line]
-    assert said[0] == "member 1 of 2: lenet5, seed 0"
+    assert said[0] == "member 1 of 2: tiny_cnn, seed 0"
     assert said[1].startswith("training had come to its end (checkpoint of ")
-    assert said[2:] == ["member 2 of 2: lenet5, seed 1"]
+    assert said[2:] == ["member 2 of 2: tiny_cnn, seed 1"]
 
 
 def test_it_gives_the_mean_of_its_members_probabilities(two):
@@ -160,7 +159,7 @@ def test_every_format_gives_its_answers(two):
 def test_build_tells_what_all_members_cost(two):
     one = members_of(two.model)[0].count_params()
     assert two.built.metrics["parameters"] == 2 * one
-    assert two.built.summary.startswith("2 members of lenet5: ")
+    assert two.built.summary.startswith("2 members of tiny_cnn: ")
     assert load.load(two.made["build"] / "model.keras").count_params() == 2 * one
 
 
@@ -171,7 +170,7 @@ def test_the_manifest_tells_of_each_member_and_of_all_together(two):
     assert "best_epoch" not in metrics
     assert metrics["precision"] == "float32"
     assert "of 2 members together" in two.trained.summary
-    assert "2 members of lenet5" in (two.made["evaluate"] / "report.html").read_text()
+    assert "2 members of tiny_cnn" in (two.made["evaluate"] / "report.html").read_text()
 
 
 def test_the_history_and_the_logs_hold_every_member(two):
