@@ -12,13 +12,13 @@ from pipeline.workflow import execute
 from tests.workflow.test_execute import Project
 
 MEMORY = Path("/dev/shm")
+MEMORY_OR_DISK = MEMORY if os.access(MEMORY, os.W_OK) else None
 
 
 @pytest.fixture
 def folder():
     """An empty folder in memory if there is one: whether a disk is quick is not the question."""
-    place = MEMORY if os.access(MEMORY, os.W_OK) else None
-    with tempfile.TemporaryDirectory(dir=place, prefix="evenkeel-faults-") as path:
+    with tempfile.TemporaryDirectory(dir=MEMORY_OR_DISK, prefix="evenkeel-faults-") as path:
         yield Path(path)
 
 

@@ -1,9 +1,10 @@
 """Many calls of the program at once in one artifacts folder, with stages that only write files.
 
-    python -m tests.faults.rivals SCENARIO FOLDER ROUNDS
+    python -m tests.faults.rivals
 
-Processes are forked from one that has all imports behind it, wait for each other and begin
-together. It prints what they did as JSON.
+It reads lines of a scenario, a folder and a number of rounds. Processes are forked from it, which
+has all imports behind it, wait for each other and begin together. It answers each line by one that
+tells as JSON what they did.
 """
 
 import fcntl
@@ -301,15 +302,17 @@ SCENARIOS = (
 )
 
 
-def main(scenario: str, folder: str, rounds: str) -> None:
+def main(scenario: str, rounds: str, folder: str) -> None:
     """Plays the rounds of a scenario, then runs once more alone."""
     place = Place(Path(folder))
     warm(place)
     play = {each.__name__: each for each in SCENARIOS}[scenario]
     ended = [play(place, number) for number in range(int(rounds))]
     again = at_once(place, [lambda: run(place)])
-    print(json.dumps({"rounds": ended, "again": again, "diary": place.lines()}))  # noqa: T201
+    told = {"rounds": ended, "again": again, "diary": place.lines()}
+    print(json.dumps(told), flush=True)  # noqa: T201
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    while line := sys.stdin.readline():
+        main(*line.rstrip("\n").split(" ", 2))

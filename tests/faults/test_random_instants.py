@@ -67,7 +67,7 @@ class Chaos:
                 shutil.rmtree(self.folder)
 
 
-@pytest.mark.parametrize("kills", [25, pytest.param(1000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("kills", [10, pytest.param(1000, marks=pytest.mark.long)])
 def test_killed_at_random_instants_a_run_loses_nothing(server, folder, record_property, kills):
     chaos, killed = Chaos(server, folder), Counter()
     while killed.total() < kills:

@@ -24,14 +24,22 @@ from tests.workflow.test_execute import ALL, Project
 UNTUNED = [name for name in ALL if name != "tune"]
 
 
+@pytest.fixture(scope="module")
+def rivals():
+    """Their process; it takes longer to start than to play a round."""
+    command = [sys.executable, "-m", "tests.faults.rivals"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=ROOT, text=True, **pipes) as process:
+        yield process
+
+
 @pytest.fixture
-def play(tmp_path, record_property):
+def play(rivals, tmp_path, record_property):
     def play(scenario, rounds):
         """Plays a scenario of `rivals`; whatever happened, nothing may be broken at its end."""
         folder = tmp_path / "place"
-        command = [sys.executable, "-m", "tests.faults.rivals", scenario, str(folder), str(rounds)]
-        done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
-        played = json.loads(done.stdout)
+        print(scenario, rounds, folder, file=rivals.stdin, flush=True)
+        played = json.loads(rivals.stdout.readline())
         diary = played["diary"]
         ended = [rival for round_ in played["rounds"] for rival in round_]
         assert played["again"] == [{"code": 0, "said": ""}]

@@ -1,14 +1,17 @@
 """SIGKILL, a full disk and a failing disk at each system call that changes the artifacts folder."""
 
 import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
 
 import pytest
 
 from pipeline.store.process_owner import Owner, this_process
 from tests.faults import harness, tracing
+from tests.faults.conftest import MEMORY_OR_DISK
 from tests.faults.harness import Ended, Server
 from tests.faults.tracing import Point
 
@@ -28,6 +31,13 @@ def server():
     tracing.need_strace()
     with harness.serving() as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def stand(server, tmp_path_factory):
+    """Gives the stand of a scene, which is built once."""
+    with tempfile.TemporaryDirectory(dir=MEMORY_OR_DISK, prefix="evenkeel-stands-") as place:
+        yield cache(lambda name: Stand(server, SCENES[name], Path(place, name.replace(" ", "-"))))
 
 
 def damage(folder: Path) -> None:
@@ -105,8 +115,11 @@ class Stand:
     def shown(self) -> dict[str, object]:
         return harness.shown(self.folder, passing_over=self.scene.spoilt)
 
-    def points(self, log: Path) -> list[Point]:
+    @cached_property
+    def points(self) -> list[Point]:
+        """The calls that change the folder, where nothing is hit."""
         self.set()
+        log = self.folder.with_name("calls.log")
         with tracing.tracing(self.server.process.pid, log):
             process = self.start()
             assert self.server.end().code == 0
@@ -117,10 +130,10 @@ class Stand:
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("name", SCENES)
 def test_a_call_that_fails_or_is_the_last_loses_nothing(
-    server, folder, record_property, name, fault, step
+    server, stand, folder, record_property, name, fault, step
 ):
-    stand = Stand(server, SCENES[name], folder)
-    points = stand.points(folder / "calls.log")
+    stand = stand(name)
+    points = stand.points
     log, begun = folder / "faults.log", []
     first = list(FAULTS).index(fault) * 2 % step
     options = tracing.hitting(FAULTS[fault], HIT_AT, sorted({p.call for p in points}))
@@ -163,9 +176,9 @@ READ_FAULTS = {
 @pytest.mark.parametrize("step", BOTH_LENGTHS)
 @pytest.mark.parametrize("call", READ_FAULTS)
 def test_what_cannot_be_read_now_is_told_and_left_where_it_is(
-    server, folder, record_property, call, step
+    server, stand, folder, record_property, call, step
 ):
-    stand = Stand(server, SCENES["replace"], folder)
+    stand = stand("replace")
     fault, remedy = READ_FAULTS[call]
     stand.set()
     with tracing.tracing(server.process.pid, folder / "calls.log"):
@@ -192,8 +205,8 @@ def test_what_cannot_be_read_now_is_told_and_left_where_it_is(
 
 def test_what_is_published_was_on_the_disk_before_and_its_name_is_after(server, folder):
     stand = Stand(server, SCENES["publish"], folder)
-    stand.points(log := folder / "calls.log")
-    calls = tracing.successful_calls(log)
+    assert stand.points
+    calls = tracing.successful_calls(folder / "calls.log")
     (renamed,) = (n for n, (call, rest) in enumerate(calls) if is_publishing(call, rest))
     staging = calls[renamed][1].split('"')[1]
     synced = {rest.split("<")[1].split(">")[0] for call, rest in calls[:renamed] if call == "fsync"}
