@@ -103,9 +103,10 @@ def test_a_file_that_says_so_and_has_no_such_bytes_reaches_nowhere(exported, tmp
 
 
 # A dense layer on 8 x 8 pixels: one below the limit, two above it.
-@pytest.mark.parametrize("units", [LIMIT // 64 - 100, LIMIT // 64 + 100, 4 * LIMIT // 64])
-@pytest.mark.parametrize("name", ["tflite_int8", "tflite_int4"])
-def test_a_network_with_large_constants_is_quantised_and_passes(exported, tmp_path, name, units):
+@pytest.fixture(scope="module", params=[LIMIT // 64 - 100, LIMIT // 64 + 100, 4 * LIMIT // 64])
+def large(request, exported, tmp_path_factory):
+    """A network with so many units, and a function that requests a format of it."""
+    units, folder = request.param, tmp_path_factory.mktemp("large")
     keras.utils.set_random_seed(0)
     layers = keras.layers
     model = keras.Sequential(
@@ -118,9 +119,15 @@ def test_a_network_with_large_constants_is_quantised_and_passes(exported, tmp_pa
             layers.Softmax(),
         ]
     )
-    request = written_of(exported, model, tmp_path, name)
+    return units, model, written_of(exported, model, folder)
+
+
+@pytest.mark.parametrize("name", ["tflite_int8", "tflite_int4"])
+def test_a_network_with_large_constants_is_quantised_and_passes(large, name):
+    units, model, request_of = large
+    request = request_of(name)
     int_exporter.write(request)
-    promised = contract.read(tmp_path)
+    promised = contract.read(request.path.parent)
     found = audit.audit_file(name, request.path, promised, formats()[name].options())
     assert [check.reason for check in found.checks if not check.passed] == []
     kernel = {"tflite_int8": 64 * units, "tflite_int4": 32 * units}[name]
@@ -131,8 +138,8 @@ def test_a_network_with_large_constants_is_quantised_and_passes(exported, tmp_pa
     assert np.abs(given - exact).max() < {"tflite_int8": 0.03, "tflite_int4": 0.15}[name]
 
 
-def written_of(exported, model, folder, name):
-    """A request to write a format of another model, with all that it needs."""
+def written_of(exported, model, folder):
+    """Gives requests to write a format of another model, with all that it needs."""
     model.save(folder / "model.keras")
     images = float_models.images(30)
     labels = model.predict(images.astype(np.float32), verbose=0).argmax(axis=1)
@@ -155,7 +162,7 @@ def written_of(exported, model, folder, name):
     )
     needed = replace(exported.request("tflite_float32", folder), materials=materials)
     exporter("tflite_float32").write(needed)
-    return replace(
+    return lambda name: replace(
         exported.request(name, folder),
         materials=materials,
         promised=interfaces[name],
