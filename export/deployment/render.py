@@ -1,5 +1,6 @@
 """Fills `export/runtimes/`, the examples that people copy, with what a model is really like."""
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,10 @@ def render(contract: Contract, folder: Path) -> None:
         is_ours = file.is_file() and "node_modules" not in file.parts
         if is_ours and _can_run(path, contract):
             runtimes.fill(path, folder / "runtimes" / path.removesuffix(runtimes.SUFFIX), variables)
+    if contract.input.preparation and (python := folder / "runtimes" / "python").exists():
+        from pipeline.data.images import ink
+
+        shutil.copyfile(ink.__file__, python / "ink.py")
 
 
 def render_measured(

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 from export.formats.format import formats
 from export.formats.tensors import LEFT_OUT_IF_NONE, Interface, TensorType
 from pipeline.core.errors import DataError
+from pipeline.data.dataset_json import Preparation
 
 FILE_NAME = "contract.json"
 LABELS_FILE_NAME = "labels.txt"
@@ -55,6 +56,8 @@ class ImageInput:
         alpha: what lies behind transparent parts: white, black, or whichever of them the drawing
             stands out from; `refuse` where no training image had any.
         trained_colour: that of the training images, where the files take another.
+        preparation: how ink lies in the training images, so that a picture of ink is brought to
+            that (docs/preparation.md); not there where they are something else.
     """
 
     shape: tuple[int, int, int]
@@ -66,6 +69,7 @@ class ImageInput:
     resize: Resize = Resize()
     alpha: Alpha = "contrast"
     trained_colour: Annotated[Literal["grey"] | None, LEFT_OUT_IF_NONE] = None
+    preparation: Annotated[Preparation | None, LEFT_OUT_IF_NONE] = None
 
     @property
     def as_trained(self) -> "ImageInput":
@@ -142,11 +146,19 @@ def image_input(
     background: Background,
     fit: Fit | None = None,
     alpha: Alpha | None = None,
+    preparation: Preparation | None = None,
 ) -> ImageInput:
     """The input for training images that were files, brought to size by `fit`, or were not."""
     resize = Resize(fit=fit or "pad")
     colour: Literal["grey", "rgb"] = "rgb" if shape[2] == 3 else "grey"
-    return ImageInput(shape, colour, background, resize=resize, alpha=alpha or "contrast")
+    return ImageInput(
+        shape,
+        colour,
+        background,
+        resize=resize,
+        alpha=alpha or "contrast",
+        preparation=preparation,
+    )
 
 
 def output(labels: Sequence[str]) -> ProbabilitiesOutput:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from enum import StrEnum
-from itertools import chain
+from itertools import chain, tee
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -45,6 +45,14 @@ class Polarity(StrEnum):
     DARK_ON_LIGHT = "dark_on_light"
 
 
+class Preparing(StrEnum):
+    """Whether ink is looked for in a picture."""
+
+    AUTO = "auto"
+    INK = "ink"
+    NONE = "none"
+
+
 def predict(
     files: Annotated[
         list[Path],
@@ -67,6 +75,18 @@ def predict(
     polarity: Annotated[
         Polarity, typer.Option(help="How the pictures are drawn, if not as the training data.")
     ] = Polarity.AUTO,
+    preparing: Annotated[
+        Preparing,
+        typer.Option(
+            "--prepare",
+            help="Find the ink and lay it out as in training; auto does where training images "
+            "are ink.",
+        ),
+    ] = Preparing.AUTO,
+    show: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.png", help="Gets each picture beside what the model saw."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     output: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Gets the answers as CSV.")
@@ -86,8 +106,13 @@ def predict(
 ) -> None:
     """Classify pictures, or the rows of a table, with a format."""
     table = requested_tables(files, output, columns)
-    if table and (as_json or polarity is not Polarity.AUTO):
-        raise ConfigError("--json and --polarity are for pictures; leave them out with a table")
+    for_pictures = as_json or show or (polarity.value, preparing.value) != ("auto", "auto")
+    if table and for_pictures:
+        raise ConfigError(
+            "--json, --polarity, --prepare and --show are for pictures; leave them out with a table"
+        )
+    if show and show.suffix.lower() != ".png":
+        raise ConfigError(f"--show {show}: is a picture to be written; name it FILE.png")
     if as_json and output:
         raise ConfigError("--json and --output are two places for the answers; give one")
     if columns and not output:
@@ -103,14 +128,23 @@ def predict(
         return
     refused: list[DataError] = []
     with quiet_libraries():
-        from pipeline.inference import pictures
+        from export.formats import contract
+        from pipeline.inference import pictures, sheet
 
         found = pictures.pictures_in(files, refused.append)
-        answers = pictures.predict(found, folder, format_name, polarity.value, refused.append)
+        answers = pictures.predict(
+            found, folder, format_name, polarity.value, refused.append, preparing.value
+        )
         if output:
             refuse_target(output, found)
+        if show:
+            refuse_target(show, found, "--show")
+        answers, again = tee(answers) if show else (answers, answers)
         count = _write_answers(output, two_columns(columns), answers) if output else 0
-        shown = list(answers)
+        shown = list(again)
+        if show and shown:
+            wanted = pictures.wanted_input(contract.read(folder), preparing.value)
+            sheet.write(show, shown, wanted, polarity.value)
     if count:
         console.print(f"{count_of(count, 'picture')} answered in {output}", markup=False)
         _say_who_answered(format_name, run)

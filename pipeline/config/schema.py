@@ -52,6 +52,9 @@ class DataSection(Section):
         pixel_range: what the source's pixels run from and to, which become 0 and 255; where None
             they are 0..255, and what is of another scale by all looks is refused. Files of
             pictures are 0..255 in themselves: for them, [0, 255] lets pass what looks otherwise.
+        preparation: what is done to a person's picture before the model sees it: `ink` finds the
+            strokes and lays them out as training images are, `none` scales the picture as it is,
+            `auto` does the first where training images are ink on an even ground.
     """
 
     source: str
@@ -62,6 +65,7 @@ class DataSection(Section):
     median_filter: Annotated[int, Field(ge=3)] | None = None
     drop_duplicates: bool = False
     pixel_range: Annotated[tuple[float, float], AfterValidator(_check_rising)] | None = None
+    preparation: Literal["auto", "ink", "none"] = "auto"
     checks: ChecksSection = ChecksSection()
 
     @model_validator(mode="after")

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 from pipeline.core.text import first_of
 from pipeline.data.images.decoding import Alpha, Fit
@@ -11,6 +12,23 @@ from pipeline.data.images.decoding import Alpha, Fit
 FILE_NAME = "dataset.json"
 LONGEST_SHOWN = 40
 MOST_SHOWN, FEW_SHOWN = 5, 3
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How ink lies in the training images: what a person's picture is brought to.
+
+    Attributes:
+        box: pixels of a subject's longer side.
+        centre: what of a subject lies at `middle`: its centre of mass, or that of its box.
+        middle: twice the pixels from the top and from the left.
+        kind: of what the images are.
+    """
+
+    box: int
+    centre: Literal["mass", "box"]
+    middle: tuple[int, int]
+    kind: Literal["ink"] = "ink"
 
 
 @dataclass(frozen=True)
@@ -28,6 +46,7 @@ class Description:
         cleaning: numbers of images changed, dropped or found wanting, by reason.
         fit: how picture files were brought to size, as in `Decoding`; None where there were none.
         alpha: what was laid behind their transparent parts.
+        preparation: how ink lies in them; None where they are something else.
     """
 
     image_shape: tuple[int, int, int]
@@ -40,6 +59,7 @@ class Description:
     cleaning: Mapping[str, int]
     fit: Fit | None = None
     alpha: Alpha | None = None
+    preparation: Preparation | None = None
 
     @property
     def num_classes(self) -> int:
@@ -77,4 +97,6 @@ def read(folder: Path) -> Description:
     for name in ("image_shape", "classes", "pixel_mean", "pixel_deviation"):
         fields[name] = tuple(fields[name])
     fields["counts"] = {split: tuple(counts) for split, counts in fields["counts"].items()}
+    if prepared := fields.get("preparation"):
+        fields["preparation"] = Preparation(**{**prepared, "middle": tuple(prepared["middle"])})
     return Description(**fields)

@@ -3,7 +3,7 @@
 import math
 import warnings
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from string import ascii_lowercase
@@ -17,12 +17,13 @@ from export.formats.contract import Contract, ImageInput
 from export.formats.format import Holds, answer_function, formats
 from pipeline.core.content import HEAD_BYTES
 from pipeline.core.errors import ConfigError, DataError
-from pipeline.data.images import read_file, signatures
+from pipeline.data.images import ink, read_file, signatures
 from pipeline.data.images.decoding import ColorMode, Decoding, RefusedFileError
 from pipeline.data.images.pillow_decoder import fitting_size
 from pipeline.data.sources._folder_listing import list_pictures
 
 Polarity = Literal["auto", "light_on_dark", "dark_on_light"]
+Preparing = Literal["auto", "ink", "none"]
 BROUGHT = {
     "crop": "cropped to",
     "letterbox": "with black bars to",
@@ -66,6 +67,7 @@ def predict(
     format_name: str,
     polarity: Polarity = "auto",
     refuse: Callable[[DataError], None] | None = None,
+    preparing: Preparing = "auto",
 ) -> Iterator[Prediction]:
     """Classifies pictures, of which some are in memory at a time.
 
@@ -75,12 +77,13 @@ def predict(
         format_name: which of its formats answers.
         polarity: how the pictures are drawn; `auto` looks at each picture's border.
         refuse: is told of each file that cannot be answered; without it the first is raised.
+        preparing: as in `wanted_input`.
 
     Yields:
         The answers, in the order of the files that have one.
 
     Raises:
-        ConfigError: the artifact lacks the format, or the model knows no polarity.
+        ConfigError: the artifact lacks the format, or the model knows no polarity or ink.
         DataError: a file is no picture, or one of a kind that training would have refused.
     """
     promised = contract.read(export_folder)
@@ -90,7 +93,7 @@ def predict(
             f"--polarity {polarity}: the training images have no common background to turn "
             "the picture to; leave --polarity out"
         )
-    wanted = promised.input.as_trained
+    wanted = wanted_input(promised, preparing)
     pictures = _readable(files, wanted, polarity, refuse)
     count = max(1, PIXELS_A_BATCH // math.prod(wanted.shape))
     answer = None
@@ -99,6 +102,25 @@ def predict(
         probabilities = answer(np.stack([image for _, image, _ in batch]))
         for row, (file, _, read_as) in zip(probabilities, batch, strict=True):
             yield _answer(file, row, promised.output.labels, read_as)
+
+
+def wanted_input(promised: Contract, preparing: Preparing = "auto") -> ImageInput:
+    """What a picture is brought to.
+
+    Args:
+        promised: the model's contract.
+        preparing: `auto` finds ink in a picture if the training images were ink; `ink` insists on
+            that; `none` scales the picture as it is.
+
+    Raises:
+        ConfigError: there is no ink to find.
+    """
+    wanted = promised.input.as_trained
+    if preparing == "ink" and wanted.preparation is None:
+        raise ConfigError(
+            "--prepare ink: the training images were not ink on an even ground; leave --prepare out"
+        )
+    return replace(wanted, preparation=None) if preparing == "none" else wanted
 
 
 def _readable(
@@ -191,7 +213,7 @@ def read_picture(
     """
     fit, alpha = wanted.resize.fit, wanted.alpha
     if fit == "pad" or alpha == "contrast":
-        return prepare(_open(file), wanted, polarity)
+        return prepare(open_picture(file), wanted, polarity)
     if not file.exists():
         raise DataError(f"{file}: there is no such file")
     mode: ColorMode = "rgb" if wanted.colour == "rgb" else "grayscale"
@@ -213,7 +235,7 @@ def _brought(size: tuple[int, int], shape: tuple[int, int, int], fit: str) -> st
     return f"{'scaled to' if is_alike else BROUGHT[fit]} {width}×{height}"
 
 
-def _open(file: Path) -> Image.Image:
+def open_picture(file: Path) -> Image.Image:
     """Decodes a picture the right way up."""
     try:
         _refuse_foreign(file)
@@ -243,7 +265,8 @@ def _refuse_foreign(file: Path) -> None:
 def prepare(image: Image.Image, wanted: ImageInput, polarity: Polarity) -> tuple[np.ndarray, str]:
     """Turns a picture into what the model was trained on.
 
-    Transparent parts become white, or black behind a light drawing. The picture keeps its
+    Transparent parts become white, or black behind a light drawing. Of ink, the strokes are found
+    and laid out as in the training images (`ink.prepare`). Any other picture keeps its
     proportions: it is scaled down with antialiasing, or up, to fit, and its own background fills
     the rest. It is inverted if its background is light and that of the training images dark, or
     the other way round; `auto` takes the median of the outermost pixels for the background.
@@ -253,6 +276,8 @@ def prepare(image: Image.Image, wanted: ImageInput, polarity: Polarity) -> tuple
     """
     mode = "RGB" if wanted.colour == "rgb" else "L"
     opaque = _flatten(image).convert(mode)
+    if wanted.preparation:
+        return _prepare_ink(np.asarray(opaque), wanted, polarity)
     border = _border(np.asarray(opaque))
     background = BACKGROUND.get(polarity) or ("light" if border.mean() > MID_GREY else "dark")
     pixels = np.asarray(_fit(opaque, wanted.shape, border)).reshape(wanted.shape)
@@ -262,6 +287,22 @@ def prepare(image: Image.Image, wanted: ImageInput, polarity: Polarity) -> tuple
     if background == wanted.background:
         return pixels, read_as
     return 255 - pixels, f"{read_as}, inverted"
+
+
+def _prepare_ink(
+    grey: np.ndarray, wanted: ImageInput, polarity: Polarity
+) -> tuple[np.ndarray, str]:
+    assert wanted.preparation
+    layout = ink.Layout(
+        *wanted.shape[:2],
+        wanted.preparation.box,
+        wanted.preparation.centre,
+        wanted.preparation.middle,
+        is_light=wanted.background == "dark",
+    )
+    is_dark = None if polarity == "auto" else polarity == "dark_on_light"
+    pixels, is_dark = ink.prepare(grey, layout, is_dark)
+    return pixels[..., None], "dark on light" if is_dark else "light on dark"
 
 
 def _fit(image: Image.Image, shape: tuple[int, int, int], around: np.ndarray) -> Image.Image:

@@ -328,29 +328,29 @@ def _batches(
         yield names, images[: len(names)], labels
 
 
-def refuse_target(target: Path, files: Iterable[Path]) -> None:
-    """Refuses a place where no answers can be written, or where one of the read `files` is.
+def refuse_target(target: Path, files: Iterable[Path], option: str = "--output") -> None:
+    """Refuses a place where nothing can be written, or where one of the read `files` is.
 
     Raises:
         ConfigError: there is no such folder, or something else than a file of answers.
     """
     if not target.parent.is_dir():
-        raise ConfigError(f"--output {target}: there is no folder {target.parent}; make it first")
+        raise ConfigError(f"{option} {target}: there is no folder {target.parent}; make it first")
     if target.exists():
         if not target.is_file():
-            raise ConfigError(f"--output {target}: is no file; name one for the answers")
+            raise ConfigError(f"{option} {target}: is no file; name one to be written")
         for file in files:
-            refuse_itself(target, file)
+            refuse_itself(target, file, option)
 
 
-def refuse_itself(target: Path, file: Path) -> None:
+def refuse_itself(target: Path, file: Path, option: str = "--output") -> None:
     """Refuses to put the answers in the place of a file that is read for them."""
     try:
         is_same = target.samefile(file)
     except (OSError, ValueError):  # whoever reads the file tells what is wrong with it
         return
     if is_same:
-        raise ConfigError(f"--output {target}: is {file} itself, which is read; name another file")
+        raise ConfigError(f"{option} {target}: is {file} itself, which is read; name another file")
 
 
 @contextmanager

@@ -197,7 +197,10 @@ def _request(
 def _input(context: StageContext, dataset: Description, images: np.ndarray) -> ImageInput:
     """Of photos, no picture is to be inverted to look like them."""
     around = "mixed" if dataset.fit is not None else background(images)
-    taken = contract.image_input(_shape(context, dataset), around, dataset.fit, dataset.alpha)
+    prepared = None if around == "mixed" else dataset.preparation
+    taken = contract.image_input(
+        _shape(context, dataset), around, dataset.fit, dataset.alpha, prepared
+    )
     return replace(taken, trained_colour="grey") if context.config.export.rgb_input else taken
 
 

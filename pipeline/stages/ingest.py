@@ -16,13 +16,16 @@ from pipeline.data import cleaning, dataset_json, files_csv
 from pipeline.data.augmentation import preview
 from pipeline.data.decode_files import Gathered, SpooledImages
 from pipeline.data.image_statistics import Profile
+from pipeline.data.images import ink_layout
+from pipeline.data.images.stratified import evenly_spread
 from pipeline.data.ingest import inspect
-from pipeline.data.make_splits import Prepared
+from pipeline.data.make_splits import Prepared, Profiled
 from pipeline.data.quality import run_checks
 from pipeline.data.tfrecords import write_split
 from pipeline.workflow.stage import StageContext, StageResult
 
 MOST_FILES_TOLD = 16
+MOST_MEASURED = 500
 
 
 def run(context: StageContext) -> StageResult:
@@ -103,7 +106,32 @@ def _describe(
         cleaning=prepared.cleaning,
         fit=decoding.fit if decoding else None,
         alpha=decoding.alpha if decoding else None,
+        preparation=_preparation(train, section, from_files=decoding is not None),
     )
+
+
+def _preparation(
+    train: Profiled, section: DataSection, *, from_files: bool
+) -> dataset_json.Preparation | None:
+    """How ink lies in the training images, if they are that, or are said to be.
+
+    Raises:
+        DataError: they are said to be, and are not.
+    """
+    asked = section.preparation
+    layout = None
+    if asked != "none" and not from_files and train.images.image_shape[2] == 1:
+        some = train.images.select(evenly_spread(len(train), MOST_MEASURED))
+        images = next(some.batches(len(some))).images
+        layout = ink_layout.measure(images, is_ink=asked == "ink")
+    if layout:
+        return dataset_json.Preparation(layout.box, layout.centre, layout.middle)
+    if asked == "ink":
+        raise DataError(
+            "data.preparation is ink, and the training images are not grey arrays of ink on an "
+            "even ground, dark or light, of at most 128 pixels a side; leave it out"
+        )
+    return None
 
 
 def _source_sha256(files: Mapping[str, Path | None]) -> dict[str, str]:

@@ -132,7 +132,7 @@ BAD_CALLS = {
         "--output",
         "b.csv",
         "--json",
-    ): "--json and --polarity are for pictures; leave them out with a table",
+    ): "--json, --polarity, --prepare and --show are for pictures; leave them out with a table",
     ("train.epoch=5",): "command line: train.epoch is no known key. Did you mean 'epochs'?",
     ("train.epochs",): "'train.epochs' is not an override; expected key=value, such as train.ep",
     ("run", "epochs"): "'epochs' is not an override; expected key=value, such as train.epochs=5",

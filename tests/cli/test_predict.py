@@ -144,7 +144,7 @@ def test_no_picture_is_replaced_by_its_answer(some_run, tmp_path, asked, place):
 
 
 def test_where_nothing_was_answered_older_answers_stay(some_run, monkeypatch, tmp_path):
-    def none(files, folder, format_name, polarity, refuse):
+    def none(files, folder, format_name, polarity, refuse, preparing):
         refuse(DataError("bad.png: is no picture"))
         return iter(())
 
@@ -299,3 +299,41 @@ def test_a_file_that_is_not_as_published_is_not_asked(smoke_run, golden, tmp_pat
         done = call_here(*command, "--format", "onnx", "--artifacts", copy)
         assert done.returncode == 1
         assert "model.onnx is not the file that was published" in done.stderr
+
+
+def test_digits_on_a_sheet_of_paper_are_answered_as_they_are_alone(smoke_run, golden, tmp_path):
+    """The smoke run's model knows little: it is asked to say the same, not to be right."""
+    names = [image["file"] for image in json.loads((golden / "golden.json").read_text())["images"]]
+    for name in names[:16]:
+        with Image.open(golden / name) as alone:
+            digit = alone.resize((90, 90), Image.Resampling.BICUBIC)
+        sheet = Image.new("L", (320, 240), 225)
+        sheet.paste(40, (190, 120), digit)
+        sheet.save(tmp_path / name.rpartition("/")[2])
+
+    def labels(*asked):
+        done = call_here("predict", *asked, "--json", "--artifacts", smoke_run)
+        assert done.returncode == 0, done.stderr
+        return [answer["label"] for answer in json.loads(done.stdout)]
+
+    alone = labels(*(golden / name for name in names[:16]), "--prepare", "none")
+    shown = tmp_path / "sheet.png"
+    on_paper = labels(*(tmp_path / name.rpartition("/")[2] for name in names[:16]), "--show", shown)
+    assert sum(a == b for a, b in zip(alone, on_paper, strict=True)) >= 13
+    with Image.open(shown) as drawn:
+        assert drawn.size == (6 * 248, 3 * 148)
+
+
+def test_a_sheet_that_cannot_be_written_is_refused_before_anything_is_asked(
+    smoke_run, golden, tmp_path
+):
+    picture = next(golden.rglob("*.png"))
+    for target, why in {
+        tmp_path / "sheet.jpg": "is a picture to be written; name it FILE.png",
+        tmp_path / "nowhere" / "sheet.png": "there is no folder",
+        picture: "which is read; name another file",
+    }.items():
+        done = call_here("predict", picture, "--show", target, "--artifacts", smoke_run)
+        assert done.returncode == 2
+        assert f"--show {target}: " in done.stderr
+        assert why in done.stderr

@@ -7,8 +7,9 @@ from PIL import Image
 from export.formats import contract, failures
 from export.formats.contract import Contract, ImageInput
 from pipeline.core.errors import ConfigError, DataError
-from pipeline.inference import pictures
-from pipeline.inference.pictures import pictures_in, prepare
+from pipeline.data.dataset_json import Preparation
+from pipeline.inference import pictures, sheet
+from pipeline.inference.pictures import pictures_in, prepare, wanted_input
 
 GREY = ImageInput((28, 28, 1), "grey", "dark")
 COLOUR = ImageInput((28, 28, 3), "rgb", "dark")
@@ -329,3 +330,61 @@ def test_a_remedy_is_none_that_only_a_config_has(photo_model, export_folder, tmp
     with pytest.raises(DataError) as caught:
         predict([tmp_path / "a.png"], export_folder, "onnx")
     assert str(caught.value).endswith("a.png: has transparent parts; save it without them")
+
+
+INK = replace(GREY, preparation=Preparation(20, "mass", (28, 28)))
+
+
+def written(size=(200, 300), corner=(20, 180)):
+    """A dark hook on light paper that darkens to the right."""
+    pixels = np.full(size, 230.0)
+    top, left = corner
+    pixels[top : top + 60, left : left + 9] = pixels[top + 51 : top + 60, left : left + 40] = 50
+    return (pixels * np.linspace(1, 0.7, size[1])).astype(np.uint8)
+
+
+def test_ink_is_found_where_the_training_images_were_ink():
+    pixels, read_as = prepare(Image.fromarray(written()), INK, "auto")
+    assert (pixels.shape, read_as) == ((28, 28, 1), "dark on light")
+    rows, columns, _ = np.nonzero(pixels > 128)
+    assert rows.max() - rows.min() + 1 == pytest.approx(20, abs=1)
+    assert columns.max() - columns.min() + 1 == pytest.approx(20 * 40 / 60, abs=1)
+    assert pixels[:, :4].max() < 64
+
+
+def test_what_is_said_of_a_drawing_is_obeyed():
+    image = Image.fromarray(written())
+    assert prepare(image, INK, "light_on_dark")[1] == "light on dark"
+    assert prepare(image, INK, "dark_on_light")[1] == "dark on light"
+
+
+def test_behind_ink_what_is_transparent_is_paper():
+    alpha = 255 - written()
+    image = Image.fromarray(np.dstack([np.zeros_like(alpha)] * 3 + [alpha]))
+    assert prepare(image, INK, "auto")[1] == "dark on light"
+
+
+def contract_with(taken):
+    return Contract(taken, contract.output(["a", "b"]), {}, "m", "d", {})
+
+
+def test_whether_ink_is_looked_for_can_be_said():
+    assert wanted_input(contract_with(INK)) == INK
+    assert wanted_input(contract_with(INK), "ink") == INK
+    assert wanted_input(contract_with(INK), "none") == GREY
+    assert wanted_input(contract_with(GREY)) == GREY
+    with pytest.raises(ConfigError, match="the training images were not ink on an even ground"):
+        wanted_input(contract_with(GREY), "ink")
+
+
+def test_a_sheet_shows_each_picture_beside_what_the_model_saw(tmp_path):
+    files = [save(tmp_path / f"{number}.png", written()) for number in range(7)]
+    answers = [pictures.Prediction(str(file), "7", 0.98, (("7", 0.98),), "") for file in files]
+    sheet.write(tmp_path / "sheet.png", answers, INK, "auto")
+    drawn = np.asarray(Image.open(tmp_path / "sheet.png").convert("L"))
+    assert drawn.shape == (2 * 148, 6 * 248)
+    assert drawn[9, 9] > 190  # paper, under the frame's corner
+    seen = drawn[8:120, 8 + 112 + 8 : 8 + 112 + 8 + 112]
+    pixels, _ = prepare(Image.fromarray(written()), INK, "auto")
+    assert np.array_equal(seen[6::4, 6::4], pixels[1:, 1:, 0])  # within the frame
+    assert (drawn[148:, 248:] == 255).all()

@@ -54,14 +54,14 @@ def prepare(
     is_dark = found_dark if is_dark is None else is_dark
     is_small = is_sparse and max(picture.shape) >= SPARSE
     if is_small:
-        far = _above_ground(_ink(picture, is_dark), max(picture.shape) // 6)
+        far = above_ground(_ink(picture, is_dark), max(picture.shape) // 6)
         edge = max(picture.shape) // EDGE
         far[:edge] = far[-edge:] = 0
         far[:, :edge] = far[:, -edge:] = 0
-        picture = _reduced(_closer(grey, _subject(far, is_far=True)))
-    ink = _ink(_enlarged(picture), is_dark)
-    ink = _above_ground(ink, max(ink.shape) * (1 if is_small else 2) // 3)
-    subject = _subject(ink, is_far=False)
+        picture = _reduced(_closer(grey, find_subject(far, is_far=True)))
+    ink = _ink(enlarged(picture), is_dark)
+    ink = above_ground(ink, max(ink.shape) * (1 if is_small else 2) // 3)
+    subject = find_subject(ink, is_far=False)
     if subject and not is_small and (subject.left == 0 or subject.right == ink.shape[1]):
         # Cut out by someone who knew where it is, with parts of its neighbours.
         subject, layout = _whole(ink), layout._replace(box=layout.box * 6 // 5)
@@ -100,7 +100,7 @@ class Subject(NamedTuple):
     twice_x: int
 
 
-def _subject(ink: np.ndarray, *, is_far: bool) -> Subject | None:
+def find_subject(ink: np.ndarray, *, is_far: bool) -> Subject | None:
     """The heaviest strokes, rather in the middle than at an edge, and those above and below."""
     height, width = ink.shape
     smooth = _local_mean(ink, 3) if max(ink.shape) >= 48 else ink
@@ -226,7 +226,7 @@ def _ink(grey: np.ndarray, is_dark: bool) -> np.ndarray:
     return 255 - grey if is_dark else grey
 
 
-def _above_ground(ink: np.ndarray, window: int) -> np.ndarray:
+def above_ground(ink: np.ndarray, window: int) -> np.ndarray:
     """What stands out: ink less its opening by the largest square window that fits."""
     ground = ink.astype(np.int64)
     for axis in (0, 1):
@@ -282,7 +282,7 @@ def _block(grey: np.ndarray) -> tuple[int, int]:
     return min(factor, grey.shape[0]), min(factor, grey.shape[1])
 
 
-def _enlarged(grey: np.ndarray) -> np.ndarray:
+def enlarged(grey: np.ndarray) -> np.ndarray:
     """Bilinear by a whole factor, so that the longer side is no shorter than LEAST."""
     factor = -(-LEAST // max(grey.shape))
     if factor == 1:

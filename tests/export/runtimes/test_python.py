@@ -1,5 +1,6 @@
 """The Python examples, each run as a user runs it: a process of its own."""
 
+import importlib
 import runpy
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ from export.formats.format import answers, formats
 from export.formats.tensors import with_channels
 from export.verification import golden
 from export.verification.golden import Answers
+from pipeline.data.dataset_json import Preparation
 from pipeline.data.images.decoding import Decoding
 from pipeline.data.images.read_file import read
 from pipeline.data.images.types import LabelledImages
@@ -164,3 +166,22 @@ def test_transparent_parts_are_refused_as_for_training(exported, tmp_path):
     assert picture["pixels"](tmp_path / "255.png").max() == 9
     with pytest.raises(ValueError, match="has transparent parts"):
         picture["pixels"](tmp_path / "254.png")
+
+
+@pytest.mark.parametrize("background", ["dark", "light"])
+def test_ink_is_brought_to_the_same_pixels_as_predict_brings_it(
+    exported, background, tmp_path, monkeypatch
+):
+    ink = Preparation(9, "box", (12, 10))
+    wanted = replace(exported.contract.input, background=background, preparation=ink)
+    render.render(replace(exported.contract, input=wanted), tmp_path)
+    paper = np.full((90, 120), 220, np.uint8)
+    paper[20:60, 70:78] = paper[52:60, 70:100] = 40
+    Image.fromarray(paper).save(tmp_path / "hook.png")
+    monkeypatch.syspath_prepend(tmp_path / "runtimes" / "python")
+    for name in ("ink", "picture"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    given = importlib.import_module("picture").pixels(tmp_path / "hook.png")
+    expected, _ = pictures.read_picture(tmp_path / "hook.png", wanted)
+    assert np.array_equal(given[0], expected)
+    assert expected.min() < 30 < 220 < expected.max()
