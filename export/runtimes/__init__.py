@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Mapping
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,9 @@ def _environment() -> "Environment":
         keep_trailing_newline=True,
         autoescape=False,  # most of it is code, in which `&lt;` is wrong
     )
-    environment.filters["json"] = lambda value: json.dumps(value, ensure_ascii=False)
+    environment.filters["json"] = lambda value: json.dumps(
+        value, default=asdict, ensure_ascii=False
+    )
     return environment
 
 

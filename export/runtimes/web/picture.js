@@ -1,5 +1,7 @@
 /** Turns any picture into what the model takes, by the same steps as `run_pipeline.py predict`. */
 
+import { prepareInk } from "./ink.js";
+
 const MID_GREY = 127.5;
 // Pillow rounds its filter weights to this, and each pass to whole pixels. So does this file: then
 // a picture gives the same bytes here and there. (Pillow 13 shrinks pictures over twice as high as
@@ -9,8 +11,9 @@ const WEIGHT_ONE = 2 ** 22;
 /**
  * @param {{width: number, height: number, data: Uint8ClampedArray}} rgba as canvas gives it
  * @param {{height: number, width: number, channels: number, colour: string, background: string,
- *   fit: string, alpha: string}} wanted the model; of a grey picture all its channels are equal
- * @param {"auto" | "dark" | "light"} ground what surrounds the subject; auto looks at the border
+ *   fit: string, alpha: string, preparation: object | null}} wanted the model; of a grey picture all
+ *   its channels are equal; `preparation` says how ink lies in its training images, as ink.js takes it
+ * @param {"auto" | "dark" | "light"} ground what surrounds the subject; auto looks at the picture
  * @returns {{pixels: Uint8Array, readAs: string}} height x width x channels values 0..255
  */
 export function prepare(rgba, wanted, ground = "auto") {
@@ -21,6 +24,7 @@ export function prepare(rgba, wanted, ground = "auto") {
 }
 
 function asTrained(rgba, wanted, ground) {
+  if (wanted.preparation) return inkAsTrained(rgba, wanted, ground);
   const opaque = flatten(rgba, wanted.colour === "rgb" ? 3 : 1, paperFor(rgba.data, wanted.alpha));
   if (wanted.fit !== "pad") {
     return { pixels: fitAsTrained(opaque, wanted).data, readAs: broughtTo(opaque, wanted) };
@@ -34,9 +38,16 @@ function asTrained(rgba, wanted, ground) {
   return { pixels: pixels.map((value) => 255 - value), readAs: `${readAs}, inverted` };
 }
 
+function inkAsTrained(rgba, { preparation, height, width, background }, ground) {
+  const grey = flatten(rgba, 1, paperFor(rgba.data, "contrast"));
+  const layout = { ...preparation, height, width, isLight: background === "dark" };
+  const { pixels, isDark } = prepareInk(grey, layout, ground === "auto" ? null : ground === "light");
+  return { pixels, readAs: isDark ? "dark on light" : "light on dark" };
+}
+
 /** Whether `prepare` says of a picture what it is drawn with; of others, how it came to its size. */
 export function isReadAsDrawing(wanted) {
-  return wanted.fit === "pad" && wanted.background !== "mixed";
+  return Boolean(wanted.preparation) || (wanted.fit === "pad" && wanted.background !== "mixed");
 }
 
 const BROUGHT = {

@@ -1,6 +1,7 @@
-"""The browser's picture.js against Pillow."""
+"""The browser's picture.js against Pillow, and its ink.js against NumPy."""
 
 import base64
+import gzip
 import json
 import subprocess
 from dataclasses import replace
@@ -13,6 +14,7 @@ from export.deployment import render
 from export.formats.contract import ImageInput, image_input
 from export.formats.tensors import with_channels
 from pipeline.core.plugins import ROOT
+from pipeline.data.images import ink
 from pipeline.inference.pictures import prepare, read_picture
 
 PREPARE = ROOT / "tests" / "export" / "runtimes" / "browser" / "prepare.mjs"
@@ -29,7 +31,7 @@ def opaque(pixels):
     return np.dstack([pixels[..., :3], np.full(pixels.shape[:2], 255, np.uint8)])
 
 
-def ink(level):
+def mark(level):
     """Transparent paper with a half-transparent mark."""
     pixels = np.full((40, 40, 4), level, np.uint8)
     pixels[..., 3] = 0
@@ -47,8 +49,8 @@ PICTURES = {
     "a sliver": opaque(rgba(5, 2, 300)),
     "one pixel": opaque(rgba(6, 1, 1)),
     "half transparent": rgba(7, 60, 45),
-    "dark ink on nothing": ink(10),
-    "light ink on nothing": ink(250),
+    "dark ink on nothing": mark(10),
+    "light ink on nothing": mark(250),
     "nothing at all": np.zeros((30, 30, 4), np.uint8),
     "light": opaque(rgba(8, 90, 80) // 4 + 190),
 }
@@ -61,12 +63,13 @@ def browser(tool):
         [tool("node"), str(PREPARE)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
 
-        def prepared(pixels, wanted, script=PICTURE_JS):
+        def prepared(pixels, wanted, script=PICTURE_JS, ground="auto"):
             data = base64.b64encode(pixels.tobytes()).decode()
             request = {
                 "script": script.as_uri(),
                 "rgba": {"width": pixels.shape[1], "height": pixels.shape[0], "data": data},
-                "wanted": wanted and in_javascript(wanted),
+                "wanted": in_javascript(wanted) if isinstance(wanted, ImageInput) else wanted,
+                "ground": ground,
             }
             process.stdin.write(json.dumps(request) + "\n")
             process.stdin.flush()
@@ -155,3 +158,65 @@ def test_transparent_parts_are_refused_as_for_training(browser):
     told = browser(PICTURES["half transparent"], wanted)
     assert "This picture has transparent parts" in told["error"]
     assert "error" not in browser(PICTURES["light"], wanted)
+
+
+def first_digits(count):
+    """Of MNIST's test split: uint8 (count, 28, 28)."""
+    with gzip.open(ROOT / "pipeline" / "datasets" / "mnist" / "t10k-images-idx3-ubyte.gz") as file:
+        return np.frombuffer(file.read(16 + count * 784)[16:], np.uint8).reshape(-1, 28, 28)
+
+
+def on_paper(digit, seed):
+    """Somewhere on a grainy sheet, on which the light falls off to one side."""
+    generator = np.random.default_rng(seed)
+    side, (height, width) = generator.integers(24, 160), (240, 320)
+    top, left = generator.integers(0, (height - side, width - side))
+    strokes = np.zeros((height, width))
+    strokes[top : top + side, left : left + side] = Image.fromarray(digit).resize((side, side))
+    sheet = (220 - 160 / 255 * strokes) * np.linspace(1.1, 0.6, width)
+    return (sheet + generator.normal(0, 3, sheet.shape)).clip(0, 255).astype(np.uint8)
+
+
+def greys():
+    """Pictures by name: uint8 (height, width)."""
+    generator = np.random.default_rng(10)
+    sizes = (1, 1), (1, 50), (50, 1), (130, 2), (2, 130), (31, 33), (63, 64), (257, 129), (300, 200)
+    found = {f"noise {h}x{w}": generator.integers(0, 256, (h, w)) for h, w in sizes}
+    found |= {f"blank {level}": np.full((90, 120), level) for level in (0, 128, 255)}
+    found["faint"] = generator.integers(200, 203, (60, 60))
+    for number, digit in enumerate(first_digits(10)):
+        rows, columns = np.nonzero(digit > 64)
+        tight = digit[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+        found |= {
+            f"digit {number}": digit,
+            f"digit {number} cut tight": 255 - tight,
+            f"digit {number} on paper": on_paper(digit, number),
+            f"digit {number} in chalk": 255 - on_paper(digit, number),
+        }
+    found["on 48 pixels"], found["on 64 pixels"] = np.pad(digit, 10), np.pad(digit, 18)
+    found["beside an edge"] = np.pad(digit, ((10, 10), (16, 16)))
+    found["beside an edge"][:, :4] = 250
+    found["below a speck"] = np.pad(digit.repeat(3, axis=0).repeat(3, axis=1), 22)
+    found["below a speck"][36:39, 62:65] = 150
+    return {name: grey.astype(np.uint8) for name, grey in found.items()}
+
+
+GREYS = greys()
+BY_MASS = ink.Layout(28, 28, 20, "mass", (29, 29))
+BY_BOX = ink.Layout(24, 31, 17, "box", (23, 33), is_light=False)
+ASKED = (BY_MASS, "auto", None), (BY_BOX, "light", True), (BY_BOX, "dark", False)
+
+
+@pytest.mark.parametrize("name", GREYS)
+def test_ink_is_prepared_to_the_same_bytes_as_by_numpy(browser, name):
+    for layout, ground, is_dark in ASKED:
+        wanted = {
+            "height": layout.height,
+            "width": layout.width,
+            "channels": 1,
+            "background": "dark" if layout.is_light else "light",
+            "preparation": {"box": layout.box, "centre": layout.centre, "middle": layout.middle},
+        }
+        expected, found_dark = ink.prepare(GREYS[name], layout, is_dark)
+        given = browser(opaque(np.dstack([GREYS[name]] * 3)), wanted, ground=ground)
+        assert_same(given, name, expected, "dark on light" if found_dark else "light on dark")
