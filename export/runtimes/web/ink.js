@@ -1,6 +1,6 @@
 /**
  * Brings a picture of ink on an even ground to what a model was trained on, to the same bytes as
- * `run_pipeline.py predict` does.
+ * `run_pipeline.py predict` does; the project's docs/preparation.md says each step.
  *
  * An image is {width, height, data}, row after row of 0..255. Once reduced, it has at most WORK
  * pixels a side: sums over it are far below 2 ** 31.

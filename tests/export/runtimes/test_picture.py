@@ -4,7 +4,7 @@ import base64
 import gzip
 import json
 import subprocess
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -14,13 +14,14 @@ from export.deployment import render
 from export.formats.contract import ImageInput, image_input
 from export.formats.tensors import with_channels
 from pipeline.core.plugins import ROOT
-from pipeline.data.images import ink
+from pipeline.data.dataset_json import Preparation
 from pipeline.inference.pictures import prepare, read_picture
 
 PREPARE = ROOT / "tests" / "export" / "runtimes" / "browser" / "prepare.mjs"
 PICTURE_JS = ROOT / "export" / "runtimes" / "web" / "picture.js"
 GREY, COLOUR = ImageInput((12, 10, 1), "grey", "dark"), ImageInput((28, 28, 3), "rgb", "light")
 MIXED = ImageInput((28, 28, 1), "grey", "mixed")
+INK = Preparation(20, "mass", (29, 29))
 
 
 def rgba(seed, height, width):
@@ -68,7 +69,7 @@ def browser(tool):
             request = {
                 "script": script.as_uri(),
                 "rgba": {"width": pixels.shape[1], "height": pixels.shape[0], "data": data},
-                "wanted": in_javascript(wanted) if isinstance(wanted, ImageInput) else wanted,
+                "wanted": wanted and in_javascript(wanted),
                 "ground": ground,
             }
             process.stdin.write(json.dumps(request) + "\n")
@@ -88,6 +89,7 @@ def in_javascript(wanted):
         "background": wanted.background,
         "fit": wanted.resize.fit,
         "alpha": wanted.alpha,
+        "preparation": wanted.preparation and asdict(wanted.preparation),
     }
 
 
@@ -123,13 +125,17 @@ def test_photos_are_prepared_to_the_same_bytes_as_for_training(
     assert_same(browser(PICTURES[name], wanted), name, expected, read_as)
 
 
-@pytest.mark.parametrize("fit", ["pad", "stretch", "letterbox", "crop"])
+@pytest.mark.parametrize("fit", ["pad", "stretch", "letterbox", "crop", "ink"])
 def test_of_colour_the_page_makes_grey_first_where_the_model_was_trained_on_it(
     browser, exported, tmp_path, fit
 ):
     shape = (*exported.contract.input.shape[:2], 3)
-    background, alpha = ("light", "contrast") if fit == "pad" else ("mixed", "white")
-    wanted = replace(image_input(shape, background, fit, alpha), trained_colour="grey")
+    if fit == "ink":
+        wanted = image_input(shape, "light", preparation=INK)
+    else:
+        background, alpha = ("light", "contrast") if fit == "pad" else ("mixed", "white")
+        wanted = image_input(shape, background, fit, alpha)
+    wanted = replace(wanted, trained_colour="grey")
     render.render(replace(exported.contract, input=wanted), tmp_path)
     Image.fromarray(PICTURES["ten times as large"]).save(tmp_path / "colour.png")
     grey, read_as = read_picture(tmp_path / "colour.png", wanted.as_trained)
@@ -202,21 +208,24 @@ def greys():
 
 
 GREYS = greys()
-BY_MASS = ink.Layout(28, 28, 20, "mass", (29, 29))
-BY_BOX = ink.Layout(24, 31, 17, "box", (23, 33), is_light=False)
-ASKED = (BY_MASS, "auto", None), (BY_BOX, "light", True), (BY_BOX, "dark", False)
+BY_MASS = ImageInput((28, 28, 1), "grey", "dark", preparation=INK)
+BY_BOX = ImageInput((24, 31, 1), "grey", "light", preparation=Preparation(17, "box", (23, 33)))
+ASKED = (
+    (BY_MASS, "auto", "auto"),
+    (BY_BOX, "light", "dark_on_light"),
+    (BY_BOX, "dark", "light_on_dark"),
+)
 
 
 @pytest.mark.parametrize("name", GREYS)
 def test_ink_is_prepared_to_the_same_bytes_as_by_numpy(browser, name):
-    for layout, ground, is_dark in ASKED:
-        wanted = {
-            "height": layout.height,
-            "width": layout.width,
-            "channels": 1,
-            "background": "dark" if layout.is_light else "light",
-            "preparation": {"box": layout.box, "centre": layout.centre, "middle": layout.middle},
-        }
-        expected, found_dark = ink.prepare(GREYS[name], layout, is_dark)
+    for wanted, ground, polarity in ASKED:
+        expected, read_as = prepare(Image.fromarray(GREYS[name]), wanted, polarity)
         given = browser(opaque(np.dstack([GREYS[name]] * 3)), wanted, ground=ground)
-        assert_same(given, name, expected, "dark on light" if found_dark else "light on dark")
+        assert_same(given, name, expected, read_as)
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_ink_on_transparent_paper_and_in_colour_is_prepared_alike(browser, name):
+    expected, read_as = prepare(Image.fromarray(PICTURES[name]), BY_MASS, "auto")
+    assert_same(browser(PICTURES[name], BY_MASS), name, expected, read_as)

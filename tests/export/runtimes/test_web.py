@@ -15,6 +15,7 @@ from export.formats import contract
 from export.formats.contract import ImageInput
 from export.formats.format import exporter, formats
 from export.formats.tensors import FLOAT32
+from pipeline.data.dataset_json import Preparation
 from pipeline.inference.pictures import prepare
 from tests.export.runtimes.conftest import FORMATS
 
@@ -299,6 +300,23 @@ def test_a_model_of_photos_invites_nobody_to_draw(drive, shipped, served, tmp_pa
     assert (stroke["best"], stroke["seen"]) == ("–", empty["seen"])
     assert state["reading"] == "Cropped to 10×12"
     assert "There are no golden vectors at /golden/golden.json" in checked["check"]
+
+
+def test_of_ink_the_page_shows_what_was_found(drive, shipped, served, tmp_path):
+    export = shutil.copytree(shipped.export, tmp_path / "export")
+    wanted = replace(shipped.contract.input, preparation=Preparation(8, "box", (12, 10)))
+    render.render(replace(shipped.contract, input=wanted), export)
+    picture_of().save(tmp_path / "picture.png")
+    corner = [(0.1, 0.1), (0.3, 0.1), (0.2, 0.3)]
+    with served(export, None) as address:
+        _, drawn, chosen = drive(address, ("stroke", corner), ("choose", tmp_path / "picture.png"))
+    rows, columns = np.nonzero(np.reshape(drawn["seen"][::4], (12, 10)) > 127)
+    assert max(np.ptp(rows), np.ptp(columns)) == 7  # 8 pixels, though drawn small
+    assert abs(rows.min() + rows.max() - 11) <= 1
+    assert abs(columns.min() + columns.max() - 9) <= 1
+    expected, _ = prepare(picture_of(), wanted, "auto")
+    assert chosen["seen"][::4] == expected.ravel().tolist()
+    assert (drawn["reading"], chosen["reading"]) == ("", "Read as dark on light")
 
 
 def test_only_the_formats_that_were_written_are_named(shipped, tmp_path):
