@@ -15,6 +15,33 @@ def _check_area(ends: tuple[float, float]) -> tuple[float, float]:
     return ends
 
 
+class PaperSection(Section):
+    """Makes images of ink look like handwriting on paper.
+
+    Attributes:
+        probability: share of the images that come to look like handwriting on paper; above 0,
+            the contrast of all is stretched at the end.
+        stroke_width: pixels, the most, that strokes gain on each side or lose on one.
+        stray_probability: how likely there is a short stroke more.
+        neighbour_probability: how likely parts of other images of the batch lie at the left, and
+            at the right; half as likely above or below.
+        line_probability: how likely a ruled line crosses it.
+        fading_probability: how likely its strokes fade in places.
+        ground_contrast: the most that shading, that mottle and that printed waves add to the
+            ground, as a share of full ink.
+        ground: what the ink of the training images lies on.
+    """
+
+    probability: Probability = 0.0
+    stroke_width: Probability = 1.0
+    stray_probability: Probability = 0.4
+    neighbour_probability: Probability = 0.2
+    line_probability: Probability = 0.2
+    fading_probability: Probability = 0.25
+    ground_contrast: Probability = 0.2
+    ground: Literal["dark", "light"] = "dark"
+
+
 class AugmentationSection(Section):
     """Random changes of each training image; 0 turns a change off.
 
@@ -34,6 +61,7 @@ class AugmentationSection(Section):
         brightness_fraction: share of 255 that may be added or taken away.
         blur_sigma: pixels, the most; each image draws its own.
         noise_stddev: grey levels, the most; each image draws its own.
+        paper: makes images of ink look like handwriting on paper.
         erasing_probability: how likely a rectangle of an image is hidden.
         erasing_area: smallest and largest share of an image that a rectangle hides.
         erasing_fill: `noise` hides behind random pixels, `constant` behind `fill_value`.
@@ -61,6 +89,7 @@ class AugmentationSection(Section):
     brightness_fraction: Fraction = 0.0
     blur_sigma: Annotated[float, Field(ge=0, le=100)] = 0.0
     noise_stddev: Annotated[float, Field(ge=0, le=255)] = 0.0
+    paper: PaperSection = PaperSection()
     erasing_probability: Probability = 0.0
     erasing_area: Annotated[tuple[float, float], AfterValidator(_check_area)] = (0.02, 0.4)
     erasing_fill: Literal["noise", "constant"] = "noise"
@@ -71,8 +100,8 @@ class AugmentationSection(Section):
 
     @property
     def is_enabled(self) -> bool:
-        changes_each = self.moves_pixels or self.changes_values or self.erasing_probability > 0
-        return changes_each or self.mixes_images
+        likely = self.paper.probability > 0 or self.erasing_probability > 0
+        return likely or self.moves_pixels or self.changes_values or self.mixes_images
 
     @property
     def mixes_images(self) -> bool:

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from pipeline.config.augmentation import AugmentationSection
 from pipeline.data.augmentation.elastic import random_field, warp
+from pipeline.data.augmentation.paper import put_on_paper, stretch
 from pipeline.data.augmentation.photometric import change_values
 from pipeline.data.augmentation.random import Purpose, uniform
 from pipeline.data.augmentation.random_erasing import erase
@@ -29,10 +30,14 @@ def augment(images: tf.Tensor, section: AugmentationSection, seed: tf.Tensor) ->
         return images
     if section.moves_pixels:
         images = move(images, section, seed)
+    if section.paper.probability:
+        images = put_on_paper(images, section.paper, seed)
     if section.changes_values:
         images = change_values(images, section, seed)
     if section.erasing_probability:
         images = erase(images, section, seed)
+    if section.paper.probability:
+        images = stretch(images, section.paper)
     return images
 
 

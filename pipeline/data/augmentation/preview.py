@@ -19,7 +19,7 @@ MOST_ROWS = 10
 MOST_VALUES = 2**23
 CELL_INCHES = 0.72
 TITLE_INCHES, EDGE_INCHES, LETTER_INCHES = 0.4, 0.2, 0.1
-CAPTION_LETTERS, LINE_INCHES = 80, 0.16
+CAPTION_LETTERS, LINE_INCHES = 76, 0.16
 GREY = "#57606a"
 
 
@@ -60,12 +60,12 @@ def draw(
 
 def _with_variants(images: np.ndarray, section: AugmentationSection, seed: int) -> np.ndarray:
     """Each image and its variants, mixed with those of all: uint8 (images, 1 + variants, …)."""
-    batch = tf.constant(np.repeat(images, VARIANTS, axis=0), tf.float32)
+    batch = tf.constant(np.tile(images, (VARIANTS, 1, 1, 1)), tf.float32)
     start = tf.constant([seed, 0], tf.int64)
     rows = tf.eye(len(images) * VARIANTS)
     changed, _ = mix(augment(batch, section, start), rows, section, start)
-    variants = changed.numpy().round().astype(np.uint8).reshape(-1, VARIANTS, *images.shape[1:])
-    return np.concatenate([images[:, None], variants], axis=1)
+    variants = changed.numpy().round().astype(np.uint8).reshape(VARIANTS, *images.shape)
+    return np.concatenate([images[None], variants]).swapaxes(0, 1)
 
 
 def _mosaic(grid: np.ndarray) -> np.ndarray:
@@ -120,6 +120,7 @@ def _caption(section: AugmentationSection) -> str:
         (section.brightness_fraction, f"brightness ±{section.brightness_fraction:.0%}"),
         (section.blur_sigma, f"blur ≤{section.blur_sigma:g}"),
         (section.noise_stddev, f"noise ≤{section.noise_stddev:g}"),
+        (section.paper.probability, f"on paper {section.paper.probability:.0%}"),
         (section.erasing_probability, f"erased {area}"),
         (section.mixes_images and section.mixup_alpha, f"mixup {section.mixup_alpha:g}"),
         (section.mixes_images and section.cutmix_alpha, f"cutmix {section.cutmix_alpha:g}"),

@@ -23,6 +23,8 @@ class Purpose(IntEnum):
     MIXING = 11
     MIXING_SHARE = 12
     MIXING_PARTNER = 13
+    PAPER = 14
+    PAPER_PATCHES = 15
 
 
 SMALLEST_ALPHA = 1e-6

@@ -28,6 +28,7 @@ CHANGES = {
     "brightness": {"brightness_fraction": 0.5},
     "blur": {"blur_sigma": 2.0},
     "noise": {"noise_stddev": 60.0},
+    "paper": {"paper": {"probability": 0.8}},
     "erasing": {"erasing_probability": 0.7},
     "constant erasing": {"erasing_probability": 0.7, "erasing_fill": "constant"},
     "affine": AFFINE,
