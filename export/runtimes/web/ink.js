@@ -28,6 +28,9 @@ export function prepareInk(grey, layout, isDark = null) {
   let picture = reduced(grey);
   const found = polarity(picture);
   isDark ??= found.isDark;
+  if (isDark !== layout.isLight && liesAsTrained(inkOf(grey, isDark), layout)) {
+    return { pixels: Uint8Array.from(grey.data), isDark };
+  }
   const isSmall = found.isSparse && longerSide(picture) >= SPARSE;
   if (isSmall) {
     const far = aboveGround(inkOf(picture, isDark), div(longerSide(picture), 6));
@@ -44,6 +47,20 @@ export function prepareInk(grey, layout, isDark = null) {
   }
   const pixels = laidOut(ink, subject, layout);
   return { pixels: layout.isLight ? pixels : pixels.map((value) => 255 - value), isDark };
+}
+
+/** Whether light ink, of the size of the training images, has its size and its place already. */
+function liesAsTrained(ink, layout) {
+  if (ink.height !== layout.height || ink.width !== layout.width) return false;
+  const large = enlarged(ink);
+  const scale = div(large.height, ink.height);
+  const subject = subjectOf(aboveGround(large, div(2 * longerSide(large), 3)), false);
+  if (!subject) return false;
+  const longer = Math.max(subject.bottom - subject.top, subject.right - subject.left);
+  const [twiceY, twiceX] = twiceCentre(subject, layout);
+  const off = [twiceY - scale * layout.middle[0], twiceX - scale * layout.middle[1]];
+  const isInPlace = Math.max(...off.map(Math.abs)) <= 3 * scale;
+  return isInPlace && Math.abs(longer - scale * layout.box) <= 2 * scale;
 }
 
 /**
@@ -192,15 +209,16 @@ function part(image, from, into) {
 }
 
 /** Scales the subject to its box, its centre to the middle; stretches the contrast. */
-function laidOut(ink, subject, { height, width, box, centre, middle }) {
+function laidOut(ink, subject, layout) {
+  const { height, width, box, middle } = layout;
   if (!subject) return new Uint8Array(height * width);
   const { top, bottom, left, right } = subject;
   const longer = Math.max(bottom - top, right - left);
   const rows = Math.max(1, div(2 * longer * height + box, 2 * box));
   const columns = Math.max(1, div(2 * longer * width + box, 2 * box));
-  const isMass = centre === "mass";
-  const y = div((isMass ? subject.twiceY : top + bottom) - div(middle[0] * rows, height), 2);
-  const x = div((isMass ? subject.twiceX : left + right) - div(middle[1] * columns, width), 2);
+  const [twiceY, twiceX] = twiceCentre(subject, layout);
+  const y = div(twiceY - div(middle[0] * rows, height), 2);
+  const x = div(twiceX - div(middle[1] * columns, width), 2);
   const [endY, endX] = [Math.min(y + rows, ink.height), Math.min(x + columns, ink.width)];
   const seen = blank(endX - Math.max(x, 0), endY - Math.max(y, 0));
   part(ink, { y: Math.max(y, 0), x: Math.max(x, 0) }, seen);
@@ -210,6 +228,10 @@ function laidOut(ink, subject, { height, width, box, centre, middle }) {
   const [low, high] = [ranked(pixels, LOW), ranked(pixels, HIGH)];
   const range = Math.max(FAINT, high - low);
   return pixels.map((value) => clip(div((value - low) * 255, range), 0, 255));
+}
+
+function twiceCentre({ top, bottom, left, right, twiceY, twiceX }, { centre }) {
+  return centre === "mass" ? [twiceY, twiceX] : [top + bottom, left + right];
 }
 
 /** The value below which so many per cent of them lie; of 100, the greatest. */

@@ -44,6 +44,8 @@ class TrainSection(BegunFrom):
         warmup_fraction: of `one_cycle`, the share of all steps in which the rate rises.
         final_fraction: what share of the rate is left at the end.
         label_smoothing: share of each target that is spread over all classes.
+        calibrate: divides the logits by one number, so that probabilities are as often right as
+            they say, on validation images; not where `quantization_aware` learns the logits' range.
         ema_momentum: keeps a moving average of the weights, which is what is measured and
             published.
         monitor: the figure of validation whose best epoch is kept.
@@ -80,6 +82,7 @@ class TrainSection(BegunFrom):
     warmup_fraction: Fraction = 0.2
     final_fraction: Annotated[float, Field(gt=0, le=1)] = 1e-3
     label_smoothing: Fraction = 0.0
+    calibrate: bool = True
     ema_momentum: Annotated[float, Field(gt=0, lt=1)] | None = None
     monitor: Literal["val_loss", "val_accuracy"] = "val_loss"
     early_stopping_patience: Annotated[int, Field(ge=1)] | None = None

@@ -52,6 +52,8 @@ def prepare(
     picture = _reduced(grey)
     found_dark, is_sparse = polarity(picture)
     is_dark = found_dark if is_dark is None else is_dark
+    if is_dark != layout.is_light and _lies_as_trained(_ink(grey, is_dark), layout):
+        return grey, is_dark
     is_small = is_sparse and max(picture.shape) >= SPARSE
     if is_small:
         far = above_ground(_ink(picture, is_dark), max(picture.shape) // 6)
@@ -67,6 +69,21 @@ def prepare(
         subject, layout = _whole(ink), layout._replace(box=layout.box * 6 // 5)
     image = _laid_out(ink, subject, layout)
     return (image if layout.is_light else 255 - image), is_dark
+
+
+def _lies_as_trained(ink: np.ndarray, layout: Layout) -> bool:
+    """Whether light ink, of the size of the training images, has its size and its place already."""
+    if ink.shape != (layout.height, layout.width):
+        return False
+    large = enlarged(ink)
+    scale = large.shape[0] // ink.shape[0]
+    subject = find_subject(above_ground(large, 2 * max(large.shape) // 3), is_far=False)
+    if subject is None:
+        return False
+    longer = max(subject.bottom - subject.top, subject.right - subject.left)
+    twice_y, twice_x = _twice_centre(subject, layout)
+    off = abs(twice_y - scale * layout.middle[0]), abs(twice_x - scale * layout.middle[1])
+    return abs(longer - scale * layout.box) <= 2 * scale and max(off) <= 3 * scale
 
 
 def polarity(grey: np.ndarray) -> tuple[bool, bool]:
@@ -203,9 +220,7 @@ def _laid_out(ink: np.ndarray, subject: Subject | None, layout: Layout) -> np.nd
     longer = max(subject.bottom - subject.top, subject.right - subject.left)
     height = max(1, (2 * longer * layout.height + layout.box) // (2 * layout.box))
     width = max(1, (2 * longer * layout.width + layout.box) // (2 * layout.box))
-    twice_y, twice_x = subject.top + subject.bottom, subject.left + subject.right
-    if layout.centre == "mass":
-        twice_y, twice_x = subject.twice_y, subject.twice_x
+    twice_y, twice_x = _twice_centre(subject, layout)
     top = (twice_y - layout.middle[0] * height // layout.height) // 2
     left = (twice_x - layout.middle[1] * width // layout.width) // 2
     inside = ink[max(top, 0) : top + height, max(left, 0) : left + width]
@@ -215,6 +230,12 @@ def _laid_out(ink: np.ndarray, subject: Subject | None, layout: Layout) -> np.nd
     image = _averaged(frame, layout.height, layout.width)
     low, high = _ranked(image, LOW), _ranked(image, HIGH)
     return np.clip((image - low) * 255 // max(FAINT, high - low), 0, 255).astype(np.uint8)
+
+
+def _twice_centre(subject: Subject, layout: Layout) -> tuple[int, int]:
+    if layout.centre == "mass":
+        return subject.twice_y, subject.twice_x
+    return subject.top + subject.bottom, subject.left + subject.right
 
 
 def _ranked(values: np.ndarray, percent: int) -> int:

@@ -18,6 +18,7 @@ from pipeline.stages.train import import_model
 from pipeline.stages.train.members import train_members
 from pipeline.stages.train.nearest_mean import publish_means
 from pipeline.stages.train.worker_process import train_in_child
+from pipeline.training.calibration import calibrate
 from pipeline.training.callbacks import (
     KeepBest,
     ShowProgress,
@@ -94,8 +95,12 @@ def _train(context: StageContext) -> StageResult:
             if run.devices.writes:
                 raise with_last_good(error, untrained, best, context.scratch) from error
             raise DivergedError(f"{error}; the first worker says what is kept") from error
-    chain.unwrap(untrained, best.weights, context.output).save(context.output / load.MODEL)
-    return _result(run, best)
+    trained = chain.unwrap(untrained, best.weights, context.output)
+    facts: dict[str, Any] = {}
+    if section.calibrate and not section.quantization_aware.enabled:
+        facts = {"temperature": calibrate(trained, training.splits)}
+    trained.save(context.output / load.MODEL)
+    return _result(run, best, facts)
 
 
 def _open(context: StageContext) -> Run:
@@ -145,7 +150,7 @@ def _resume(run: Run) -> Resume:
     return resume
 
 
-def _result(run: Run, best: KeepBest) -> StageResult:
+def _result(run: Run, best: KeepBest, calibration: Mapping[str, Any]) -> StageResult:
     section, execution = run.context.config.train, run.training.execution
     chain = run.training.chain
     accuracy = best.logs["val_accuracy"]
@@ -162,5 +167,6 @@ def _result(run: Run, best: KeepBest) -> StageResult:
             "device": execution.reason,
             "strategy": run.devices.words,
             **chain.facts(),
+            **calibration,
         },
     )

@@ -37,10 +37,18 @@ def difference(first, second):
     return np.abs(first.astype(int) - second).mean()
 
 
-def test_a_digit_of_mnist_stays_as_it_is_but_for_a_pixel_of_shift(digits):
-    apart = [difference(prepare(digit, MNIST)[0], digit) for digit in digits[:DIGITS]]
-    assert np.median(apart) < 12
-    assert max(apart) < 25
+def test_a_digit_that_lies_as_in_training_stays_as_it_is(digits):
+    dark = MNIST._replace(is_light=False)
+    for digit in digits[:DIGITS]:
+        assert np.array_equal(prepare(digit, MNIST)[0], digit)
+        assert np.array_equal(prepare(255 - digit, dark)[0], 255 - digit)
+
+
+def test_a_digit_that_lies_elsewhere_comes_to_where_it_was(digits):
+    for move in (lambda digit: np.roll(digit, (-2, 2), (0, 1)), lambda digit: np.pad(digit, 10)):
+        apart = [difference(prepare(move(digit), MNIST)[0], digit) for digit in digits[:DIGITS]]
+        assert np.median(apart) < 16
+        assert np.mean(np.array(apart) < 25) > 0.9
 
 
 @pytest.mark.parametrize("corner", [(5, 5), (130, 210), (70, 110)])
