@@ -157,18 +157,19 @@ def _beside_others(ink: tf.Tensor, section: PaperSection, draws: Iterator[tf.Ten
 
     The last image has the first as its next; in a batch of one, an image is beside itself.
     """
-    found, (height, width) = ink, ink.shape[1:3]
+    count, found = tf.shape(ink, tf.int64)[0], ink
     up_or_down = tf.where(next(draws) < 0.5, -1.0, 1.0)
-    for number, side in enumerate((-1.0, 1.0, up_or_down)):
+    for number, side in enumerate((-1.0, 1.0, up_or_down), start=1):
         chance, away, aside, tone = islice(draws, 4)
         far = side * _within(away, NEIGHBOUR_AWAY)
         near = _within(aside, (-NEIGHBOUR_ASIDE, NEIGHBOUR_ASIDE))
-        beside = number < 2
-        y, x = (near, far) if beside else (far, near)
-        other = shifted(tf.roll(ink, -1 - number, axis=0), y * height, x * width)
-        probability = section.neighbour_probability * (1.0 if beside else 0.5)
-        other *= of_each(_within(tone, NEIGHBOUR_TONE)) * _happens(chance, probability)
-        found = tf.maximum(found, other)
+        y, x, likely = (far, near, 0.5) if number == 3 else (near, far, 1.0)
+        rows = tf.where(chance < section.neighbour_probability * likely)[:, 0]
+        y, x, tone = (tf.gather(values, rows) for values in (y, x, tone))
+        other = tf.gather(ink, (rows + number) % count)
+        other = shifted(other, y * ink.shape[1], x * ink.shape[2])
+        other *= of_each(_within(tone, NEIGHBOUR_TONE))
+        found = tf.tensor_scatter_nd_max(found, rows[:, None], other)
     return found
 
 
