@@ -23,6 +23,7 @@ RUNS: Mapping[str, tuple[str, ...]] = {
     "python": (*TFLITE, *ONNX),
     "web": (*TFLITE, *ONNX),
 }
+INK_ALONE = ("android/Ink.kt",)  # left out where the training images are something else
 
 
 def render(contract: Contract, folder: Path) -> None:
@@ -31,6 +32,7 @@ def render(contract: Contract, folder: Path) -> None:
     for file in sorted(runtimes.FOLDER.rglob("*")):
         path = file.relative_to(runtimes.FOLDER).as_posix()
         is_ours = file.is_file() and "node_modules" not in file.parts
+        is_ours &= path not in INK_ALONE or contract.input.preparation is not None
         if is_ours and _can_run(path, contract):
             runtimes.fill(path, folder / "runtimes" / path.removesuffix(runtimes.SUFFIX), variables)
     if contract.input.preparation and (python := folder / "runtimes" / "python").exists():

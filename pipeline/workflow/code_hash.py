@@ -34,7 +34,7 @@ NOT_COUNTED = {
     "pipeline.core.progress": "shows how far a stage has come",
 }
 NAMED = re.compile(rf"({'|'.join(PACKAGES)})(\.\w+)+(:\w+)?")
-RESOURCES = (".jinja", ".css", ".js", ".mjs", ".json", ".h", ".kts", ".npmrc")
+RESOURCES = (".jinja", ".css", ".js", ".mjs", ".json", ".h", ".kt", ".kts", ".npmrc")
 FOREIGN = "node_modules"
 KEPT = Path(__file__).parent / "__pycache__" / f"syntax.{sys.implementation.cache_tag}.json"
 THIS = hashlib.sha256(Path(__file__).read_bytes())

@@ -28,7 +28,7 @@ export function prepareInk(grey, layout, isDark = null) {
   let picture = reduced(grey);
   const found = polarity(picture);
   isDark ??= found.isDark;
-  if (isDark !== layout.isLight && liesAsTrained(inkOf(grey, isDark), layout)) {
+  if (isDark !== layout.isLight && liesAsTrained(grey, isDark, layout)) {
     return { pixels: Uint8Array.from(grey.data), isDark };
   }
   const isSmall = found.isSparse && longerSide(picture) >= SPARSE;
@@ -49,11 +49,11 @@ export function prepareInk(grey, layout, isDark = null) {
   return { pixels: layout.isLight ? pixels : pixels.map((value) => 255 - value), isDark };
 }
 
-/** Whether light ink, of the size of the training images, has its size and its place already. */
-function liesAsTrained(ink, layout) {
-  if (ink.height !== layout.height || ink.width !== layout.width) return false;
-  const large = enlarged(ink);
-  const scale = div(large.height, ink.height);
+/** Whether ink in a picture of the training images' size has its size and its place already. */
+function liesAsTrained(grey, isDark, layout) {
+  if (grey.height !== layout.height || grey.width !== layout.width) return false;
+  const large = enlarged(inkOf(grey, isDark));
+  const scale = div(large.height, grey.height);
   const subject = subjectOf(aboveGround(large, div(2 * longerSide(large), 3)), false);
   if (!subject) return false;
   const longer = Math.max(subject.bottom - subject.top, subject.right - subject.left);
@@ -138,7 +138,7 @@ function belongs(stroke, main) {
   return isNear && 2 * shared >= stroke.right - stroke.left && 50 * stroke.mass >= main.mass;
 }
 
-/** What hangs together above a level of `smooth`, also at corners; what was found becomes 0 there. */
+/** What hangs together above a level of `smooth`, also at corners; it becomes 0 there. */
 function strokesOf({ width, height, data }, smooth, level) {
   const strokes = [];
   const open = [];

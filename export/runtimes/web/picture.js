@@ -11,8 +11,8 @@ const WEIGHT_ONE = 2 ** 22;
 /**
  * @param {{width: number, height: number, data: Uint8ClampedArray}} rgba as canvas gives it
  * @param {{height: number, width: number, channels: number, colour: string, background: string,
- *   fit: string, alpha: string, preparation: object | null}} wanted the model; of a grey picture all
- *   its channels are equal; `preparation` says how ink lies in its training images, as ink.js takes it
+ *   fit: string, alpha: string, preparation: object | null}} wanted the model; of a grey picture
+ *   all its channels are equal; `preparation` is how ink lies in its training images, as in ink.js
  * @param {"auto" | "dark" | "light"} ground what surrounds the subject; auto looks at the picture
  * @returns {{pixels: Uint8Array, readAs: string}} height x width x channels values 0..255
  */
@@ -41,7 +41,8 @@ function asTrained(rgba, wanted, ground) {
 function inkAsTrained(rgba, { preparation, height, width, background }, ground) {
   const grey = flatten(rgba, 1, paperFor(rgba.data, "contrast"));
   const layout = { ...preparation, height, width, isLight: background === "dark" };
-  const { pixels, isDark } = prepareInk(grey, layout, ground === "auto" ? null : ground === "light");
+  const said = ground === "auto" ? null : ground === "light";
+  const { pixels, isDark } = prepareInk(grey, layout, said);
   return { pixels, readAs: isDark ? "dark on light" : "light on dark" };
 }
 

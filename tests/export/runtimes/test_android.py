@@ -7,6 +7,8 @@ import pytest
 
 from export.deployment import render
 from export.formats import contract
+from pipeline.data.dataset_json import Preparation
+from pipeline.data.images import ink
 
 
 def rendered(promised, folder):
@@ -63,3 +65,22 @@ def test_the_golden_test_finds_a_format_by_its_file(exported, android):
 
 def test_the_readme_says_that_it_was_not_run(android):
     assert "**Not run here:**" in (android / "README.md").read_text("utf-8")
+
+
+def test_ink_is_sought_by_the_same_numbers_as_in_python(exported, tmp_path):
+    wanted = replace(exported.contract.input, preparation=Preparation(8, "mass", (12, 10)))
+    android = rendered(replace(exported.contract, input=wanted), tmp_path)
+    text = (android / "Ink.kt").read_text("utf-8")
+    constants = dict(re.findall(r"const val ([A-Z]+) = (\d+)", text))
+    names = ("WORK", "LEAST", "SPARSE", "EDGE", "LOW", "HIGH", "FAINT")
+    assert constants == {name: str(getattr(ink, name)) for name in names}
+    layout = (android / "Classifier.kt").read_text("utf-8").partition("val INK = Layout(")[2]
+    known = dict(re.findall(r"(\w+) = ([\w.]+)", layout.partition("        )")[0]))
+    expected = {"box": "8", "centre": "Centre.MASS", "middleY": "12", "middleX": "10"}
+    assert known == expected | {"isLight": str(wanted.background == "dark").lower()}
+
+
+def test_where_nothing_is_ink_none_is_sought(android):
+    assert not (android / "Ink.kt").exists()
+    for file in ("Classifier.kt", "README.md"):
+        assert "ink" not in (android / file).read_text("utf-8").lower()

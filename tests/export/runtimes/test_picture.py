@@ -195,6 +195,8 @@ def greys():
         tight = digit[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
         found |= {
             f"digit {number}": digit,
+            f"digit {number} moved": np.roll(digit, number % 5 - 2, axis=1),
+            f"digit {number} made smaller": np.pad(Image.fromarray(digit).resize((24, 24)), 2),
             f"digit {number} cut tight": 255 - tight,
             f"digit {number} on paper": on_paper(digit, number),
             f"digit {number} in chalk": 255 - on_paper(digit, number),
