@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import TypeAdapter
 
@@ -15,6 +15,9 @@ from export.formats.format import formats
 from export.formats.tensors import LEFT_OUT_IF_NONE, Interface, TensorType
 from pipeline.core.errors import DataError
 from pipeline.data.dataset_json import Preparation
+
+if TYPE_CHECKING:
+    from pipeline.data.images.ink import Layout
 
 FILE_NAME = "contract.json"
 LABELS_FILE_NAME = "labels.txt"
@@ -78,6 +81,18 @@ class ImageInput:
             return self
         shape = (*self.shape[:2], 1)
         return replace(self, shape=shape, colour=self.trained_colour, trained_colour=None)
+
+    @property
+    def ink_layout(self) -> "Layout | None":
+        """How ink lies in the training images, as `ink.prepare` takes it."""
+        from pipeline.data.images.ink import Layout
+
+        if self.preparation is None:
+            return None
+        height, width, _ = self.shape
+        known = self.preparation
+        is_light = self.background == "dark"
+        return Layout(height, width, known.box, known.centre, known.middle, is_light)
 
 
 @dataclass(frozen=True)

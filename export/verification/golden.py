@@ -21,6 +21,7 @@ FOLDER = "golden"
 FILE_NAME = "golden.json"
 SCHEMA = 1
 LEAST = 32
+PICTURES, SHEET = 8, (150, 200)
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,7 @@ def write(
         "labels": promised.output.labels,
         "images": list(_write_images(folder, chosen, choices)),
         "formats": entries,
+        **_write_pictures(folder, chosen, promised),
     }
     text = json.dumps(record, indent=1, ensure_ascii=False)
     (folder / FILE_NAME).write_text(text + "\n", "utf-8")
@@ -109,6 +111,46 @@ def _write_images(
             "why": choice.why,
             **({"test_file": choice.file} if choice.file else {}),
         }
+
+
+def _write_pictures(
+    folder: Path, chosen: LabelledImages, promised: Contract
+) -> dict[str, list[dict[str, str]]]:
+    """Some of the images on paper, and what each is to be prepared to, for models of ink."""
+    from PIL import Image
+
+    from pipeline.data.images import ink
+
+    layout = promised.input.ink_layout
+    if layout is None:
+        return {}
+    (folder / "pictures").mkdir()
+    listed = []
+    for number, pixels in enumerate(chosen.images[:PICTURES, ..., 0]):
+        picture = _on_paper(pixels if layout.is_light else 255 - pixels, number)
+        prepared, _ = ink.prepare(picture, layout)
+        files = {"file": f"pictures/{number}.png", "prepared": f"pictures/{number}.prepared.png"}
+        Image.fromarray(picture).save(folder / files["file"])
+        Image.fromarray(prepared).save(folder / files["prepared"])
+        listed.append(files)
+    return {"pictures": listed}
+
+
+def _on_paper(ink: np.ndarray, number: int) -> np.ndarray:
+    """Light ink anywhere on a sheet under a lamp, dark on light or, of every third, the reverse."""
+    from PIL import Image
+
+    random = np.random.default_rng(number)
+    longer = 80 + 10 * (number % 4)
+    scale = longer / max(ink.shape)
+    size = tuple(max(1, round(side * scale)) for side in reversed(ink.shape))
+    drawn = np.asarray(Image.fromarray(ink).resize(size, Image.Resampling.BICUBIC)) / 255
+    top, left = (random.integers(0, side - longer) for side in SHEET)
+    sheet = np.zeros(SHEET)
+    sheet[top : top + drawn.shape[0], left : left + drawn.shape[1]] = drawn
+    light = np.linspace(1.0, 0.7, SHEET[1])
+    picture = ((230 - 170 * sheet) * light + random.normal(0, 2, SHEET)).clip(0, 255)
+    return (255 - picture if number % 3 == 2 else picture).astype(np.uint8)
 
 
 def _write_format(

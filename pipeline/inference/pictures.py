@@ -276,8 +276,10 @@ def prepare(image: Image.Image, wanted: ImageInput, polarity: Polarity) -> tuple
     """
     mode = "RGB" if wanted.colour == "rgb" else "L"
     opaque = _flatten(image).convert(mode)
-    if wanted.preparation:
-        return _prepare_ink(np.asarray(opaque), wanted, polarity)
+    if layout := wanted.ink_layout:
+        known = None if polarity == "auto" else polarity == "dark_on_light"
+        ink_found, is_dark = ink.prepare(np.asarray(opaque), layout, known)
+        return ink_found[..., None], "dark on light" if is_dark else "light on dark"
     border = _border(np.asarray(opaque))
     background = BACKGROUND.get(polarity) or ("light" if border.mean() > MID_GREY else "dark")
     pixels = np.asarray(_fit(opaque, wanted.shape, border)).reshape(wanted.shape)
@@ -287,22 +289,6 @@ def prepare(image: Image.Image, wanted: ImageInput, polarity: Polarity) -> tuple
     if background == wanted.background:
         return pixels, read_as
     return 255 - pixels, f"{read_as}, inverted"
-
-
-def _prepare_ink(
-    grey: np.ndarray, wanted: ImageInput, polarity: Polarity
-) -> tuple[np.ndarray, str]:
-    assert wanted.preparation
-    layout = ink.Layout(
-        *wanted.shape[:2],
-        wanted.preparation.box,
-        wanted.preparation.centre,
-        wanted.preparation.middle,
-        is_light=wanted.background == "dark",
-    )
-    is_dark = None if polarity == "auto" else polarity == "dark_on_light"
-    pixels, is_dark = ink.prepare(grey, layout, is_dark)
-    return pixels[..., None], "dark on light" if is_dark else "light on dark"
 
 
 def _fit(image: Image.Image, shape: tuple[int, int, int], around: np.ndarray) -> Image.Image:

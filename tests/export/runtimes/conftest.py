@@ -17,6 +17,7 @@ from export.formats import contract
 from export.formats.format import exporter, formats
 from export.verification import golden
 from pipeline.core.plugins import ROOT
+from pipeline.data.dataset_json import Preparation
 from pipeline.data.images.types import LabelledImages
 
 CACHE = ROOT / "artifacts" / ".npm"
@@ -59,19 +60,29 @@ class Shipped:
 
 @pytest.fixture(scope="session")
 def shipped(exported, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("shipped")
+    return ship(exported, tmp_path_factory.mktemp("shipped"), FORMATS)
+
+
+@pytest.fixture(scope="session")
+def shipped_of_ink(exported, tmp_path_factory):
+    """The same model, as if its training images had been ink."""
+    folder, ink = tmp_path_factory.mktemp("ink"), Preparation(8, "mass", (12, 10))
+    return ship(exported, folder, ("onnx", "tflite_float32"), preparation=ink)
+
+
+def ship(exported, folder, names, **known):
     promised = replace(
         exported.contract,
-        input=replace(exported.contract.input, background="dark"),
-        formats={name: exported.contract.formats[name] for name in FORMATS},
+        input=replace(exported.contract.input, background="dark", **known),
+        formats={name: exported.contract.formats[name] for name in names},
     )
     (folder / "export").mkdir()
-    for name in FORMATS:
+    for name in names:
         shutil.copy(exported.path(name), folder / "export")
     contract.write(promised, folder / "export")
     render.render(promised, folder / "export")
     images, answers = exported.images, {}
-    for name in FORMATS:
+    for name in names:
         predictor = exporter(name).load(exported.path(name), 1)
         given = predictor.run(promised.formats[name].input.encode(images))
         decoded = promised.formats[name].output.decode(given)

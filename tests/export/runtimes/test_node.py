@@ -10,7 +10,6 @@ from PIL import Image
 
 from export.deployment import render
 from export.formats.format import exporter
-from pipeline.data.dataset_json import Preparation
 from pipeline.inference.pictures import prepare
 
 
@@ -197,26 +196,40 @@ def test_without_the_float_format_the_int8_one_answers(
     assert list(largest_differences(done.stdout)) == ["onnx_int8"]
 
 
-def test_ink_is_found_in_a_picture_of_any_size(tool, node_modules, shipped, exported, tmp_path):
-    formats = {"onnx": shipped.contract.formats["onnx"]}
-    wanted = replace(shipped.contract.input, preparation=Preparation(8, "mass", (12, 10)))
-    render.render(replace(shipped.contract, formats=formats, input=wanted), tmp_path)
-    shutil.copy(exported.path("onnx"), tmp_path)
-    folder = tmp_path / "runtimes" / "node"
+@pytest.fixture(scope="module")
+def classify_ink(tool, node_modules, shipped_of_ink, tmp_path_factory):
+    export = shutil.copytree(shipped_of_ink.export, tmp_path_factory.mktemp("node") / "export")
+    folder = export / "runtimes" / "node"
     (folder / "node_modules").symlink_to(node_modules("export/runtimes/node"))
+
+    def run(*arguments):
+        call = [tool("node"), "classify.mjs", *map(str, arguments)]
+        return subprocess.run(call, cwd=folder, capture_output=True, text=True, timeout=60)
+
+    return run
+
+
+def test_ink_is_found_in_a_picture_of_any_size(classify_ink, shipped_of_ink, exported, tmp_path):
     sheet = np.full((90, 150, 3), (235, 230, 210), np.uint8)
     sheet[40:70, 30:36] = sheet[64:70, 30:50] = (20, 60, 120)
     Image.fromarray(sheet).save(tmp_path / "sheet.png")
-    pixels, _ = prepare(Image.fromarray(sheet), wanted, "auto")
+    promised = shipped_of_ink.contract
+    pixels, _ = prepare(Image.fromarray(sheet), promised.input, "auto")
     predictor = exporter("onnx").load(exported.path("onnx"), 1)
     expected = predictor.run(pixels[None].astype(np.float32))[0].tolist()
-    done = subprocess.run(
-        [tool("node"), "classify.mjs", str(tmp_path / "sheet.png")],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-    )
+    done = classify_ink(tmp_path / "sheet.png")
     assert done.returncode == 0, done.stderr
     given = {label: float(p) for p, label in map(str.split, done.stdout.splitlines()[1:])}
-    labels = shipped.contract.output.labels
+    labels = promised.output.labels
     assert given == pytest.approx(dict(zip(labels, expected, strict=True)), abs=1e-5)
+
+
+def test_a_check_prepares_the_golden_pictures_of_ink(classify_ink, shipped_of_ink, tmp_path):
+    done = classify_ink("--check", shipped_of_ink.golden)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "8 of 8 pictures prepared alike"
+    copy = shutil.copytree(shipped_of_ink.golden, tmp_path / "golden")
+    shutil.copy(copy / "pictures" / "1.png", copy / "pictures" / "0.png")
+    done = classify_ink("--check", copy)
+    assert done.stdout.splitlines()[-1] == "7 of 8 pictures prepared alike"
+    assert done.returncode == 1

@@ -45,9 +45,13 @@ def shipped(exported, tmp_path_factory):
 
 
 def run(shipped, script, *arguments):
+    return run_in(shipped / "export", script, *arguments)
+
+
+def run_in(export, script, *arguments):
     return subprocess.run(
         [sys.executable, "-W", "error", f"runtimes/python/{script}", *map(str, arguments)],
-        cwd=shipped / "export",
+        cwd=export,
         capture_output=True,
         text=True,
     )
@@ -185,3 +189,16 @@ def test_ink_is_brought_to_the_same_pixels_as_predict_brings_it(
     expected, _ = pictures.read_picture(tmp_path / "hook.png", wanted)
     assert np.array_equal(given[0], expected)
     assert expected.min() < 30 < 220 < expected.max()
+
+
+@pytest.mark.parametrize("name", ["onnx", "tflite_float32"])
+def test_a_check_prepares_the_golden_pictures_of_ink(shipped_of_ink, name, tmp_path):
+    model = ("--model", formats()[name].path, "--check")
+    done = run_in(shipped_of_ink.export, script_for(name), *model, shipped_of_ink.golden)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[1] == "8 of 8 pictures prepared alike"
+    copy = shutil.copytree(shipped_of_ink.golden, tmp_path / "golden")
+    shutil.copy(copy / "pictures" / "1.png", copy / "pictures" / "0.png")
+    done = run_in(shipped_of_ink.export, script_for(name), *model, copy)
+    assert done.stdout.splitlines()[1] == "7 of 8 pictures prepared alike"
+    assert done.returncode == 1

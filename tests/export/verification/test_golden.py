@@ -10,6 +10,8 @@ from export.formats.format import answers, formats
 from export.verification import golden, golden_replay
 from export.verification.golden import Answers
 from pipeline.core.errors import ConfigError, DataError
+from pipeline.data.dataset_json import Preparation
+from pipeline.data.images import ink
 from pipeline.data.images.types import LabelledImages
 
 NAMES = ("tflite_float32", "tflite_int8", "onnx")
@@ -157,3 +159,24 @@ def test_a_damaged_folder_is_named(folder, exported, tmp_path, damage, message):
     damage(copy)
     with pytest.raises(DataError, match=message):
         golden_replay.replay(copy, "onnx", exported.path("onnx"))
+
+
+def test_sheets_with_ink_come_with_what_they_are_to_be_prepared_to(exported, tmp_path):
+    wanted = replace(
+        exported.contract.input, background="dark", preparation=Preparation(9, "box", (12, 10))
+    )
+    hooks = np.zeros((8, 12, 10, 1), np.uint8)
+    hooks[:, 1:10, 2:4] = hooks[:, 8:10, 2:8] = 255
+    choices = [golden.Choice(index, "") for index in range(8)]
+    promised = replace(exported.contract, input=wanted)
+    golden.write(tmp_path / "golden", LabelledImages(hooks, np.arange(8)), {}, promised, choices)
+    record, found = record_of(tmp_path / "golden"), set()
+    for sheet in record["pictures"]:
+        with Image.open(tmp_path / "golden" / sheet["file"]) as drawn:
+            prepared, is_dark = ink.prepare(np.asarray(drawn), wanted.ink_layout)
+        with Image.open(tmp_path / "golden" / sheet["prepared"]) as expected:
+            np.testing.assert_array_equal(prepared, np.asarray(expected))
+        assert np.abs(prepared.astype(int) - hooks[0, ..., 0]).mean() < 40
+        found.add(is_dark)
+    assert found == {True, False}
+    assert len(record["pictures"]) == 8
