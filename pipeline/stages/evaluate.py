@@ -119,6 +119,7 @@ def _evaluation(
             preview=preview.read_bytes() if preview.is_file() else None,
             checks=_checks(ingest),
             alike=thumbnails.read(ingest),
+            preparation=dataset.preparation,
         ),
         origin=report.Origin(config.name, _model(context), provenance.facts(context.inputs)),
     )

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.data.dataset_json import Preparation
 from pipeline.evaluation.predictions import Predictions
 from pipeline.evaluation.report import charts, data_section, data_urls, html, number_format
 from pipeline.evaluation.report.history import History
@@ -34,6 +35,7 @@ class Dataset:
         preview: a PNG of augmented samples, or None.
         checks: what the checks of ingest found, as `checks.json` has it, or None.
         alike: images that were found alike, uint8 (height, width, channels), by number.
+        preparation: how ink lies in the images, or None where they are something else.
     """
 
     classes: Sequence[str]
@@ -44,6 +46,7 @@ class Dataset:
     preview: bytes | None = None
     checks: Mapping[str, Any] | None = None
     alike: Mapping[int, np.ndarray] = field(default_factory=dict)
+    preparation: Preparation | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:

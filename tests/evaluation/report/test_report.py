@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from pipeline.data.dataset_json import Preparation
 from pipeline.evaluation.predictions import Predictions
 from pipeline.evaluation.report import report
 from pipeline.evaluation.report.history import History, Kept
@@ -85,6 +86,17 @@ def test_the_page_has_every_part_in_order():
     assert "3 March 2026, 14:02 UTC" in page.text
     assert "compact_cnn" in page.text
     assert "images of 8 × 8 pixels in grey. Source: Made up." in page.text
+    assert "ink on an even ground" not in page.text
+
+
+def test_how_ink_lies_in_the_images_is_told():
+    shown = evaluation()
+    known = Preparation(20, "mass", (28, 29))
+    page = Page(render(replace(shown, dataset=replace(shown.dataset, preparation=known))))
+    assert (
+        "ink on an even ground, 20 pixels large, with the centre of mass 14.0 pixels" in page.text
+    )
+    assert "from the top and 14.5 from the left" in page.text
 
 
 def test_the_page_asks_for_nothing_from_outside():
