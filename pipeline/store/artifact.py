@@ -81,7 +81,7 @@ class Artifact:
             place = f"{place}/{part}"
             try:
                 found = os.lstat(place)
-            except (FileNotFoundError, NotADirectoryError):
+            except (FileNotFoundError, NotADirectoryError, ValueError):  # a name may be no name
                 return None
             mode, size = found.st_mode, found.st_size
             if S_ISLNK(mode) or part == "..":

@@ -280,6 +280,7 @@ def preset(name: str, options: Mapping[str, object]) -> keras.Model:
 # The shipped configs, with the size and classes of the images that each is for.
 CONFIGS = {
     "mnist": (IMAGE, 10),
+    "handwriting": (IMAGE, 10),
     "tiny": (IMAGE, 10),
     "smoke": (IMAGE, 10),
     "classic/lenet_sgd": (IMAGE, 10),
