@@ -85,7 +85,9 @@ def predict(
     ] = Preparing.AUTO,
     show: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.png", help="Gets each picture beside what the model saw."),
+        typer.Option(
+            metavar="FILE.png", help="Writes here each picture beside what the model saw."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     output: Annotated[
@@ -112,7 +114,7 @@ def predict(
             "--json, --polarity, --prepare and --show are for pictures; leave them out with a table"
         )
     if show and show.suffix.lower() != ".png":
-        raise ConfigError(f"--show {show}: is a picture to be written; name it FILE.png")
+        raise ConfigError(f"--show needs the name of a file that ends in .png, not {str(show)!r}")
     if as_json and output:
         raise ConfigError("--json and --output are two places for the answers; give one")
     if columns and not output:
@@ -139,17 +141,23 @@ def predict(
             refuse_target(output, found)
         if show:
             refuse_target(show, found, "--show")
+            sheet.refuse(show)
         answers, again = tee(answers) if show else (answers, answers)
         count = _write_answers(output, two_columns(columns), answers) if output else 0
         shown = list(again)
         if show and shown:
             wanted = pictures.wanted_input(contract.read(folder), preparing.value)
-            sheet.write(show, shown, wanted, polarity.value)
+            on_sheet = sheet.write(show, shown, wanted, polarity.value)
     if count:
         console.print(f"{count_of(count, 'picture')} answered in {output}", markup=False)
         _say_who_answered(format_name, run)
     elif not output:
         _show_answers(shown, format_name, None if as_json else run)
+    if show and shown and not as_json:
+        some = (
+            "" if on_sheet == len(shown) else f"the first {on_sheet} of {len(shown):,} pictures, "
+        )
+        console.print(f"{some}beside what the model saw: {show}", markup=False, style="dim")
     if refused:
         raise DataError(*map(str, refused))
 

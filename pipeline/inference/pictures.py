@@ -275,10 +275,12 @@ def prepare(image: Image.Image, wanted: ImageInput, polarity: Polarity) -> tuple
         Pixels: uint8 (height, width, channels); and how the picture was read.
     """
     mode = "RGB" if wanted.colour == "rgb" else "L"
-    opaque = _flatten(image).convert(mode)
+    opaque = flatten(image).convert(mode)
     if layout := wanted.ink_layout:
         known = None if polarity == "auto" else polarity == "dark_on_light"
         ink_found, is_dark = ink.prepare(np.asarray(opaque), layout, known)
+        if ink_found.min() == ink_found.max():
+            return ink_found[..., None], "no ink found"
         return ink_found[..., None], "dark on light" if is_dark else "light on dark"
     border = _border(np.asarray(opaque))
     background = BACKGROUND.get(polarity) or ("light" if border.mean() > MID_GREY else "dark")
@@ -300,7 +302,7 @@ def _fit(image: Image.Image, shape: tuple[int, int, int], around: np.ndarray) ->
     return fitted
 
 
-def _flatten(image: Image.Image) -> Image.Image:
+def flatten(image: Image.Image) -> Image.Image:
     """Puts a picture on a background where it is transparent; brings 16-bit grey to 8."""
     if image.mode.startswith("I;16") or image.mode == "I":
         return Image.fromarray((np.asarray(image) // 257).astype(np.uint8))

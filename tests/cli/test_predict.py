@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 from urllib.request import urlopen
 
@@ -321,19 +322,22 @@ def test_digits_on_a_sheet_of_paper_are_answered_as_they_are_alone(smoke_run, go
     on_paper = labels(*(tmp_path / name.rpartition("/")[2] for name in names[:16]), "--show", shown)
     assert sum(a == b for a, b in zip(alone, on_paper, strict=True)) >= 13
     with Image.open(shown) as drawn:
-        assert drawn.size == (6 * 248, 3 * 148)
+        assert drawn.size == (6 * 248, 3 * 164)
 
 
 def test_a_sheet_that_cannot_be_written_is_refused_before_anything_is_asked(
     smoke_run, golden, tmp_path
 ):
     picture = next(golden.rglob("*.png"))
+    mine = Path(shutil.copy(picture, tmp_path / "mine.png"))
     for target, why in {
-        tmp_path / "sheet.jpg": "is a picture to be written; name it FILE.png",
+        tmp_path / "sheet.jpg": "needs the name of a file that ends in .png, not ",
+        mine: "is a file of another kind; name a new one",
         tmp_path / "nowhere" / "sheet.png": "there is no folder",
         picture: "which is read; name another file",
     }.items():
         done = call_here("predict", picture, "--show", target, "--artifacts", smoke_run)
         assert done.returncode == 2
-        assert f"--show {target}: " in done.stderr
+        assert done.stderr.startswith("error  --show ")
         assert why in done.stderr
+    assert mine.read_bytes() == picture.read_bytes()

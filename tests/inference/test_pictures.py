@@ -382,9 +382,32 @@ def test_a_sheet_shows_each_picture_beside_what_the_model_saw(tmp_path):
     answers = [pictures.Prediction(str(file), "7", 0.98, (("7", 0.98),), "") for file in files]
     sheet.write(tmp_path / "sheet.png", answers, INK, "auto")
     drawn = np.asarray(Image.open(tmp_path / "sheet.png").convert("L"))
-    assert drawn.shape == (2 * 148, 6 * 248)
+    assert drawn.shape == (2 * 164, 6 * 248)
     assert drawn[9, 9] > 190  # paper, under the frame's corner
-    seen = drawn[8:120, 8 + 112 + 8 : 8 + 112 + 8 + 112]
+    seen = drawn[8:120, 128:240]
     pixels, _ = prepare(Image.fromarray(written()), INK, "auto")
     assert np.array_equal(seen[6::4, 6::4], pixels[1:, 1:, 0])  # within the frame
-    assert (drawn[148:, 248:] == 255).all()
+    assert (drawn[164:, 248:] == 255).all()
+    sheet.refuse(tmp_path / "sheet.png")  # may be replaced
+    with pytest.raises(ConfigError, match=r"0\.png: is a file of another kind"):
+        sheet.refuse(files[0])
+
+
+@pytest.mark.parametrize("size", [(1, 3000), (3000, 1), (1, 1)])
+def test_a_sheet_shows_slivers_too(tmp_path, size):
+    file = save(tmp_path / "sliver.png", np.full(size, 200, np.uint8))
+    answer = pictures.Prediction(str(file), "7", 0.98, (("7", 0.98),), "")
+    assert sheet.write(tmp_path / "sheet.png", [answer], INK, "auto") == 1
+
+
+def test_on_a_sheet_paper_lies_behind_what_is_transparent(tmp_path):
+    alpha = drawing()
+    file = save(tmp_path / "ink.png", np.dstack([np.zeros((28, 28, 3), np.uint8), alpha]))
+    answer = pictures.Prediction(str(file), "7", 0.98, (("7", 0.98),), "")
+    sheet.write(tmp_path / "sheet.png", [answer], INK, "auto")
+    with Image.open(tmp_path / "sheet.png") as drawn:
+        assert drawn.convert("L").getpixel((60, 100)) == 255  # no ink there
+
+
+def test_an_empty_sheet_of_paper_is_said_to_have_no_ink():
+    assert prepare(Image.new("L", (90, 120), 240), INK, "auto")[1] == "no ink found"

@@ -43,6 +43,7 @@ function inkAsTrained(rgba, { preparation, height, width, background }, ground) 
   const layout = { ...preparation, height, width, isLight: background === "dark" };
   const said = ground === "auto" ? null : ground === "light";
   const { pixels, isDark } = prepareInk(grey, layout, said);
+  if (pixels.every((value) => value === pixels[0])) return { pixels, readAs: "no ink found" };
   return { pixels, readAs: isDark ? "dark on light" : "light on dark" };
 }
 
