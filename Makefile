@@ -10,7 +10,7 @@ PYTEST := $(VENV) -m pytest -n 2 --dist worksteal
 run: .venv/installed  ## set up .venv, and run the pipeline on MNIST
 	$(VENV) run_pipeline.py
 
-test: .venv/installed-dev  ## run the test suite: some 9 minutes on two cores
+test: .venv/installed-dev  ## run the test suite: some 8 minutes on two cores
 	$(PYTEST)
 
 faults: .venv/installed-dev  ## kills, full disks, rivals, hostile files, each slow test: half an hour

@@ -65,6 +65,9 @@ def command() -> None:
                 sys.stdout.flush()
                 sys.stderr.flush()
             os._exit(ended.code)
+        # All is done and said: what comes while Python takes itself apart changes nothing.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
         raise
 
 
